@@ -1,0 +1,1 @@
+"""A neural speech codec with residual DiVeQ / SF-DiVeQ quantization."""
