@@ -35,9 +35,7 @@ class StageConfig:
     noise_variance: float = 1e-3
 
     def __post_init__(self) -> None:
-        _require(
-            self.kind in STAGE_KINDS, f"stage kind {self.kind!r} is unknown; known: {', '.join(STAGE_KINDS)}"
-        )
+        _require(self.kind in STAGE_KINDS, f"stage kind {self.kind!r} is unknown; known: {', '.join(STAGE_KINDS)}")
         _require(1 <= self.bits <= MAX_BITS, f"a stage has 1 to {MAX_BITS} bits, not {self.bits}")
         _require(self.dim >= 1, f"a stage's dim is at least 1, not {self.dim}")
         _require(self.noise_variance >= 0, f"noise_variance is at least 0, not {self.noise_variance}")
@@ -93,9 +91,7 @@ class ModelConfig:
             f"frontend_kernel {self.frontend_kernel} is shorter than frontend_stride {self.frontend_stride}",
         )
         _require(bool(self.strides) and min(self.strides) >= 1, f"strides are positive, not {self.strides}")
-        _require(
-            bool(self.dilations) and min(self.dilations) >= 1, f"dilations are positive, not {self.dilations}"
-        )
+        _require(bool(self.dilations) and min(self.dilations) >= 1, f"dilations are positive, not {self.dilations}")
         _require(
             self.residual_kernel % 2 == 1 and self.residual_kernel > 0,
             f"residual_kernel is odd, not {self.residual_kernel}",
@@ -176,16 +172,12 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
 
 def speech_16khz_small(*, kind: StageKind = "diveq") -> ModelConfig:
     """`speech_16khz` at half the width: a quarter of the work and of the file."""
-    return dataclasses.replace(
-        speech_16khz(kind=kind), encoder_width=32, decoder_width=256, latent_channels=256
-    )
+    return dataclasses.replace(speech_16khz(kind=kind), encoder_width=32, decoder_width=256, latent_channels=256)
 
 
 def speech_24khz(*, kind: StageKind = "diveq") -> ModelConfig:
     """LibriTTS's own rate: 24 kHz, 75 frames/s, 10 stages of 10 bits, 0.75 to 7.5 kbps."""
-    return dataclasses.replace(
-        speech_16khz(kind=kind), sample_rate_hz=24_000, stages=(StageConfig(kind=kind),) * 10
-    )
+    return dataclasses.replace(speech_16khz(kind=kind), sample_rate_hz=24_000, stages=(StageConfig(kind=kind),) * 10)
 
 
 def dac_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
