@@ -165,14 +165,14 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
         strides=(2, 4, 5),
         encoder_width=64,
         decoder_width=512,
-        latent_channels=512,
+        latent_channels=256,
         stages=(StageConfig(kind=kind),) * 12,
     )
 
 
 def speech_16khz_small(*, kind: StageKind = "diveq") -> ModelConfig:
     """`speech_16khz` at half the width: a quarter of the work and of the file."""
-    return dataclasses.replace(speech_16khz(kind=kind), encoder_width=32, decoder_width=256, latent_channels=256)
+    return dataclasses.replace(speech_16khz(kind=kind), encoder_width=32, decoder_width=256, latent_channels=128)
 
 
 def speech_24khz(*, kind: StageKind = "diveq") -> ModelConfig:

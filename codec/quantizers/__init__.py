@@ -1,0 +1,23 @@
+"""DiVeQ and SF-DiVeQ, as functions, as stages, and as a residual chain of stages."""
+
+from .codebooks import initialise, kmeans, replace_unused, sort_codebook, tour
+from .diveq import curve_points, curve_table, diveq, nearest, sf_diveq
+from .residual import Quantized, ResidualQuantizer
+from .stage import QuantizerStage, StageStatistics
+
+__all__ = [
+    "Quantized",
+    "QuantizerStage",
+    "ResidualQuantizer",
+    "StageStatistics",
+    "curve_points",
+    "curve_table",
+    "diveq",
+    "initialise",
+    "kmeans",
+    "nearest",
+    "replace_unused",
+    "sf_diveq",
+    "sort_codebook",
+    "tour",
+]

@@ -1,0 +1,110 @@
+"""The whole model: encoder, residual quantizer, decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..quantizers import ResidualQuantizer, StageStatistics
+from .layers import Conv, ConvTranspose, ResidualUnit, Snake, fold_weight_norm
+
+
+class Encoder(nn.Sequential):
+    """Waveform → latent: strided filterbank, (residual units, strided convolution) per stride, convolution."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        width, causal = config.encoder_width, config.causal
+        layers: list[nn.Module] = [Conv(1, width, config.frontend_kernel, causal=causal, stride=config.frontend_stride)]
+        for stride in config.strides:
+            layers += [ResidualUnit(width, config.residual_kernel, d, causal=causal) for d in config.dilations]
+            layers += [Snake(width), Conv(width, 2 * width, 2 * stride, causal=causal, stride=stride)]
+            width *= 2
+        layers += [Snake(width), Conv(width, config.latent_channels, 3, causal=causal)]
+        super().__init__(*layers)
+
+
+class Decoder(nn.Sequential):
+    """Latent → waveform: the encoder's mirror."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        width, causal = config.decoder_width, config.causal
+        layers: list[nn.Module] = [Conv(config.latent_channels, width, 7, causal=causal)]
+        for stride in reversed(config.strides):
+            layers += [
+                Snake(width),
+                ConvTranspose(width, width // 2, 2 * stride, causal=causal, stride=stride),
+            ]
+            width //= 2
+            layers += [ResidualUnit(width, config.residual_kernel, d, causal=causal) for d in config.dilations]
+        layers += [
+            Snake(width),
+            ConvTranspose(width, 1, config.frontend_kernel, causal=causal, stride=config.frontend_stride),
+        ]
+        super().__init__(*layers)
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """`wave` as decoded, `codes` (batch, stages, frames) and per-stage statistics, empty where not quantized."""
+
+    wave: Float[Tensor, "batch 1 time"]
+    latent: Float[Tensor, "batch channels frames"]
+    codes: Int[Tensor, "batch stages frames"] | None
+    statistics: list[StageStatistics]
+
+
+class CodecModel(nn.Module):
+    """Waveforms of a multiple of `config.hop` samples to codes and back.
+
+    `forward` is for training; `encode` and `decode` are what files are made of and depend on nothing but their
+    input and the weights.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = ResidualQuantizer(config.stages, config.latent_channels)
+        self.decoder = Decoder(config)
+
+    def forward(
+        self,
+        wave: Float[Tensor, "batch 1 time"],
+        *,
+        quantize: bool = True,
+        active_stages: Int[Tensor, " batch"] | None = None,
+        position_bits: int | None = None,
+    ) -> ModelOutput:
+        """Reconstruct; without `quantize` the latent goes to the decoder as it is (warm-up)."""
+        latent = self.encoder(wave)
+        if not quantize:
+            return ModelOutput(wave=self.decoder(latent), latent=latent, codes=None, statistics=[])
+        quantized = self.quantizer(latent, active_stages, position_bits)
+        return ModelOutput(
+            wave=self.decoder(quantized.latent),
+            latent=latent,
+            codes=quantized.codes,
+            statistics=quantized.statistics,
+        )
+
+    def encode(
+        self, wave: Float[Tensor, "batch 1 time"], position_bits: Sequence[int]
+    ) -> Int[Tensor, "batch stages frames"]:
+        """Codes of the first `len(position_bits)` stages."""
+        return self.quantizer.encode(self.encoder(wave), position_bits)
+
+    def decode(
+        self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
+    ) -> Float[Tensor, "batch 1 time"]:
+        """The waveform of any prefix of stages, frames·hop samples."""
+        return self.decoder(self.quantizer.decode(codes, position_bits))
+
+    def fold(self) -> CodecModel:
+        """Fold weight norm and running statistics into the weights, for inference; returns itself."""
+        fold_weight_norm(self)
+        self.quantizer.fold_normalisation()
+        return self

@@ -1,0 +1,151 @@
+"""Codebooks outside of the gradient's reach: the start from data, the order along a tour, the replacement.
+
+DiVeQ's gradient does not pull latents toward the codebook, so stages that start at random stay unused.
+`initialise` starts all stages from latents collected at the end of a warm-up without quantization.
+Every function is deterministic given its generator (on the CPU), so that all processes of a run agree.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .diveq import nearest
+from .residual import ResidualQuantizer
+from .stage import QuantizerStage
+
+
+def kmeans(
+    vectors: Float[Tensor, "n d"], clusters: int, generator: torch.Generator, *, iterations: int = 20
+) -> Float[Tensor, "clusters d"]:
+    """Lloyd's algorithm from a random subset; an empty cluster restarts at a random vector."""
+    count = len(vectors)
+    if count < clusters:
+        raise ValueError(f"k-means needs at least {clusters} vectors, got {count}")
+    centers = vectors[torch.randperm(count, generator=generator)[:clusters].to(vectors.device)]
+    for _ in range(iterations):
+        index = nearest(vectors, centers)
+        sums = torch.zeros_like(centers).index_add_(0, index, vectors)
+        sizes = torch.zeros_like(centers[:, :1]).index_add_(0, index, torch.ones_like(vectors[:, :1]))
+        spare = vectors[torch.randint(count, (clusters,), generator=generator).to(vectors.device)]
+        centers = torch.where(sizes > 0, sums / sizes.clamp_min(1), spare)
+    return centers
+
+
+def tour(points: Float[Tensor, "k d"]) -> Int[Tensor, " k"]:
+    """An order in which neighbours are near: a greedy nearest-neighbour tour from an outermost point, then 2-opt.
+
+    SF-DiVeQ's curve joins consecutive codewords, so their order is the curve; and in this order the high bits of
+    an index name a region, which gives the entropy coder its contexts.
+    """
+    distance = torch.cdist(points.double(), points.double()).cpu()
+    order = _greedy(distance)
+    for _ in range(200):
+        if not _two_opt_pass(order, distance):
+            break
+    return order.to(points.device)
+
+
+def _greedy(distance: Tensor) -> Tensor:
+    count = len(distance)
+    order = torch.empty(count, dtype=torch.long)
+    left = torch.ones(count, dtype=torch.bool)
+    order[0] = int(distance.sum(1).argmax())
+    for i in range(1, count):
+        left[order[i - 1]] = False
+        order[i] = torch.where(left, distance[order[i - 1]], torch.inf).argmin()
+    return order
+
+
+def _two_opt_pass(order: Tensor, distance: Tensor) -> bool:
+    """For each edge in turn, reverse the stretch behind it that shortens the path most; False if none did."""
+    improved = False
+    for i in range(len(order) - 2):
+        a, b = order[i], order[i + 1]
+        c, d = order[i + 2 : -1], order[i + 3 :]
+        if not len(d):
+            continue
+        gain = distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]
+        best = int(gain.argmax())
+        if gain[best] > 1e-12:
+            order[i + 1 : i + 3 + best] = order[i + 1 : i + 3 + best].flip(0)
+            improved = True
+    return improved
+
+
+@torch.no_grad()
+def sort_codebook(stage: QuantizerStage) -> None:
+    """Put a codebook in tour order. For an SF stage this changes the curve: only before its training."""
+    order = tour(stage.codebook)
+    stage.codebook.copy_(stage.codebook[order])
+    stage.use.copy_(stage.use[order])
+
+
+@torch.no_grad()
+def initialise(
+    quantizer: ResidualQuantizer, latents: Float[Tensor, "n channels"], generator: torch.Generator
+) -> list[float]:
+    """Start every stage from data; returns the share of the latents' energy that is left after each stage.
+
+    Stage by stage on the residual so far: `project_in` from its principal directions, turned at random so that
+    each dimension carries alike; codewords by k-means in tour order; `project_out` by least squares.
+    """
+    residual = latents.float()
+    energy = (residual - residual.mean(0)).square().sum()
+    left = []
+    for stage in quantizer:
+        _start_projection(stage, residual, generator)
+        z = stage.project(residual)
+        stage.codebook.copy_(kmeans(z, len(stage.codebook), generator))
+        sort_codebook(stage)
+        residual = residual - _start_output(stage, residual, nearest(z, stage.codebook))
+        left.append(float(residual.square().sum() / energy))
+    return left
+
+
+def _start_projection(stage: QuantizerStage, residual: Tensor, generator: torch.Generator) -> None:
+    mean = residual.mean(0)
+    centered = residual - mean
+    _, directions = torch.linalg.eigh(centered.T @ centered / len(residual))
+    principal = directions[:, -stage.config.dim :].flip(1)
+    turn, _ = torch.linalg.qr(torch.randn(stage.config.dim, stage.config.dim, generator=generator))
+    weight = (principal @ turn.to(principal)).T
+    # Unit scale by the weights themselves, so that the running statistics start at (0, 1).
+    scale = (centered @ weight.T).square().mean().sqrt().clamp_min(1e-6)
+    stage.project_in.weight.copy_(weight / scale)
+    stage.project_in.bias.copy_(-(weight @ mean) / scale)
+    stage.center.zero_()
+    stage.scale.fill_(1.0)
+
+
+def _start_output(stage: QuantizerStage, residual: Tensor, index: Tensor) -> Tensor:
+    """Least squares from codewords to residual; returns the stage's output."""
+    ones = torch.ones_like(residual[:, :1])
+    inputs = torch.cat([stage.codebook[index], ones], dim=1)
+    gram = inputs.T @ inputs + 1e-6 * len(inputs) * torch.eye(inputs.shape[1], device=inputs.device)
+    solution = torch.linalg.solve(gram, inputs.T @ residual)
+    stage.project_out.weight.copy_(solution[:-1].T)
+    stage.project_out.bias.copy_(solution[-1])
+    return inputs @ solution
+
+
+@torch.no_grad()
+def replace_unused(
+    stage: QuantizerStage, generator: torch.Generator, *, threshold: float = 0.01, jitter: float = 0.03
+) -> int:
+    """Restart codewords used less than `threshold` of their fair share beside used ones; returns how many.
+
+    The neighbours are drawn in proportion to their use; `jitter` is the distance's standard deviation per
+    dimension, in latents of unit scale. Counting starts anew. SF stages need none of this.
+    """
+    use = stage.use.cpu()
+    dead = use < threshold * use.mean()
+    count = int(dead.sum())
+    if count and bool((~dead).any()):
+        beside = torch.multinomial(torch.where(dead, 0.0, use), count, replacement=True, generator=generator)
+        offset = jitter * torch.randn(count, stage.config.dim, generator=generator)
+        where = dead.to(stage.codebook.device)
+        stage.codebook[where] = stage.codebook[beside.to(stage.codebook.device)] + offset.to(stage.codebook)
+    stage.use.zero_()
+    return count

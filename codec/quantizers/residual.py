@@ -1,0 +1,93 @@
+"""Residual quantization: stage s quantizes what stages 1…s−1 left over. Any prefix of stages decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import StageConfig
+from .stage import QuantizerStage, StageStatistics
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """`latent`: the quantized latent, with DiVeQ's gradient. `codes`: the codewords, without SF positions."""
+
+    latent: Float[Tensor, "batch channels frames"]
+    codes: Int[Tensor, "batch stages frames"]
+    statistics: list[StageStatistics]
+
+
+class ResidualQuantizer(nn.Module):
+    """A chain of `QuantizerStage`s on a latent of `latent_channels`; always computed in float32."""
+
+    def __init__(self, stages: Sequence[StageConfig], latent_channels: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(QuantizerStage(config, latent_channels) for config in stages)
+
+    def __iter__(self):
+        return iter(self.stages)
+
+    def forward(
+        self,
+        latent: Float[Tensor, "batch channels frames"],
+        active_stages: Int[Tensor, " batch"] | None = None,
+        position_bits: int | None = None,
+    ) -> Quantized:
+        """Quantize for training.
+
+        `active_stages` (quantizer dropout) says how many stages each item of the batch keeps; later stages still
+        quantize its residual, so that their statistics stay those of the whole batch. `position_bits`: see
+        `QuantizerStage.forward`.
+        """
+        batch, _, frames = latent.shape
+        if active_stages is None:
+            active_stages = torch.full((batch,), len(self.stages), device=latent.device)
+        active = active_stages.repeat_interleave(frames)[:, None]  # one row per frame
+        with torch.autocast(latent.device.type, enabled=False):
+            residual = rearrange(latent.float(), "b c t -> (b t) c")
+            total = torch.zeros_like(residual)
+            codes, statistics = [], []
+            for number, stage in enumerate(self.stages):
+                quantized, code, stage_statistics = stage(residual, position_bits)
+                residual = residual - quantized
+                total = total + quantized * (number < active)
+                codes.append(code)
+                statistics.append(stage_statistics)
+        return Quantized(
+            latent=rearrange(total, "(b t) c -> b c t", b=batch),
+            codes=rearrange(torch.stack(codes), "s (b t) -> b s t", b=batch),
+            statistics=statistics,
+        )
+
+    @torch.no_grad()
+    def encode(
+        self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
+    ) -> Int[Tensor, "batch stages frames"]:
+        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry."""
+        residual = rearrange(latent.float(), "b c t -> (b t) c")
+        codes = []
+        for stage, bits in zip(self.stages, position_bits, strict=False):
+            codes.append(stage.encode(residual, bits))
+            residual = residual - stage.decode(codes[-1], bits)
+        return rearrange(torch.stack(codes), "s (b t) -> b s t", b=len(latent))
+
+    @torch.no_grad()
+    def decode(
+        self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
+    ) -> Float[Tensor, "batch channels frames"]:
+        """The latent that the codes of the first stages name."""
+        flat = rearrange(codes, "b s t -> s (b t)")
+        stages = list(self.stages)[: len(flat)]
+        total = sum(stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True))
+        return rearrange(total, "(b t) c -> b c t", b=len(codes))
+
+    def fold_normalisation(self) -> None:
+        """See `QuantizerStage.fold_normalisation`."""
+        for stage in self.stages:
+            stage.fold_normalisation()

@@ -1,0 +1,129 @@
+"""One stage of the residual quantizer: project to few dimensions, quantize by DiVeQ or SF-DiVeQ, project back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import StageConfig
+from .diveq import curve_points, curve_table, diveq, nearest, sf_diveq
+
+
+@dataclass(frozen=True)
+class StageStatistics:
+    """What the training loop needs of one stage and step, as tensors that never left the device.
+
+    `use` counts how often each codeword was chosen; `mean` and `mean_square` are those of the projected latents
+    before normalisation; `error` is the mean squared quantization error, in units of the normalised latents'
+    own variance.
+    """
+
+    use: Float[Tensor, " codewords"]
+    mean: Float[Tensor, " dim"]
+    mean_square: Float[Tensor, " dim"]
+    error: Float[Tensor, ""]
+
+
+class QuantizerStage(nn.Module):
+    """latent (N, C) → normalised low-dimensional z (N, D) → nearest entry of a table → latent (N, C).
+
+    z = (project_in(latent) − center) / scale. `center` and `scale` are running statistics that the training
+    loop moves by `update_normalisation`: DiVeQ's gradient for z has no component along the error, so nothing
+    else holds the latents at the scale of the codebook and of the noise. `fold_normalisation` moves them into
+    `project_in` for inference.
+    """
+
+    center: Tensor
+    scale: Tensor
+    use: Tensor
+
+    def __init__(self, config: StageConfig, latent_channels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.project_in = nn.Linear(latent_channels, config.dim)
+        self.project_out = nn.Linear(config.dim, latent_channels)
+        self.codebook = nn.Parameter(torch.randn(config.codewords, config.dim))
+        self.register_buffer("center", torch.zeros(config.dim))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("use", torch.zeros(config.codewords))
+
+    def project(self, latent: Float[Tensor, "n channels"]) -> Float[Tensor, "n dim"]:
+        """The normalised low-dimensional latent."""
+        return (self.project_in(latent) - self.center) / self.scale
+
+    def forward(
+        self, latent: Float[Tensor, "n channels"], position_bits: int | None = None
+    ) -> tuple[Float[Tensor, "n channels"], Int[Tensor, " n"], StageStatistics]:
+        """Quantize with DiVeQ's gradient.
+
+        For an SF stage `position_bits` None draws one random position per segment (the paper's training);
+        a number uses the finite table that the bitstream transmits (the last phase of training).
+        """
+        projected = self.project_in(latent)
+        z = (projected - self.center) / self.scale
+        quantized, codeword = self._quantize_sf(z, position_bits) if self.config.is_space_filling else self._quantize(z)
+        statistics = self._statistics(projected.detach(), z.detach(), quantized.detach(), codeword)
+        return self.project_out(quantized), codeword, statistics
+
+    def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        index = nearest(z, self.codebook)
+        return diveq(z, self.codebook[index], self._noise(z)), index
+
+    def _quantize_sf(self, z: Tensor, position_bits: int | None) -> tuple[Tensor, Tensor]:
+        if position_bits is None:
+            dither = torch.rand(len(self.codebook) - 1, 1, dtype=z.dtype, device=z.device)
+            segment = nearest(z, curve_points(self.codebook, dither))
+            position = dither[segment]
+        else:
+            entry = nearest(z, curve_table(self.codebook, position_bits))
+            segment = entry >> position_bits
+            position = (entry - (segment << position_bits)).to(z.dtype)[:, None] / (1 << position_bits)
+        following = (segment + 1).clamp_max(len(self.codebook) - 1)  # the last codeword has only position 0
+        start, end = self.codebook[segment], self.codebook[following]
+        return sf_diveq(z, start, end, position, self._noise(z), self._noise(z)), segment
+
+    def _noise(self, z: Tensor) -> Tensor | None:
+        if self.config.is_detached or self.config.noise_variance == 0:
+            return None
+        return torch.randn_like(z) * self.config.noise_variance**0.5
+
+    def _statistics(self, projected: Tensor, z: Tensor, quantized: Tensor, codeword: Tensor) -> StageStatistics:
+        ones = torch.ones_like(codeword, dtype=torch.float32)
+        return StageStatistics(
+            use=torch.zeros_like(self.use).index_add_(0, codeword, ones),
+            mean=projected.mean(0),
+            mean_square=projected.square().mean(0),
+            error=(quantized - z).square().mean() / z.var(0, correction=0).mean().clamp_min(1e-12),
+        )
+
+    @torch.no_grad()
+    def encode(self, latent: Float[Tensor, "n channels"], position_bits: int = 0) -> Int[Tensor, " n"]:
+        """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
+        return nearest(self.project(latent), self.table(position_bits))
+
+    @torch.no_grad()
+    def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
+        """The latent of the table's entries."""
+        return self.project_out(self.table(position_bits)[index])
+
+    def table(self, position_bits: int = 0) -> Float[Tensor, "entries dim"]:
+        """All points an index can name. A DiVeQ stage has only its codebook, position_bits 0."""
+        return curve_table(self.codebook, position_bits) if position_bits else self.codebook
+
+    @torch.no_grad()
+    def update_normalisation(self, statistics: StageStatistics, momentum: float) -> None:
+        """Move the running centre and scale toward a step's (already averaged over processes)."""
+        self.center.lerp_(statistics.mean, momentum)
+        variance = (statistics.mean_square - statistics.mean.square()).mean()
+        self.scale.copy_(torch.lerp(self.scale.square(), variance, momentum).clamp_min(1e-12).sqrt())
+
+    @torch.no_grad()
+    def fold_normalisation(self) -> None:
+        """Move centre and scale into `project_in`; the stage computes the same."""
+        self.project_in.weight.div_(self.scale)
+        self.project_in.bias.sub_(self.center).div_(self.scale)
+        self.center.zero_()
+        self.scale.fill_(1.0)
