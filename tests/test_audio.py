@@ -1,0 +1,300 @@
+"""Reading and writing audio: formats, pipes, damage, clipping; soundfile called directly is the oracle."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+from synthesis import synthesize_speech
+
+from codec import audio_writer
+from codec.audio import AudioWriter, open_audio
+from codec.errors import AudioError
+
+RATE_HZ = 16_000
+SPEECH = synthesize_speech(1.5, seed=3)
+STEREO = np.stack([SPEECH, SPEECH[::-1]])
+
+
+class Pipe(io.BytesIO):
+    """Bytes that can be read and written once, as through a pipe."""
+
+    name = "<stdin>"
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_arguments):
+        raise io.UnsupportedOperation("a pipe does not seek")
+
+
+def encoded(samples=STEREO, **options) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples.T, RATE_HZ, **{"format": "WAV", "subtype": "FLOAT", **options})
+    return file.getvalue()
+
+
+def read_all(source, frames: int = 1000) -> np.ndarray:
+    with open_audio(source) as reader:
+        blocks = list(reader.blocks(frames))
+        assert all(block.dtype == np.float32 and 0 < block.shape[1] <= frames for block in blocks)
+        return np.concatenate([np.zeros((reader.channels, 0), np.float32), *blocks], axis=1)
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+     ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"), ("W64", "PCM_16"), ("AU", "PCM_16")],
+)  # fmt: skip
+@pytest.mark.parametrize("piped", [False, True])
+def test_reads_what_soundfile_reads(format, subtype, piped):
+    data = encoded(format=format, subtype=subtype)
+    expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    with open_audio(Pipe(data) if piped else io.BytesIO(data)) as reader:
+        assert (reader.sample_rate_hz, reader.channels, reader.frames) == (RATE_HZ, 2, len(SPEECH))
+    # libmpg123's last bit depends on how much is asked for at a time.
+    tolerance = 1e-6 if format == "MP3" else 0
+    np.testing.assert_allclose(read_all(Pipe(data) if piped else io.BytesIO(data)), expected.T, rtol=0, atol=tolerance)
+
+
+def test_reads_paths_and_named_pipes(tmp_path):
+    path = tmp_path / "ünïcode speech.wav"
+    path.write_bytes(encoded())
+    np.testing.assert_array_equal(read_all(path), STEREO)
+    np.testing.assert_array_equal(read_all(str(path)), STEREO)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        thread = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(encoded(),))
+        thread.start()
+        np.testing.assert_array_equal(read_all(tmp_path / "pipe"), STEREO)
+        thread.join()
+
+
+def test_reads_standard_input_of_a_process():
+    code = (
+        "import sys; from codec.audio import open_audio\n"
+        "with open_audio(sys.stdin.buffer) as reader: print(sum(block.shape[1] for block in reader.blocks()))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], input=encoded(), capture_output=True, check=True)
+    assert int(result.stdout) == len(SPEECH)
+
+
+@pytest.mark.parametrize(
+    ("riff", "data"),
+    [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (0, 0), (0xFFFFFFFF, 0)],
+)
+def test_wav_of_unknown_length_on_a_pipe(riff, data):
+    """The headers that ffmpeg, sox, arecord and GStreamer write to pipes."""
+    wav = bytearray(encoded(subtype="PCM_16"))
+    length_at = wav.index(b"data") + 4
+    wav[4:8], wav[length_at : length_at + 4] = struct.pack("<I", riff), struct.pack("<I", data)
+    np.testing.assert_allclose(read_all(Pipe(bytes(wav))), STEREO, rtol=0, atol=2**-15)
+
+
+def test_flac_of_unknown_length():
+    flac = bytearray(encoded(format="FLAC", subtype="PCM_16"))
+    flac[21] &= 0xF0  # STREAMINFO's total of samples, 36 bits, 0 means unknown
+    flac[22:26] = bytes(4)
+    with open_audio(Pipe(bytes(flac))) as reader:
+        assert reader.frames is None
+    np.testing.assert_allclose(read_all(Pipe(bytes(flac))), STEREO, rtol=0, atol=2**-15)
+
+
+def test_reads_a_part():
+    with open_audio(io.BytesIO(encoded(format="FLAC", subtype="PCM_16"))) as reader:
+        part = reader.read(5000, 1234)
+        np.testing.assert_allclose(part, STEREO[:, 5000:6234], rtol=0, atol=2**-15)
+        np.testing.assert_array_equal(reader.read(5000, 1234), part)
+        with pytest.raises(AudioError, match=f"ends at sample {len(SPEECH)}, before"):
+            reader.read(len(SPEECH) - 10, 11)
+
+
+def test_zero_samples_are_audio():
+    data = encoded(STEREO[:, :0])
+    with open_audio(io.BytesIO(data)) as reader:
+        assert (reader.channels, reader.frames, list(reader.blocks())) == (2, 0, [])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_refused_with_their_place(value):
+    damaged = STEREO.copy()
+    damaged[1, 12_000] = value
+    with pytest.raises(AudioError, match=r"<stdin>: sample 12000 \(0.750 s\) is NaN or infinite"):
+        read_all(Pipe(encoded(damaged)))
+
+
+def test_what_is_not_audio_is_refused_in_one_line(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.flac").write_text("not audio at all\n" * 50)
+    (tmp_path / "text.raw").write_text("not audio at all\n" * 50)
+    for name, reason in [
+        ("empty.wav", "it is empty"),
+        ("text.flac", "not audio in a known format"),
+        ("text.raw", "not audio in a known format"),
+        ("missing.wav", "No such file"),
+        ("", "it is a folder"),
+    ]:
+        with pytest.raises(AudioError, match=f"^cannot read .*{name}: {reason}") as caught, open_audio(tmp_path / name):
+            pass
+        assert "\n" not in str(caught.value)
+    with pytest.raises(AudioError, match="<stdin>: it is empty"), open_audio(Pipe()):
+        pass
+
+
+def test_too_many_channels_are_refused():
+    data = encoded(np.zeros((256, 10)), subtype="PCM_U8")
+    with pytest.raises(AudioError, match="256 channels; up to 255"), open_audio(io.BytesIO(data)):
+        pass
+
+
+def test_absurd_rate_is_refused():
+    wav = bytearray(encoded())
+    wav[24:28] = struct.pack("<I", 800_000)
+    with pytest.raises(AudioError, match="800000 Hz; rates of 1 to 768000 Hz"), open_audio(io.BytesIO(bytes(wav))):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype"),
+    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"),
+     ("W64", "PCM_16"), ("AU", "PCM_16")],
+)  # fmt: skip
+@pytest.mark.parametrize("kept", [0.4, 0.9])
+def test_truncated_files_are_refused(format, subtype, kept):
+    data = encoded(format=format, subtype=subtype)
+    with pytest.raises(AudioError, match=r"truncated|damaged|malformed|lost sync"):
+        read_all(io.BytesIO(data[: int(len(data) * kept)]))
+
+
+# ---- writing
+
+
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_U8", 8), ("PCM_16", 16), ("PCM_24", 24), ("PCM_32", 32)])
+def test_integers_survive_unchanged(tmp_path, subtype, bits):
+    integers = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (2, 5000))
+    samples = integers / 2 ** (bits - 1)
+    with AudioWriter(tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=2, subtype=subtype) as writer:
+        writer.write(samples[:, :1000])
+        writer.write(samples[:, 1000:])
+    read, rate = soundfile.read(tmp_path / "x.wav", dtype="float64")
+    assert rate == RATE_HZ
+    assert writer.clipped == 0
+    np.testing.assert_array_equal(read.T, samples)
+
+
+def test_sixteen_bits_are_rounded_and_not_cut():
+    pipe = Pipe()
+    with AudioWriter(pipe, sample_rate_hz=RATE_HZ, channels=1) as writer:
+        writer.write(np.array([[10.4, 10.6, -10.4, -10.6]]) / 32768)
+    assert soundfile.read(io.BytesIO(pipe.getvalue()), dtype="int16")[0].tolist() == [10, 11, -10, -11]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".w64", ".rf64"])
+def test_the_suffix_names_the_format(tmp_path, suffix):
+    path = tmp_path / f"speech{suffix}"
+    with AudioWriter(path, sample_rate_hz=RATE_HZ, channels=2) as writer:
+        writer.write(STEREO)
+    info = soundfile.info(path)
+    expected = {".ogg": "VORBIS", ".opus": "OPUS", ".mp3": "MPEG_LAYER_III"}.get(suffix, "PCM_16")
+    assert (info.subtype, info.samplerate, info.channels, info.frames) == (expected, RATE_HZ, 2, len(SPEECH))
+    correlation = np.corrcoef(soundfile.read(path)[0][:, 0], SPEECH)[0, 1]
+    assert correlation > 0.95
+
+
+def test_a_pipe_gets_a_whole_file_with_a_true_header():
+    pipe = Pipe()
+    with AudioWriter(pipe, sample_rate_hz=RATE_HZ, channels=2, subtype="FLOAT") as writer:
+        writer.write(STEREO)
+        assert not pipe.getvalue()
+    data = pipe.getvalue()
+    assert struct.unpack("<I", data[4:8])[0] == len(data) - 8
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(data), dtype="float32")[0].T, STEREO)
+
+
+def test_clipping_is_counted_in_integers_and_absent_in_floats(tmp_path):
+    loud = np.array([[0.5, 1.5, -1.0, -3.0, 1.0]], dtype=np.float32)
+    for subtype, clipped, expected in [
+        ("PCM_16", 2, [16384, 32767, -32768, -32768, 32767]),
+        ("FLOAT", 0, [16384, 49152, -32768, -98304, 32768]),
+    ]:
+        with AudioWriter(
+            tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=1, subtype=subtype, overwrite=True
+        ) as writer:
+            writer.write(loud)
+        assert writer.clipped == clipped
+        assert (soundfile.read(tmp_path / "x.wav", dtype="float64")[0] * 32768).tolist() == expected
+
+
+def test_long_vorbis_writes_do_not_crash(tmp_path):
+    with AudioWriter(tmp_path / "x.ogg", sample_rate_hz=RATE_HZ, channels=1) as writer:
+        writer.write(np.tile(SPEECH, 80)[None])
+    assert soundfile.info(tmp_path / "x.ogg").frames == 80 * len(SPEECH)
+
+
+def test_a_failure_leaves_no_file(tmp_path):
+    pipe = Pipe()
+    for target in (tmp_path / "x.flac", pipe):
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail(target)
+    assert list(tmp_path.iterdir()) == []
+    assert pipe.getvalue() == b""
+
+
+def write_and_fail(target):
+    with AudioWriter(target, sample_rate_hz=RATE_HZ, channels=2) as writer:
+        writer.write(STEREO)
+        raise ZeroDivisionError
+
+
+def test_overwriting_needs_leave(tmp_path):
+    (tmp_path / "x.wav").write_bytes(b"old")
+    with pytest.raises(AudioError, match="exists already"):
+        AudioWriter(tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=1).__enter__()
+    assert (tmp_path / "x.wav").read_bytes() == b"old"
+
+
+def test_impossible_targets_are_refused(tmp_path):
+    for name, options, reason in [
+        ("x.xyz", {}, "the suffix names no audio format; known: .wav"),
+        ("x.flac", {"subtype": "FLOAT"}, "FLAC has no subtype FLOAT; it has PCM_S8 PCM_16 PCM_24"),
+        ("x.mp3", {"sample_rate_hz": 12_345}, "MP3 MPEG_LAYER_III at 12345 Hz, 1 channels"),
+        ("x.flac", {"channels": 9}, "FLAC PCM_16 at 16000 Hz, 9 channels"),
+    ]:
+        with (
+            pytest.raises(AudioError, match=reason),
+            AudioWriter(tmp_path / name, **{"sample_rate_hz": RATE_HZ, "channels": 1, **options}),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_is_not_written(tmp_path):
+    with (
+        pytest.raises(AudioError, match="NaN or infinite"),
+        AudioWriter(tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=1) as writer,
+    ):
+        writer.write(np.array([[0.0, np.nan]]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_headers_of_32_bits_are_not_overrun(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio_writer, "_SHORT_HEADER_BYTES", 4 * STEREO.shape[1])
+    for suffix, refused in [(".wav", True), (".w64", False)]:
+        path = tmp_path / f"x{suffix}"
+        with AudioWriter(path, sample_rate_hz=RATE_HZ, channels=2) as writer:
+            writer.write(STEREO)
+            if refused:
+                with pytest.raises(AudioError, match="WAV ends at 4 GiB"):
+                    writer.write(STEREO[:, :1])
+            else:
+                writer.write(STEREO[:, :1])
