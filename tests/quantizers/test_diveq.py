@@ -3,7 +3,8 @@
 Departures from the package, each deliberate: `noise_variance` is a variance (the package passes its `noise_var`
 as a standard deviation); inference reads a finite table (the package's SF inference returns a continuous point
 that no index can name); SF-DiVeQ-Detach aims its second error at the second codeword (the package's
-`SFDIVEQDetach` aims both at the first, so its value is not on the curve); no warm-up counters in `forward`; codewords are replaced by an explicit method.
+`SFDIVEQDetach` aims both at the first, so its value is not on the curve); no warm-up
+counters in `forward`; codewords are replaced by an explicit method.
 """
 
 from __future__ import annotations

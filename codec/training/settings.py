@@ -1,0 +1,80 @@
+"""How a run trains: one frozen dataclass, stored in every training state."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import ConfigError
+from .discriminators import DiscriminatorConfig, small
+
+Precision = Literal["no", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """Everything that decides the result of a run, besides model and data.
+
+    A run lasts `steps`, or `max_minutes` of training time over all its resumptions; one of the two is set. All
+    phases are shares of the run: until `quantize_from` the latent is not quantized; from `adversarial_from` the
+    discriminators take part; from `table_from` SF stages train on the table of `position_bits`.
+    """
+
+    seed: int = 0
+    steps: int | None = None
+    max_minutes: float | None = None
+
+    batch_size: int = 64  # over all processes
+    accumulate: int = 1  # micro-batches per process and step
+    segment_seconds: float = 0.64
+    precision: Precision = "no"
+    compile: bool = False
+
+    quantize_from: float = 0.05
+    adversarial_from: float = 0.4
+    table_from: float = 0.85
+    position_bits: int = 0
+
+    learning_rate: float = 5e-4
+    codebook_rate_scale: float = 10.0
+    discriminator_rate: float = 3e-4
+    beta_1: float = 0.8
+    beta_2: float = 0.95
+    weight_decay: float = 1e-3
+    rate_warmup_steps: int = 200
+    final_rate_share: float = 0.05
+    gradient_clip: float = 100.0
+    discriminator_clip: float = 10.0
+    ema_decay: float = 0.999
+
+    mel_weight: float = 15.0
+    stft_weight: float = 1.0
+    waveform_weight: float = 1.0
+    adversarial_weight: float = 1.0
+    feature_weight: float = 2.0
+
+    dropout_share: float = 0.5  # of the batch decodes from a random number of stages
+    initialise_vectors: int = 50_000
+    normalisation_momentum: float = 0.02
+    replace_every_steps: int = 100
+    replace_below: float = 0.01
+
+    discriminator: DiscriminatorConfig = field(default_factory=small)
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.max_minutes is None):
+            raise ConfigError("a run has either steps or max_minutes")
+        for name in ("steps", "max_minutes", "batch_size", "accumulate", "segment_seconds", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is positive, not {value}")
+        for name in ("quantize_from", "adversarial_from", "table_from", "dropout_share", "final_rate_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is at least 0 and below 1, not {self.ema_decay}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON types."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,259 @@
+"""One training step of generator and discriminators, and all the state that steps change.
+
+The loop around it (budget, logs, checkpoints) is in `run.py`. Everything random in a step follows from
+(seed, step), so a resumed run needs no generator states: it equals the unbroken one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..model import CodecModel, ModelOutput
+from ..quantizers import StageStatistics, initialise, replace_unused
+from .discriminators import Discriminators
+from .distributed import average, average_gradients, gather_rows
+from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
+from .settings import TrainingConfig
+
+Batches = Callable[[int], Tensor]  # step → this process's share of the batch, (batch, 1, samples)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Figures of one step as tensors on the device: losses and norms by name, and each stage's statistics."""
+
+    figures: dict[str, Tensor]
+    statistics: list[StageStatistics]
+
+
+class Trainer:
+    """Generator, discriminators, their optimisers and the averaged weights.
+
+    `step(batch, progress)` does one update; `progress` in [0, 1) is how much of the run has passed and decides
+    phase and learning rate. All processes must pass the same progress.
+    """
+
+    def __init__(self, model: ModelConfig, settings: TrainingConfig, accelerator: Accelerator) -> None:
+        self.settings, self.accelerator, self.device = settings, accelerator, accelerator.device
+        torch.manual_seed(settings.seed)
+        self.model = CodecModel(model).to(self.device)
+        self.discriminator = Discriminators(settings.discriminator).to(self.device)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.criterion = SpectralCriterion(model.sample_rate_hz).to(self.device)
+        self.optimiser = self._generator_optimiser()
+        self.discriminator_optimiser = torch.optim.AdamW(
+            self.discriminator.parameters(),
+            lr=settings.discriminator_rate,
+            betas=(settings.beta_1, settings.beta_2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.steps = 0
+        self.quantizing = False
+        self.skipped = torch.zeros((), device=self.device)  # steps in a row whose gradient was not finite
+        self.all_skipped = torch.zeros((), device=self.device)
+        self._generate = torch.compile(self.model) if settings.compile else self.model
+
+    def _generator_optimiser(self) -> torch.optim.AdamW:
+        settings = self.settings
+        codebooks = [stage.codebook for stage in self.model.quantizer]
+        chosen = {id(codebook) for codebook in codebooks}
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in chosen]
+        return torch.optim.AdamW(
+            [
+                {"params": others, "rate": settings.learning_rate},
+                {
+                    "params": codebooks,
+                    "rate": settings.learning_rate * settings.codebook_rate_scale,
+                    "weight_decay": 0.0,
+                },
+            ],
+            lr=settings.learning_rate,
+            betas=(settings.beta_1, settings.beta_2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def start_quantizing(self, batches: Batches) -> list[float]:
+        """End of the warm-up: all stages start from the latents of the batches that come next.
+
+        Returns the share of the latents' energy left after each stage.
+        """
+        rows: list[Tensor] = []
+        step = self.steps
+        with torch.no_grad(), self.accelerator.autocast():
+            while sum(map(len, rows)) < self.settings.initialise_vectors:
+                latent = self.model.encoder(batches(step).to(self.device))
+                rows.append(gather_rows(rearrange(latent, "b c t -> (b t) c").float()))
+                step += 1
+        left = initialise(self.model.quantizer, torch.cat(rows), self._generator())
+        self.averaged.quantizer.load_state_dict(self.model.quantizer.state_dict())
+        self.quantizing = True
+        return left
+
+    def step(self, batch: Float[Tensor, "batch 1 time"], progress: float) -> StepResult:
+        """One update of the generator and, in the adversarial phase, of the discriminators."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.steps)  # the same on all processes: they share λ
+        adversarial = self.quantizing and progress >= self.settings.adversarial_from
+        self._set_rates(progress)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        figures: dict[str, Tensor] = {}
+        statistics: list[list[StageStatistics]] = []
+        parts = batch.chunk(self.settings.accumulate)
+        for part, kept in zip(parts, self._active_stages(len(batch)).chunk(self.settings.accumulate), strict=True):
+            output = self._reconstruct(part, kept, progress)
+            losses = self._backward(output, part, adversarial, 1 / len(parts))
+            for name, value in losses.items():
+                figures[name] = figures.get(name, 0) + value / len(parts)
+            statistics.append(output.statistics)
+        figures |= self._update(adversarial)
+        merged = [_merged(list(group)) for group in zip(*statistics, strict=True)] if self.quantizing else []
+        self._after_update(merged)
+        average([figures[name] for name in sorted(figures)])
+        return StepResult(figures=figures, statistics=merged)
+
+    def _reconstruct(self, wave: Tensor, active_stages: Tensor, progress: float) -> ModelOutput:
+        position_bits = self.settings.position_bits if progress >= self.settings.table_from else None
+        with self.accelerator.autocast():
+            if not self.quantizing:
+                return self._generate(wave, quantize=False)
+            return self._generate(wave, active_stages=active_stages, position_bits=position_bits)
+
+    def _backward(self, output: ModelOutput, reference: Tensor, adversarial: bool, share: float) -> dict[str, Tensor]:
+        """Losses of one micro-batch, their gradients added up in the parameters; returns the figures."""
+        settings = self.settings
+        estimate = output.wave.float()
+        spectral = self.criterion(estimate, reference)
+        figures = {"mel": spectral.mel, "stft": spectral.stft, "waveform": spectral.waveform}
+        total = (
+            settings.mel_weight * spectral.mel
+            + settings.stft_weight * spectral.stft
+            + settings.waveform_weight * spectral.waveform
+        )
+        if adversarial:
+            # One pass through the discriminators serves both games: each `backward` goes only where it is told.
+            with self.accelerator.autocast():
+                real, fake = self.discriminator(reference), self.discriminator(estimate)
+            judged = discriminator_loss(reference=real, estimate=fake)
+            (judged * share).backward(inputs=list(self.discriminator.parameters()), retain_graph=True)
+            figures["adversarial"] = generator_loss(fake)
+            figures["features"] = feature_matching_loss(reference=real, estimate=fake)
+            figures["discriminator"] = judged
+            total = (
+                total
+                + settings.adversarial_weight * figures["adversarial"]
+                + settings.feature_weight * figures["features"]
+            )
+        (total * share).backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
+        return {name: value.detach() for name, value in figures.items()} | {"total": total.detach()}
+
+    def _update(self, adversarial: bool) -> dict[str, Tensor]:
+        """Average, clip, step. A gradient that is not finite leaves both sides as they were, without a host sync."""
+        norms = {"gradient_norm": self._clip(self.model, self.settings.gradient_clip)}
+        if adversarial:
+            norms["discriminator_norm"] = self._clip(self.discriminator, self.settings.discriminator_clip)
+        broken = 1.0 - torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
+        for optimiser in (self.optimiser, self.discriminator_optimiser)[: 1 + adversarial]:
+            optimiser.grad_scale, optimiser.found_inf = None, broken  # read by fused optimisers: skip on the device
+            optimiser.step()
+        self.skipped = (self.skipped + 1) * broken
+        self.all_skipped += broken
+        return norms
+
+    @staticmethod
+    def _clip(module: torch.nn.Module, limit: float) -> Tensor:
+        average_gradients(module.parameters())
+        return torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
+
+    @torch.no_grad()
+    def _after_update(self, statistics: list[StageStatistics]) -> None:
+        settings = self.settings
+        average([t for s in statistics for t in (s.use, s.mean, s.mean_square, s.error)])
+        for stage, stage_statistics in zip(self.model.quantizer, statistics, strict=False):
+            finite = stage_statistics.mean_square.isfinite().all()  # a broken step must not reach the buffers
+            momentum = torch.where(finite, settings.normalisation_momentum, 0.0)
+            safe = StageStatistics(*(torch.nan_to_num(t, 0.0, 0.0, 0.0) for t in vars(stage_statistics).values()))
+            stage.update_normalisation(safe, momentum)
+            stage.use += safe.use
+        self.steps += 1
+        if statistics and self.steps % settings.replace_every_steps == 0:
+            for stage in self.model.quantizer:
+                if not stage.config.is_space_filling:
+                    replace_unused(stage, self._generator(), threshold=settings.replace_below)
+        self._average_weights()
+
+    def _average_weights(self) -> None:
+        """Exponential average of weights and statistics, quicker at the start so that it forgets it."""
+        decay = min(self.settings.ema_decay, (1 + self.steps) / (10 + self.steps))
+        ours, theirs = self.averaged.state_dict(), self.model.state_dict()
+        torch._foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
+
+    def _active_stages(self, batch: int) -> Tensor:
+        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages, drawn evenly."""
+        stages, processes = len(self.model.config.stages), self.accelerator.num_processes
+        generator = self._generator()
+        drawn = torch.randint(1, stages + 1, (batch * processes,), generator=generator)
+        dropped = torch.rand(batch * processes, generator=generator) < self.settings.dropout_share
+        kept = torch.where(dropped, drawn, stages)
+        return kept[self.accelerator.process_index * batch :][:batch].to(self.device)
+
+    def _generator(self) -> torch.Generator:
+        """On the CPU, the same on every process."""
+        return torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.steps)
+
+    def _set_rates(self, progress: float) -> None:
+        """Linear warm-up over steps, cosine decay over the run."""
+        settings = self.settings
+        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        factor = settings.final_rate_share + (1 - settings.final_rate_share) * cosine
+        factor *= min(1.0, (self.steps + 1) / settings.rate_warmup_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * factor
+        for group in self.discriminator_optimiser.param_groups:
+            group["lr"] = settings.discriminator_rate * factor
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, to continue as if it had not stopped."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "steps": self.steps,
+            "quantizing": self.quantizing,
+            "skipped": self.skipped,
+            "all_skipped": self.all_skipped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
+        self.steps, self.quantizing = state["steps"], state["quantizing"]
+        self.skipped = state["skipped"].to(self.device)
+        self.all_skipped = state["all_skipped"].to(self.device)
+
+
+def _merged(parts: list[StageStatistics]) -> StageStatistics:
+    """The statistics of all micro-batches of a step; they are equally large."""
+    if len(parts) == 1:
+        return parts[0]
+    stacked = [torch.stack(values) for values in zip(*(vars(part).values() for part in parts), strict=True)]
+    use, mean, mean_square, error = stacked
+    return StageStatistics(use=use.sum(0), mean=mean.mean(0), mean_square=mean_square.mean(0), error=error.mean(0))
