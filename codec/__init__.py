@@ -1,1 +1,60 @@
-"""A neural speech codec with residual DiVeQ / SF-DiVeQ quantization."""
+"""A neural speech codec with residual DiVeQ / SF-DiVeQ quantization.
+
+Names are imported when first used, so that `import codec`, and reading a stream's header, never import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Audio, Codec, DecodedFile, Encoded, open_stream
+    from .bitstream import StreamInfo, cut, read_info, verify
+    from .checkpoint import ModelInfo, model_info, shipped_models
+    from .config import PRESETS, ModelConfig, StageConfig
+    from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("Audio", "Codec", "DecodedFile", "Encoded", "open_stream"),
+    "bitstream": ("StreamInfo", "cut", "read_info", "verify"),
+    "checkpoint": ("ModelInfo", "model_info", "shipped_models"),
+    "config": ("PRESETS", "ModelConfig", "StageConfig"),
+    "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
+}
+
+__all__ = [
+    "PRESETS",
+    "Audio",
+    "AudioError",
+    "BitstreamError",
+    "CheckpointError",
+    "Codec",
+    "ConfigError",
+    "DecodedFile",
+    "DiveqCodecError",
+    "Encoded",
+    "ModelConfig",
+    "ModelInfo",
+    "StageConfig",
+    "StreamInfo",
+    "cut",
+    "model_info",
+    "open_stream",
+    "read_info",
+    "shipped_models",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

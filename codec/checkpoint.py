@@ -130,6 +130,17 @@ def find_model(name_or_path: str | Path) -> Path:
     raise CheckpointError(f"no model file at {name_or_path}, and no shipped model of that name; shipped: {known}")
 
 
+def model_with_fingerprint(fingerprint: bytes) -> Path:
+    """The shipped model that a stream's fingerprint names."""
+    for info in shipped_models():
+        if info.fingerprint == fingerprint:
+            return info.path
+    known = ", ".join(f"{info.name} ({info.fingerprint.hex()})" for info in shipped_models()) or "none"
+    raise CheckpointError(
+        f"no shipped model has the fingerprint {fingerprint.hex()}; name the model's file. Shipped: {known}"
+    )
+
+
 def _models_folder() -> Path:
     from importlib.resources import files
 

@@ -73,7 +73,10 @@ class ResidualUnit(nn.Module):
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Replace every normed weight by its value, for inference; the module computes the same."""
+    """Replace every normed weight by its value; the module computes the same.
+
+    Only for a module that was never copied: copies share the classes that this takes apart.
+    """
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight")

@@ -103,8 +103,21 @@ class CodecModel(nn.Module):
         """The waveform of any prefix of stages, frames·hop samples."""
         return self.decoder(self.quantizer.decode(codes, position_bits))
 
-    def fold(self) -> CodecModel:
-        """Fold weight norm and running statistics into the weights, for inference; returns itself."""
-        fold_weight_norm(self)
-        self.quantizer.fold_normalisation()
-        return self
+    @classmethod
+    def plain(cls, config: ModelConfig) -> CodecModel:
+        """A model for inference: without weight norm, ready to be given folded weights."""
+        model = cls(config)
+        fold_weight_norm(model)
+        return model.eval().requires_grad_(False)
+
+    def folded(self) -> CodecModel:
+        """A copy for inference that computes the same, weight norm and running statistics folded into its weights."""
+        like = next(self.parameters())
+        copy = self.plain(self.config).to(like.device, like.dtype)
+        values = {}
+        for name in copy.state_dict():
+            module, _, attribute = name.rpartition(".")
+            values[name] = getattr(self.get_submodule(module), attribute).detach()
+        copy.load_state_dict(values)
+        copy.quantizer.fold_normalisation()
+        return copy

@@ -70,7 +70,7 @@ class ResidualQuantizer(nn.Module):
         self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
     ) -> Int[Tensor, "batch stages frames"]:
         """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry."""
-        residual = rearrange(latent.float(), "b c t -> (b t) c")
+        residual = rearrange(latent, "b c t -> (b t) c")
         codes = []
         for stage, bits in zip(self.stages, position_bits, strict=False):
             codes.append(stage.encode(residual, bits))

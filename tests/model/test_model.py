@@ -1,0 +1,96 @@
+"""The model: aligned lengths, folding, and contexts that are exactly as wide as the gradients say."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from codec.config import PRESETS, ModelConfig, tiny
+from codec.geometry import Context, decoder_context, encoder_context
+from codec.model import CodecModel
+
+LAYOUTS = {
+    "tiny": tiny(),
+    "causal": dataclasses.replace(tiny(), causal=True),
+    "odd": dataclasses.replace(tiny(), frontend_kernel=7, frontend_stride=1, strides=(3, 5), decoder_width=16),
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def model(request) -> CodecModel:
+    torch.manual_seed(0)
+    return CodecModel(LAYOUTS[request.param]).double().eval()
+
+
+def reach(gradient: torch.Tensor, items_per_frame: int, frame: int) -> Context:
+    """Which frames around `frame` have a gradient."""
+    frames = gradient.abs().flatten().unfold(0, items_per_frame, items_per_frame).sum(-1).nonzero().flatten()
+    return Context(before=frame - int(frames.min()), after=int(frames.max()) - frame)
+
+
+def test_encoder_context_is_what_the_gradient_reaches(model):
+    hop, frame = model.config.hop, 40
+    wave = torch.randn(1, 1, 80 * hop, dtype=torch.float64, requires_grad=True)
+    model.encoder(wave)[0, :, frame].sum().backward()
+    assert reach(wave.grad, hop, frame) == encoder_context(model.config)
+
+
+def test_decoder_context_is_what_the_gradient_reaches(model):
+    hop, frame = model.config.hop, 40
+    latent = torch.randn(1, model.config.latent_channels, 80, dtype=torch.float64, requires_grad=True)
+    model.decoder(latent)[0, 0, frame * hop : (frame + 1) * hop].sum().backward()
+    assert reach(latent.grad.sum(1), 1, frame) == decoder_context(model.config)
+
+
+def test_a_causal_model_looks_at_nothing_ahead():
+    config = LAYOUTS["causal"]
+    assert encoder_context(config).after == 0
+    assert decoder_context(config).after == 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_frames_and_samples_correspond(model, frames):
+    wave = torch.randn(2, 1, frames * model.config.hop, dtype=torch.float64)
+    codes = model.encode(wave, [0, 0, 0])
+    assert codes.shape == (2, 3, frames)
+    assert model.decode(codes, [0, 0, 0]).shape == wave.shape
+
+
+def test_folding_changes_nothing(model):
+    for stage in model.quantizer:
+        stage.center.fill_(0.2)
+        stage.scale.fill_(3.0)
+    folded = model.folded()
+    assert not any("parametrizations" in name for name in folded.state_dict())
+    wave = torch.randn(1, 1, 10 * model.config.hop, dtype=torch.float64)
+    torch.testing.assert_close(folded.encoder(wave), model.encoder(wave))
+    codes = model.encode(wave, [0] * 4)
+    assert torch.equal(folded.encode(wave, [0] * 4), codes)
+    torch.testing.assert_close(folded.decode(codes, [0] * 4), model.decode(codes, [0] * 4))
+
+
+def test_the_warm_up_passes_the_latent_on(model):
+    wave = torch.randn(1, 1, 4 * model.config.hop, dtype=torch.float64)
+    output = model(wave, quantize=False)
+    torch.testing.assert_close(output.wave, model.decoder(model.encoder(wave)))
+    assert output.codes is None
+
+
+def test_evaluation_changes_no_state(model):
+    before = copy.deepcopy(model.float().state_dict())
+    model.float()(torch.randn(1, 1, 4 * model.config.hop))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def parameters(config: ModelConfig) -> int:
+    return sum(value.numel() for value in CodecModel.plain(config).parameters())
+
+
+def test_sizes_of_the_presets():
+    assert 8e6 <= parameters(PRESETS["speech_16khz"]()) <= 10e6
+    assert parameters(PRESETS["speech_16khz_small"]()) <= 2.5e6
+    assert parameters(PRESETS["dac_16khz"]()) == pytest.approx(74e6, rel=0.02)

@@ -1,0 +1,101 @@
+"""Windows with exact context give what one pass gives."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.config import tiny
+from codec.geometry import Context, decoder_context, encoder_context
+from codec.model import CodecModel
+from codec.windows import windowed
+
+KERNEL = np.array([0.3, -1.0, 2.0, 0.5, 0.25])  # a frame sees 3 before and 1 after
+
+
+def filtered(items: np.ndarray) -> np.ndarray:
+    """A zero-padded filter over frames, in integers' exact arithmetic."""
+    padded = np.pad(items, [(0, 0), (3, 1)])
+    return np.stack([padded[:, i : i + items.shape[1]] for i in range(5)], -1) @ KERNEL
+
+
+def cut_up(array: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
+    return np.split(array, np.cumsum(lengths), axis=-1)
+
+
+@given(
+    frames=st.integers(0, 40),
+    window=st.integers(1, 50),
+    lengths=st.lists(st.integers(0, 9), max_size=8),
+)
+def test_any_window_and_any_blocks_equal_one_pass(frames, window, lengths):
+    items = np.arange(2 * frames, dtype=np.float64).reshape(2, frames) % 7
+    pieces = list(windowed(cut_up(items, lengths), filtered, context=Context(before=3, after=1), window=window))
+    assert all(0 < piece.shape[1] <= window for piece in pieces)
+    result = np.concatenate([np.zeros((2, 0)), *pieces], axis=1)
+    np.testing.assert_array_equal(result, filtered(items))
+
+
+@given(frames=st.integers(1, 20), window=st.integers(1, 25), blocks=st.lists(st.integers(0, 50), max_size=6))
+def test_items_and_outputs_per_frame(frames, window, blocks):
+    """Four items a frame in, two a frame out; blocks need not hold whole frames."""
+
+    def halves(items: np.ndarray) -> np.ndarray:
+        return filtered(items.reshape(1, -1, 4).sum(2)).repeat(2, axis=1)
+
+    items = (np.arange(4 * frames, dtype=np.float64) % 5)[None]
+    pieces = windowed(
+        cut_up(items, blocks),
+        halves,
+        context=Context(before=3, after=1),
+        window=window,
+        items_per_frame=4,
+        outputs_per_frame=2,
+    )
+    np.testing.assert_array_equal(np.concatenate(list(pieces), axis=1), halves(items))
+
+
+def test_memory_is_one_window_not_the_stream():
+    longest = 0
+
+    def compute(items: np.ndarray) -> np.ndarray:
+        nonlocal longest
+        longest = max(longest, items.shape[1])
+        return filtered(items)
+
+    blocks = (np.ones((1, 10)) for _ in range(500))
+    total = sum(piece.shape[1] for piece in windowed(blocks, compute, context=Context(before=3, after=1), window=8))
+    assert total == 5000
+    assert longest <= 8 + 3 + 1
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@settings(max_examples=12, deadline=None)
+@given(window=st.integers(1, 60), seed=st.integers(0, 9))
+def test_the_model_in_windows_equals_the_model_in_one_pass(causal, window, seed):
+    torch.manual_seed(seed)
+    config = dataclasses.replace(tiny(), causal=causal)
+    model = CodecModel(config).folded()
+    wave = 0.3 * torch.randn(2, 57 * config.hop, generator=torch.Generator().manual_seed(seed))
+    bits = [0] * 4
+
+    def encode(samples: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model.encode(torch.from_numpy(np.ascontiguousarray(samples))[:, None], bits).numpy()
+
+    def decode(codes: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model.decode(torch.from_numpy(np.ascontiguousarray(codes)), bits)[:, 0].numpy()
+
+    codes = encode(wave.numpy())
+    pieces = windowed(
+        [wave.numpy()], encode, context=encoder_context(config), window=window, items_per_frame=config.hop
+    )
+    np.testing.assert_array_equal(np.concatenate(list(pieces), axis=-1), codes)
+    pieces = windowed([codes], decode, context=decoder_context(config), window=window, outputs_per_frame=config.hop)
+    np.testing.assert_allclose(np.concatenate(list(pieces), axis=-1), decode(codes), rtol=0, atol=1e-5)
