@@ -137,15 +137,17 @@ def replace_unused(
     """Restart codewords used less than `threshold` of their fair share beside used ones; returns how many.
 
     The neighbours are drawn in proportion to their use; `jitter` is the distance's standard deviation per
-    dimension, in latents of unit scale. Counting starts anew. SF stages need none of this.
+    dimension, in latents of unit scale. A restarted codeword counts as fairly used, so that it has time to find
+    its place. SF stages need none of this.
     """
     use = stage.use.cpu()
     dead = use < threshold * use.mean()
     count = int(dead.sum())
-    if count and bool((~dead).any()):
-        beside = torch.multinomial(torch.where(dead, 0.0, use), count, replacement=True, generator=generator)
-        offset = jitter * torch.randn(count, stage.config.dim, generator=generator)
-        where = dead.to(stage.codebook.device)
-        stage.codebook[where] = stage.codebook[beside.to(stage.codebook.device)] + offset.to(stage.codebook)
-    stage.use.zero_()
+    if not count:
+        return 0
+    beside = torch.multinomial(torch.where(dead, 0.0, use), count, replacement=True, generator=generator)
+    offset = jitter * torch.randn(count, stage.config.dim, generator=generator)
+    where = dead.to(stage.codebook.device)
+    stage.codebook[where] = stage.codebook[beside.to(stage.codebook.device)] + offset.to(stage.codebook)
+    stage.use[where] = use.mean().to(stage.use)
     return count

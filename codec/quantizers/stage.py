@@ -48,7 +48,7 @@ class QuantizerStage(nn.Module):
         self.codebook = nn.Parameter(torch.randn(config.codewords, config.dim))
         self.register_buffer("center", torch.zeros(config.dim))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("use", torch.zeros(config.codewords))
+        self.register_buffer("use", torch.zeros(config.codewords))  # decaying counts, see update_use
 
     def project(self, latent: Float[Tensor, "n channels"]) -> Float[Tensor, "n dim"]:
         """The normalised low-dimensional latent."""
@@ -119,6 +119,11 @@ class QuantizerStage(nn.Module):
         self.center.lerp_(statistics.mean, momentum)
         variance = (statistics.mean_square - statistics.mean.square()).mean()
         self.scale.copy_(torch.lerp(self.scale.square(), variance, momentum).clamp_min(1e-12).sqrt())
+
+    @torch.no_grad()
+    def update_use(self, statistics: StageStatistics, decay: float) -> None:
+        """Add a step's counts to the decaying counts of how often each codeword was used."""
+        self.use.mul_(decay).add_(statistics.use)
 
     @torch.no_grad()
     def fold_normalisation(self) -> None:

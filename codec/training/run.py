@@ -143,10 +143,11 @@ def _stage_figures(trainer: Trainer, result: StepResult) -> dict[str, list[float
         return {}
     use = [s.use / s.use.sum() for s in result.statistics]
     perplexity = [torch.exp(-(p * (p + 1e-12).log()).sum()).item() for p in use]
-    counted = [(stage.use > 0).float().mean().item() for stage in trainer.model.quantizer]
+    below = trainer.settings.replace_below
+    used = [(stage.use >= below * stage.use.mean()).float().mean().item() for stage in trainer.model.quantizer]
     return {
         "perplexity": perplexity,
-        "use_since_replacement": counted,
+        "used": used,
         "error": [s.error.item() for s in result.statistics],
         "scale": [stage.scale.item() for stage in trainer.model.quantizer],
     }

@@ -44,7 +44,7 @@ class TrainingConfig:
     weight_decay: float = 1e-3
     rate_warmup_steps: int = 200
     final_rate_share: float = 0.05
-    gradient_clip: float = 100.0
+    gradient_clip: float = 1000.0
     discriminator_clip: float = 10.0
     ema_decay: float = 0.999
 
@@ -57,8 +57,8 @@ class TrainingConfig:
     dropout_share: float = 0.5  # of the batch decodes from a random number of stages
     initialise_vectors: int = 50_000
     normalisation_momentum: float = 0.02
-    replace_every_steps: int = 100
-    replace_below: float = 0.01
+    replace_every_steps: int = 100  # use is counted over about as many steps
+    replace_below: float = 0.01  # of a codeword's fair share
 
     discriminator: DiscriminatorConfig = field(default_factory=small)
 

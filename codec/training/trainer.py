@@ -186,7 +186,7 @@ class Trainer:
             momentum = torch.where(finite, settings.normalisation_momentum, 0.0)
             safe = StageStatistics(*(torch.nan_to_num(t, 0.0, 0.0, 0.0) for t in vars(stage_statistics).values()))
             stage.update_normalisation(safe, momentum)
-            stage.use += safe.use
+            stage.update_use(safe, decay=1 - 1 / settings.replace_every_steps)
         self.steps += 1
         if statistics and self.steps % settings.replace_every_steps == 0:
             for stage in self.model.quantizer:
