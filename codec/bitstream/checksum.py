@@ -1,0 +1,36 @@
+"""CRC-32, and the way back from a CRC to the packet index under it."""
+
+from __future__ import annotations
+
+import zlib
+
+_POLYNOMIAL = 0xEDB88320
+_ONES = 0xFFFFFFFF
+
+
+def _advance_byte(register: int) -> int:
+    for _ in range(8):
+        register = register >> 1 ^ (_POLYNOMIAL if register & 1 else 0)
+    return register
+
+
+_TABLE = [_advance_byte(byte) for byte in range(256)]
+_BYTE_BY_TOP = {entry >> 24: byte for byte, entry in enumerate(_TABLE)}
+
+
+def packet_check(state: int, index: int) -> int:
+    """The CRC of data of CRC `state` followed by the four bytes of `index`."""
+    return zlib.crc32(index.to_bytes(4, "little"), state)
+
+
+def index_under(state: int, check: int) -> int:
+    """The `index` for which `packet_check(state, index)` is `check`: there is always exactly one.
+
+    So a packet that was found by searching tells its index, and any damage makes that index a random one of 2^32.
+    The register of a CRC can be run backwards: the top byte of an entry of its table names the entry.
+    """
+    register = check ^ _ONES
+    for _ in range(4):
+        byte = _BYTE_BY_TOP[register >> 24]
+        register = (register ^ _TABLE[byte]) << 8 & _ONES | byte
+    return register ^ state ^ _ONES

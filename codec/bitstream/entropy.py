@@ -1,0 +1,198 @@
+"""The integer tables of the range coder: what they hold, how they are stored, what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..errors import BitstreamError
+from .layout import MAX_CODEBOOK_BITS, MAX_STAGES, StageLayout
+
+ContextSource = Literal["none", "previous_frame", "previous_stage"]
+_SOURCES: tuple[ContextSource, ...] = ("none", "previous_frame", "previous_stage")
+
+PRECISION_BITS = 24
+_PREFIX = "entropy.stage_"
+
+
+@dataclass(frozen=True, eq=False)
+class StageTable:
+    """How often each codeword of a stage follows each context.
+
+    The context is the top `context_bits` bits of another codeword: of the same stage and channel one frame earlier
+    ("previous_frame"), or of the stage before, same channel and frame ("previous_stage"). `counts` has a row per
+    context and a column per codeword, each at least 1; for "previous_frame" one more row, the last, serves the first
+    frame of a packet. Bad arguments raise `ValueError`.
+    """
+
+    source: ContextSource
+    context_bits: int
+    counts: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.source not in _SOURCES:
+            raise ValueError(f"a context source is one of {', '.join(_SOURCES)}, not {self.source!r}")
+        least, most = (0, 0) if self.source == "none" else (1, MAX_CODEBOOK_BITS)
+        if not least <= self.context_bits <= most:
+            raise ValueError(f"{self.source!r} has {least} to {most} context bits, not {self.context_bits}")
+        counts = np.array(self.counts)
+        if counts.dtype.kind not in "iu" or counts.ndim != 2:
+            raise ValueError(f"counts are a table of integers, not {counts.dtype} of shape {counts.shape}")
+        rows, codewords = counts.shape
+        if rows != self.contexts:
+            raise ValueError(f"counts have {rows} rows; the context needs {self.contexts}")
+        if not 2 <= codewords <= 1 << MAX_CODEBOOK_BITS or codewords & (codewords - 1):
+            raise ValueError(f"counts are for {codewords} codewords; a codebook has a power of two, up to 65536")
+        if counts.min() < 1 or counts.max() >= 1 << 32 or counts.sum(axis=1, dtype=np.uint64).max() >= 1 << 32:
+            raise ValueError("counts are at least 1, and a row of them sums to less than 2^32")
+        counts.flags.writeable = False
+        object.__setattr__(self, "counts", counts)
+
+    @property
+    def codebook_bits(self) -> int:
+        return self.counts.shape[1].bit_length() - 1
+
+    @property
+    def start_context(self) -> int:
+        """The row for a frame that has none before it."""
+        return 1 << self.context_bits
+
+    @property
+    def contexts(self) -> int:
+        """Rows of `counts`."""
+        return (1 << self.context_bits) + (self.source == "previous_frame")
+
+
+def cumulative_frequencies(counts: np.ndarray) -> np.ndarray:
+    """The bounds of each codeword's share of 2^24: (…, codewords) counts to (…, codewords + 1) int64.
+
+    This is the one place where counts become what the coder works with, in integers only:
+    bound k is k + floor(sum of the first k counts · (2^24 − codewords) / sum of all counts).
+    """
+    codewords = counts.shape[-1]
+    sums = np.cumsum(counts, axis=-1, dtype=np.uint64)  # below 2^32, so that the products stay below 2^56
+    spread = sums * np.uint64((1 << PRECISION_BITS) - codewords) // sums[..., -1:]
+    bounds = np.zeros((*counts.shape[:-1], codewords + 1), np.int64)
+    bounds[..., 1:] = spread.astype(np.int64) + np.arange(1, codewords + 1)
+    return bounds
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyTables:
+    """One `StageTable` per stage. They belong to a model as its weights do, and are named by the same fingerprint.
+
+    Streams of fewer stages use the first tables. Bad arguments raise `ValueError`.
+    """
+
+    stages: tuple[StageTable, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.stages) <= MAX_STAGES:
+            raise ValueError(f"there are 1 to {MAX_STAGES} stages, not {len(self.stages)}")
+        for number, table in enumerate(self.stages):
+            if table.source == "none":
+                continue
+            if table.source == "previous_stage" and number == 0:
+                raise ValueError("the first stage has no previous stage")
+            if self.context_shift(number) < 0:
+                raise ValueError(
+                    f"stage {number} has more context bits, {table.context_bits}, than its source has bits"
+                )
+
+    def context_shift(self, number: int) -> int:
+        """Shifting the source's codeword right by so many bits gives the context of stage `number`."""
+        table = self.stages[number]
+        source = self.stages[number - 1] if table.source == "previous_stage" else table
+        return source.codebook_bits - table.context_bits
+
+    def rows(self, number: int, words: np.ndarray, previous_words: np.ndarray | None) -> np.ndarray:
+        """The row of stage `number`'s counts for each of its `words` (…, frames) in a packet.
+
+        `previous_words` are the codewords of the stage before, None for the first stage.
+        """
+        table = self.stages[number]
+        rows = np.zeros(words.shape, np.int64)
+        if table.source == "previous_frame":
+            rows[..., 0] = table.start_context
+            rows[..., 1:] = words[..., :-1] >> self.context_shift(number)
+        elif table.source == "previous_stage":
+            assert previous_words is not None
+            rows[...] = previous_words >> self.context_shift(number)
+        return rows
+
+    def check_fits(self, layout: Sequence[StageLayout]) -> None:
+        """Raise a `BitstreamError` unless the first tables are for the stages of `layout`."""
+        ours = [table.codebook_bits for table in self.stages[: len(layout)]]
+        needed = [stage.codebook_bits for stage in layout]
+        if ours != needed:
+            raise BitstreamError(
+                f"the model's entropy tables are for codebooks of {ours} bits, the stream has {needed}: wrong model"
+            )
+
+    def code_length_bits(self, codes: np.ndarray, layout: Sequence[StageLayout]) -> np.ndarray:
+        """Bits that an ideal coder spends per stage on `codes` (stages, frames), coded as one packet.
+
+        `codes` are indices in the range of `layout`. Returns (stages,) float64.
+        """
+        self.check_fits(layout)
+        bits = np.zeros(len(layout))
+        previous = None
+        for number, (stage, table) in enumerate(zip(layout, self.stages, strict=False)):
+            words = codes[number] >> stage.position_bits
+            rows = self.rows(number, words, previous)
+            shares = np.diff(cumulative_frequencies(table.counts))[rows, words]
+            positions = stage.position_bits * np.count_nonzero(words < stage.codewords - 1)
+            bits[number] = np.sum(PRECISION_BITS - np.log2(shares)) + positions
+            previous = words
+        return bits
+
+    @classmethod
+    def fit(
+        cls, codes: Iterable[np.ndarray], layout: Sequence[StageLayout], *, max_context_bits: int = 6
+    ) -> EntropyTables:
+        """Tables for codes like these: per stage the context that spends the fewest bits on clips held out.
+
+        `codes` are integer arrays (stages, frames), one per clip and channel, in the range of `layout`.
+        The same codes give the same tables.
+        """
+        from .fitting import fit_tables
+
+        return cls(tuple(fit_tables(codes, layout, max_context_bits)))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The tables as named integer arrays, for a safetensors file."""
+        arrays = {}
+        for number, table in enumerate(self.stages):
+            smallest = np.uint16 if table.counts.max() < 1 << 16 else np.uint32
+            arrays[f"{_PREFIX}{number}.context"] = np.array(
+                [_SOURCES.index(table.source), table.context_bits], np.int32
+            )
+            arrays[f"{_PREFIX}{number}.counts"] = table.counts.astype(smallest)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> EntropyTables:
+        """The inverse of `to_arrays`; anything else is a `BitstreamError` that says what is wrong."""
+        count = len(arrays) // 2
+        needed = [f"{_PREFIX}{number}.{part}" for number in range(count) for part in ("context", "counts")]
+        if not arrays or sorted(needed) != sorted(arrays):
+            raise BitstreamError(f"the entropy tables are incomplete: found {sorted(arrays)}")
+        tables = []
+        for number in range(count):
+            try:
+                tables.append(_stage_from(arrays[needed[2 * number]], arrays[needed[2 * number + 1]]))
+            except ValueError as error:
+                raise BitstreamError(f"the entropy table of stage {number} is damaged: {error}") from error
+        try:
+            return cls(tuple(tables))
+        except ValueError as error:
+            raise BitstreamError(f"the entropy tables are damaged: {error}") from error
+
+
+def _stage_from(context: np.ndarray, counts: np.ndarray) -> StageTable:
+    if context.shape != (2,) or context.dtype.kind not in "iu" or not 0 <= context[0] < len(_SOURCES):
+        raise ValueError(f"its context is a source of 0 to {len(_SOURCES) - 1} and a number of bits, not {context}")
+    return StageTable(_SOURCES[context[0]], int(context[1]), counts)

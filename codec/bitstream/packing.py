@@ -1,0 +1,75 @@
+"""The fixed-width payload: indices side by side, most significant bit first, stage by stage."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import BitstreamError
+from .layout import StageLayout, find_bad_index
+
+
+def fixed_size(stages: Sequence[StageLayout], channels: int, frames: int) -> int:
+    """Bytes of the payload."""
+    bits = channels * frames * sum(stage.index_bits for stage in stages)
+    return -(-bits // 8)
+
+
+def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
+    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range."""
+    by_stage = codes.swapaxes(0, 1)
+    bits = [_to_bits(by_stage[start:stop].ravel(), width) for width, start, stop in _equal_widths(stages)]
+    return np.packbits(np.concatenate(bits)).tobytes()
+
+
+def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], channels: int, frames: int) -> np.ndarray:
+    """The codes (channels, stages, frames), int32, of a payload of the right size."""
+    assert len(payload) == fixed_size(stages, channels, frames)
+    bits = np.unpackbits(np.frombuffer(payload, np.uint8))
+    by_stage = np.empty((len(stages), channels, frames), np.int32)
+    position = 0
+    for width, start, stop in _equal_widths(stages):
+        run = by_stage[start:stop]
+        run[...] = _from_bits(bits[position : position + run.size * width], width).reshape(run.shape)
+        position += run.size * width
+    if bits[position:].any():
+        raise BitstreamError("the bits that fill up its last byte are not zero")
+    codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
+    if fault := find_bad_index(codes, stages):
+        raise BitstreamError(fault)
+    return codes
+
+
+def cut_fixed(payload: bytes, stages: Sequence[StageLayout], channels: int, frames: int) -> bytes:
+    """The start of a payload that holds `stages`, the first ones of those that it was packed for."""
+    cut = bytearray(payload[: fixed_size(stages, channels, frames)])
+    bits_in_last_byte = channels * frames * sum(stage.index_bits for stage in stages) % 8
+    if bits_in_last_byte:
+        cut[-1] &= 0xFF00 >> bits_in_last_byte & 0xFF
+    return bytes(cut)
+
+
+def _equal_widths(stages: Sequence[StageLayout]) -> list[tuple[int, int, int]]:
+    """Runs of stages of equal width, as (width, first stage, stage after the last)."""
+    runs, start = [], 0
+    for width, equals in itertools.groupby(stages, key=lambda stage: stage.index_bits):
+        stop = start + len(list(equals))
+        runs.append((width, start, stop))
+        start = stop
+    return runs
+
+
+def _to_bits(indices: np.ndarray, width: int) -> np.ndarray:
+    bits = np.empty((len(indices), width), np.uint8)
+    for place in range(width):
+        bits[:, place] = indices >> (width - 1 - place) & 1
+    return bits.ravel()
+
+
+def _from_bits(bits: np.ndarray, width: int) -> np.ndarray:
+    indices = np.zeros(len(bits) // width, np.int32)
+    for place_bits in bits.reshape(-1, width).T:
+        indices = indices << 1 | place_bits
+    return indices

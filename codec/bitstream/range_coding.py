@@ -1,0 +1,209 @@
+"""The range-coded payload: `constriction`'s coder, integer tables, and ends at which stages can be cut off.
+
+FORMAT.md states the coder in integer arithmetic. `constriction` computes the same as long as its models hold exactly
+our integers: it splits 2^24 by giving each codeword 1 and adding `probability · scale`, rounded down cumulatively,
+with scale = (2^24 − codewords) / sum of probabilities. Given frequency − 1 for probability, scale is exactly 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..errors import BitstreamError
+from .entropy import EntropyTables, StageTable, cumulative_frequencies
+from .layout import StageLayout
+from .source import Cursor
+from .varint import encode_varint
+
+_WORD_BITS = 32
+_WORD_BYTES = 4
+_STATE_BYTES = 8
+_MAX_END_BYTES = 4
+
+
+def range_size_limit(stages: int, channels: int, frames: int) -> int:
+    """No payload has more bytes: a codeword and its position take less than 32 bits."""
+    return 4 * (channels * stages * frames + stages) + 8
+
+
+def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
+    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range."""
+    constriction = _constriction()
+    encoder = constriction.queue.RangeEncoder()
+    lows, previous = [], None
+    for number, stage in enumerate(stages):
+        indices = codes[:, number]
+        words = (indices >> stage.position_bits).astype(np.int32, order="C")
+        _encode_words(encoder, tables, number, words, previous)
+        if stage.position_bits:
+            positions = (indices & (1 << stage.position_bits) - 1)[words < stage.codewords - 1]
+            encoder.encode(positions.astype(np.int32), constriction.model.Uniform(1 << stage.position_bits))
+        lows.append(_low(encoder))
+        previous = words
+    stream = _shortest(lows[-1], encoder.pos()[1][1])
+    ends = [_bytes_needed(stream, low) for low in lows[:-1]]
+    return _join(ends, stream)
+
+
+def decode_range(
+    payload: bytes, stages: Sequence[StageLayout], tables: EntropyTables, channels: int, frames: int
+) -> np.ndarray:
+    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the stages."""
+    constriction = _constriction()
+    _, stream = split_ends(payload, len(stages))
+    padded = stream + bytes(-len(stream) % _WORD_BYTES)
+    decoder = constriction.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+    by_stage = np.empty((len(stages), channels, frames), np.int32)
+    previous = None
+    for number, stage in enumerate(stages):
+        try:
+            words = _decode_words(decoder, tables, number, (channels, frames), previous)
+            positions = np.zeros_like(words)
+            if stage.position_bits:
+                inside = words < stage.codewords - 1
+                model = constriction.model.Uniform(1 << stage.position_bits)
+                positions[inside] = decoder.decode(model, int(np.count_nonzero(inside)))
+        except AssertionError as error:  # constriction's word for a point outside the last interval
+            raise BitstreamError(f"stage {number} of the range-coded payload is no code of any index") from error
+        by_stage[number] = words << stage.position_bits | positions
+        previous = words
+    return np.ascontiguousarray(by_stage.swapaxes(0, 1))
+
+
+def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
+    """The ends of all stages but the last, and the stream that they cut."""
+    cursor = Cursor.over(payload)
+    ends, end = [], 0
+    for _ in range(stages - 1):
+        end += cursor.varint("the ends of the stages", _MAX_END_BYTES)
+        ends.append(end)
+    stream = payload[cursor.size :]
+    if end > len(stream):
+        raise BitstreamError(f"the range-coded payload has {len(stream)} bytes, but a stage ends at byte {end}")
+    return ends, stream
+
+
+def cut_range(payload: bytes, stages: int, keep: int) -> bytes:
+    """The payload of the first `keep` of `stages` stages; tables are not needed."""
+    ends, stream = split_ends(payload, stages)
+    if keep < stages:
+        stream = stream[: ends[keep - 1]]
+    return _join(ends[: keep - 1], stream)
+
+
+def _constriction() -> Any:
+    """The module, imported when a payload is range-coded; it has no types."""
+    import constriction  # pyright: ignore[reportMissingTypeStubs]
+
+    return constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class _RowModels(dict[int, Any]):
+    """The models of a table's rows, made when first used."""
+
+    def __init__(self, counts: np.ndarray) -> None:
+        super().__init__()
+        self._counts = counts
+
+    def __missing__(self, row: int) -> Any:
+        frequencies = np.diff(cumulative_frequencies(self._counts[row]))
+        model = _constriction().model.Categorical((frequencies - 1).astype(np.float64), perfect=False)
+        self[row] = model
+        return model
+
+
+_MODELS: WeakKeyDictionary[StageTable, _RowModels] = WeakKeyDictionary()
+
+
+def _models_of(table: StageTable) -> _RowModels:
+    if table not in _MODELS:
+        _MODELS[table] = _RowModels(table.counts)
+    return _MODELS[table]
+
+
+def _encode_words(
+    encoder: Any, tables: EntropyTables, number: int, words: np.ndarray, previous: np.ndarray | None
+) -> None:
+    """Encode the codewords (channels, frames) of stage `number`."""
+    table = tables.stages[number]
+    models = _models_of(table)
+    if table.source == "none":
+        encoder.encode(words.ravel(), models[0])
+        return
+    rows = tables.rows(number, words, previous)
+    for word, row in zip(words.ravel().tolist(), rows.ravel().tolist(), strict=True):
+        encoder.encode(word, models[row])
+
+
+def _decode_words(
+    decoder: Any, tables: EntropyTables, number: int, shape: tuple[int, int], previous: np.ndarray | None
+) -> np.ndarray:
+    """Decode the codewords (channels, frames) of stage `number`."""
+    table = tables.stages[number]
+    models = _models_of(table)
+    channels, frames = shape
+    if table.source == "none":
+        return decoder.decode(models[0], channels * frames).reshape(shape)
+    if table.source == "previous_frame":
+        shift = tables.context_shift(number)
+        words = [_decode_chain(decoder, models, table.start_context, shift, frames) for _ in range(channels)]
+        return np.array(words, np.int32)
+    assert previous is not None
+    rows = tables.rows(number, previous, previous)
+    return np.array([decoder.decode(models[row]) for row in rows.ravel().tolist()], np.int32).reshape(shape)
+
+
+def _decode_chain(decoder: Any, models: _RowModels, start_row: int, shift: int, frames: int) -> list[int]:
+    """Codewords of which each names the row of the next."""
+    words, row = [], start_row
+    for _ in range(frames):
+        word = decoder.decode(models[row])
+        words.append(word)
+        row = word >> shift
+    return words
+
+
+def _low(encoder: Any) -> bytes:
+    """The low end of the encoder's interval: the least fraction that decodes all that was encoded, big-endian.
+
+    `constriction` shows its state's 64 bits of it, and, sealed, all words up to the first 32 of those, rounded up.
+    """
+    words_before, (low_state, _) = encoder.pos()
+    sealed = encoder.get_compressed()[: words_before + 1].astype(">u4").tobytes()
+    rounded_up = int.from_bytes(sealed, "big") << _WORD_BITS
+    low = rounded_up - (-low_state) % (1 << _WORD_BITS)
+    return low.to_bytes(_WORD_BYTES * words_before + _STATE_BYTES, "big")
+
+
+def _shortest(low: bytes, interval: int) -> bytes:
+    """The shortest fraction in [low, low + interval): most zero bytes at its end, which need not be stored."""
+    least = int.from_bytes(low, "big")
+    place, shortest = 1, least
+    while least and (candidate := -(-least // place) * place) < least + interval:
+        place, shortest = place << 8, candidate
+    return shortest.to_bytes(len(low), "big").rstrip(b"\0")
+
+
+def _bytes_needed(stream: bytes, low: bytes) -> int:
+    """The least number of bytes of `stream` that make a fraction of at least `low`; all of them do."""
+    low = low.rstrip(b"\0")
+    common = min(len(stream), len(low))
+    difference = int.from_bytes(stream[:common], "big") ^ int.from_bytes(low[:common], "big")
+    if difference:
+        return common - (difference.bit_length() - 1) // 8
+    return len(low)
+
+
+def _join(ends: Iterable[int], stream: bytes) -> bytes:
+    return b"".join(_differences(ends)) + stream
+
+
+def _differences(ends: Iterable[int]) -> Iterator[bytes]:
+    last = 0
+    for end in ends:
+        yield encode_varint(end - last)
+        last = end

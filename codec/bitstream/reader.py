@@ -1,0 +1,194 @@
+"""Reading a `.dvq` stream from a file or a pipe, strictly or around its damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import BitstreamError
+from .entropy import EntropyTables
+from .framing import Coding, Framing, RawPacket, Unit
+from .header import read_header
+from .packing import unpack_fixed
+from .range_coding import decode_range
+from .recovery import FARTHEST, Loss, find_next
+from .source import ByteSource
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Decoded codes (channels, stages, frames), int32, of the frames from `first_frame` on.
+
+    `codes` and `coding` are None where the packet is lost.
+    """
+
+    index: int
+    first_frame: int
+    frames: int
+    coding: Coding | None
+    codes: np.ndarray | None
+    offset: int
+    size_bytes: int
+
+
+class StreamReader:
+    """Reads the header at once, and packets as they are asked for, in constant memory.
+
+    The stream is read once, with either `packets` or `raw_packets`. At its end `samples` is the exact length at the
+    original rate, and, with `recover=True`, `losses` lists what could not be read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._source = ByteSource(file)
+        self.header = read_header(self._source)
+        self.losses: list[Loss] = []
+        self._framing = Framing(self.header)
+        self._samples: int | None = None
+        self._is_started = False
+        self._next_index = 0
+        self._frames = 0  # read or given up so far
+        self._resume_frame = 0  # frames before it are lost, unless read
+
+    @property
+    def samples(self) -> int:
+        """Samples at the original rate, known after the last packet; without an end marker those of all frames."""
+        if self._samples is None:
+            raise ValueError("the number of samples is known after the last packet")
+        return self._samples
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the stream read so far."""
+        return self._source.offset
+
+    def packets(self, tables: EntropyTables | None = None, *, recover: bool = False) -> Iterator[Packet]:
+        """Decode packet by packet.
+
+        `tables` are the model's, needed where packets are range-coded. Any fault is a `BitstreamError`; with
+        `recover`, a lost packet is yielded in its place with `codes=None` instead.
+        """
+        if tables is not None:
+            tables.check_fits(self.header.stages)
+        for raw in self.raw_packets(recover=recover):
+            codes = None
+            if raw.payload is not None:
+                try:
+                    codes = self.decode(raw, tables)
+                except BitstreamError as error:
+                    if not recover or (tables is None and raw.coding == "range"):
+                        raise
+                    self.losses.append(Loss(raw.first_frame, raw.frames, str(error)))
+            yield Packet(raw.index, raw.first_frame, raw.frames, raw.coding, codes, raw.offset, raw.size_bytes)
+
+    def decode(self, raw: RawPacket, tables: EntropyTables | None = None) -> np.ndarray:
+        """The codes (channels, stages, frames), int32, of a packet that is not lost."""
+        if raw.payload is None:
+            raise ValueError(f"packet {raw.index} is lost")
+        header = self.header
+        if raw.coding == "range" and tables is None:
+            reason = "it is range-coded: decoding needs the entropy tables of the model that wrote it"
+            raise self._located(reason, raw.index, raw.offset)
+        try:
+            if tables is None or raw.coding == "fixed":
+                return unpack_fixed(raw.payload, header.stages, header.channels, raw.frames)
+            return decode_range(raw.payload, header.stages, tables, header.channels, raw.frames)
+        except BitstreamError as error:
+            raise self._located(str(error), raw.index, raw.offset) from error
+
+    def raw_packets(self, *, recover: bool = False) -> Iterator[RawPacket]:
+        """Packet by packet as `packets`, checked but not decoded; no tables are needed."""
+        if self._is_started:
+            raise ValueError("this stream has been read already")
+        self._is_started = True
+        while True:
+            unit = self._next_unit(recover)
+            yield from self._give_up_lost()
+            if unit is None or unit.is_end:
+                break
+            packet = self._framing.open_packet(unit, self.offset)
+            self._source.skip(unit.size)
+            self._next_index = unit.index + 1
+            self._frames = packet.first_frame + packet.frames
+            yield packet
+        self._finish(unit, recover)
+
+    def _next_unit(self, recover: bool) -> Unit | None:
+        """The next packet or the end marker, not consumed; None where there is nothing more to recover."""
+        try:
+            return self._due_unit()
+        except BitstreamError as error:
+            located = self._located(str(error), self._next_index, self.offset)
+            if not recover:
+                raise located from error
+            return self._search(str(located))
+
+    def _due_unit(self) -> Unit:
+        if self._source.at_end():
+            raise BitstreamError("the end marker is missing: the stream is cut off, or was never finished")
+        unit = self._framing.read(self._source)
+        if unit.index != self._next_index:
+            raise self._misplaced(unit)
+        if unit.is_end:
+            frames = self.header.frames_for(self._framing.open_end(unit))
+            if frames != self._frames:
+                raise BitstreamError(f"the end marker is for {frames} frames, but the packets hold {self._frames}")
+        elif self._frames < unit.index * self.header.packet_frames:
+            raise BitstreamError("the packet before it is short, but only the last one may be")
+        else:
+            self._framing.open_packet(unit, self.offset)
+        return unit
+
+    def _misplaced(self, unit: Unit) -> BitstreamError:
+        what = "the end marker" if unit.is_end else "packet"
+        if abs(unit.index - self._next_index) > FARTHEST:
+            return BitstreamError(f"the checksum does not fit: {what} is damaged")
+        found = f"the end marker after {unit.index} packets" if unit.is_end else f"packet {unit.index}"
+        return BitstreamError(f"{found} stands here: packets are missing or out of order")
+
+    def _search(self, reason: str) -> Unit | None:
+        """Go on to the next whole packet, and note what is lost until there."""
+        search = find_next(self._source, self._framing, self._next_index)
+        packet_frames = self.header.packet_frames
+        if search.unit is None:
+            is_whole = not search.is_cut_end and self._frames == self._next_index * packet_frames
+            # So many packets at least: none is larger at fixed width.
+            packets = -(-search.skipped // self._framing.full_packet_bytes) if is_whole else 0
+            self._resume_frame = self._frames + packets * packet_frames
+        elif search.unit.is_end:
+            self._resume_frame = self.header.frames_for(self._framing.open_end(search.unit))
+        else:
+            self._resume_frame = search.unit.index * packet_frames
+        skipped = f" ({search.skipped} bytes skipped)" if search.skipped else ""
+        self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason + skipped))
+        return search.unit
+
+    def _give_up_lost(self) -> Iterator[RawPacket]:
+        """What stands for the packets that a search has passed over."""
+        packet_frames = self.header.packet_frames
+        while self._frames < self._resume_frame:
+            index = self._frames // packet_frames
+            frames = min((index + 1) * packet_frames, self._resume_frame) - self._frames
+            yield RawPacket(index, self._frames, frames, None, None, self.offset, 0)
+            self._frames += frames
+
+    def _finish(self, end: Unit | None, recover: bool) -> None:
+        self._samples = self.header.samples_in(self._frames)
+        if end is None:
+            return
+        samples = self._framing.open_end(end)
+        if self.header.frames_for(samples) == self._frames:
+            self._samples = samples
+        self._source.skip(end.size)
+        if self._source.at_end():
+            return
+        error = BitstreamError(f"byte {self.offset}: there are bytes after the end marker")
+        if not recover:
+            raise error
+        self.losses.append(Loss(self._frames, 0, str(error)))
+
+    def _located(self, reason: str, index: int, offset: int) -> BitstreamError:
+        seconds = self.header.seconds(index * self.header.packet_frames)
+        return BitstreamError(f"packet {index} at {seconds:.2f} s, byte {offset}: {reason}")

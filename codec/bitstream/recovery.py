@@ -1,0 +1,83 @@
+"""Finding the next whole packet in a damaged stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import BitstreamError
+from .framing import MAX_END_BYTES, Framing, Unit
+from .source import ByteSource
+
+# A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than of a near one.
+# Further ahead than this, a packet is believed only with its successor behind it.
+_NEAR = 16
+FARTHEST = 1 << 16
+_RESERVED_HEAD_BIT = 1 << 2
+# Bytes run through CRCs in one search, so that no file, however made, takes minutes.
+_WORK_LIMIT = 1 << 30
+
+
+class Loss(NamedTuple):
+    """Frames that could not be read; none where only foreign bytes or the end marker are concerned."""
+
+    first_frame: int
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search came to: `unit`, if one was found, now stands at the front, after `skipped` bytes.
+
+    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
+    """
+
+    skipped: int
+    unit: Unit | None
+    is_cut_end: bool
+
+
+def find_next(source: ByteSource, framing: Framing, expected: int) -> Search:
+    """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the front of `source`."""
+    start = source.offset
+    starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
+    work = 0
+    while source.fill(1) and work < _WORK_LIMIT:
+        unit = _read_or_none(source, framing, 0)
+        if unit is not None:
+            work += unit.size
+            if _is_sound(unit, framing) and _is_plausible(unit, source, framing, expected):
+                return Search(source.offset - start, unit, False)
+        source.skip(1)
+    skipped = source.offset - start
+    return Search(skipped, None, starts_like_end and skipped < MAX_END_BYTES)
+
+
+def _read_or_none(source: ByteSource, framing: Framing, position: int) -> Unit | None:
+    if source.fill(position + 1) <= position or source.buffer[position] & _RESERVED_HEAD_BIT:
+        return None
+    try:
+        return framing.read(source, position)
+    except BitstreamError:
+        return None
+
+
+def _is_sound(unit: Unit, framing: Framing) -> bool:
+    try:
+        _ = framing.open_end(unit) if unit.is_end else framing.open_packet(unit, 0)
+    except BitstreamError:
+        return False
+    return True
+
+
+def _is_plausible(unit: Unit, source: ByteSource, framing: Framing, expected: int) -> bool:
+    ahead = unit.index - expected
+    if not 0 <= ahead <= FARTHEST:
+        return False
+    if ahead == 0 or source.at_end(unit.size):
+        return True
+    if unit.is_end:
+        return False
+    successor = _read_or_none(source, framing, unit.size)
+    return ahead <= _NEAR or (successor is not None and successor.index == unit.index + 1)

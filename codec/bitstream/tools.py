@@ -1,0 +1,164 @@
+"""What can be done with a `.dvq` file without its model: describe it, check it, cut it to fewer stages."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from ..errors import BitstreamError
+from .entropy import EntropyTables
+from .framing import Framing, RawPacket
+from .header import StreamHeader
+from .packing import cut_fixed
+from .range_coding import cut_range, split_ends
+from .reader import StreamReader
+from .recovery import Loss
+from .source import write_all
+
+PathOrFile = str | os.PathLike[str] | BinaryIO
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamInfo:
+    """The facts of a stream.
+
+    `samples` is the exact length at the original rate. `packets` are the whole ones, `range_packets` those of them
+    that are range-coded; `holes` is what could not be read. `framing_bytes` is all but the header and the payloads:
+    heads and checksums of packets, the end marker, and bytes that could not be read.
+    """
+
+    header: StreamHeader
+    samples: int
+    frames: int
+    packets: int
+    range_packets: int
+    total_bytes: int
+    header_bytes: int
+    payload_bytes: int
+    holes: tuple[Loss, ...]
+
+    @property
+    def framing_bytes(self) -> int:
+        return self.total_bytes - self.header_bytes - self.payload_bytes
+
+    @property
+    def fixed_packets(self) -> int:
+        return self.packets - self.range_packets
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.header.original_rate_hz
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second that the whole stream really uses; 0 where it holds no samples."""
+        return 8 * self.total_bytes / self.seconds if self.samples else 0.0
+
+
+def read_info(stream: PathOrFile) -> StreamInfo:
+    """Describe a stream, damaged or not; only a header that cannot be read is a `BitstreamError`."""
+    with _opened(stream, "rb") as file:
+        reader = StreamReader(file)
+        header_bytes = reader.offset
+        frames = packets = range_packets = payload_bytes = 0
+        for packet in reader.raw_packets(recover=True):
+            frames += packet.frames
+            if packet.payload is not None:
+                packets += 1
+                range_packets += packet.coding == "range"
+                payload_bytes += len(packet.payload)
+        return StreamInfo(
+            header=reader.header,
+            samples=reader.samples,
+            frames=frames,
+            packets=packets,
+            range_packets=range_packets,
+            total_bytes=reader.offset,
+            header_bytes=header_bytes,
+            payload_bytes=payload_bytes,
+            holes=tuple(reader.losses),
+        )
+
+
+def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Loss, ...]:
+    """All faults of a stream, none where it is whole; a header that cannot be read is a `BitstreamError`.
+
+    Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the ends of the stages
+    unless `tables` are given.
+    """
+    with _opened(stream, "rb") as file:
+        reader = StreamReader(file)
+        if tables is not None:
+            tables.check_fits(reader.header.stages)
+        faults = []
+        for packet in reader.raw_packets(recover=True):
+            if packet.payload is None:
+                continue
+            try:
+                _check_payload(reader, packet, tables)
+            except BitstreamError as error:
+                faults.append(Loss(packet.first_frame, packet.frames, str(error)))
+        return tuple(sorted([*faults, *reader.losses]))
+
+
+def cut(source: PathOrFile, target: PathOrFile, *, stages: int) -> None:
+    """Write a stream of only the first `stages` stages; what they decode to stays the same.
+
+    Neither model nor tables are needed. A fault in `source` is a `BitstreamError`. A file `target` is overwritten.
+    """
+    if stages < 1:
+        raise ValueError(f"at least one stage is kept, not {stages}")
+    if _is_same_file(source, target):
+        raise ValueError(f"{source} cannot be cut into itself")
+    with _opened(source, "rb") as file:
+        reader = StreamReader(file)
+        if stages > len(reader.header.stages):
+            raise BitstreamError(f"the stream has {len(reader.header.stages)} stages; it cannot be cut to {stages}")
+        with _opened(target, "wb") as out:
+            _write_cut(reader, out, stages)
+
+
+def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
+    header = dataclasses.replace(reader.header, stages=reader.header.stages[:stages])
+    framing = Framing(header)
+    write_all(out, header.to_bytes())
+    packets = 0
+    for packet in reader.raw_packets():
+        assert packet.payload is not None
+        assert packet.coding is not None
+        if packet.coding == "range":
+            payload = cut_range(packet.payload, len(reader.header.stages), stages)
+        else:
+            payload = cut_fixed(packet.payload, header.stages, header.channels, packet.frames)
+        write_all(out, framing.packet(packet.index, packet.frames, packet.coding, payload))
+        packets += 1
+    write_all(out, framing.end(packets, reader.samples))
+
+
+def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTables | None) -> None:
+    if packet.coding == "range" and tables is None:
+        assert packet.payload is not None
+        split_ends(packet.payload, len(reader.header.stages))
+    else:
+        reader.decode(packet, tables)
+
+
+@contextlib.contextmanager
+def _opened(stream: PathOrFile, mode: str) -> Iterator[BinaryIO]:
+    """The file itself, or the file of that path, closed afterwards."""
+    if isinstance(stream, (str, os.PathLike)):
+        with Path(stream).open(mode) as file:
+            yield cast(BinaryIO, file)
+    else:
+        yield stream
+
+
+def _is_same_file(source: PathOrFile, target: PathOrFile) -> bool:
+    if not isinstance(source, (str, os.PathLike)) or not isinstance(target, (str, os.PathLike)):
+        return False
+    return Path(target).exists() and Path(source).samefile(target)

@@ -1,0 +1,108 @@
+"""Writing a `.dvq` stream, to a file or a pipe, without knowing its length."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+
+from .entropy import EntropyTables
+from .framing import MAX_PACKETS, Framing
+from .header import StreamHeader
+from .layout import find_bad_index
+from .packing import pack_fixed
+from .range_coding import encode_range
+from .source import write_all
+
+
+class StreamWriter:
+    """Writes the header at once, packets as they fill, and at `close` the rest and the end marker.
+
+    With `tables` each packet is range-coded where that is smaller. The file is never sought in, nor closed.
+    A stream that was not closed is one that readers report as cut off. Bad arguments raise `ValueError`.
+
+    >>> import io
+    >>> import numpy as np
+    >>> from codec.bitstream import StageLayout, StreamHeader, StreamReader, StreamWriter
+    >>> header = StreamHeader(fingerprint=bytes(6), model_rate_hz=16_000, original_rate_hz=48_000, hop=320,
+    ...                       channels=1, packet_frames=50, stages=(StageLayout(10),) * 4)
+    >>> file = io.BytesIO()
+    >>> writer = StreamWriter(file, header)
+    >>> writer.write(np.zeros((1, 4, 75), np.int32))
+    >>> writer.close(samples=71_500)
+    >>> reader = StreamReader(io.BytesIO(file.getvalue()))
+    >>> [packet.codes.shape for packet in reader.packets()], reader.samples
+    ([(1, 4, 50), (1, 4, 25)], 71500)
+    """
+
+    def __init__(self, file: BinaryIO, header: StreamHeader, tables: EntropyTables | None = None) -> None:
+        if tables is not None:
+            tables.check_fits(header.stages)
+        self.header = header
+        self._file = file
+        self._tables = tables
+        self._framing = Framing(header)
+        self._pending = np.empty((header.channels, len(header.stages), header.packet_frames), np.int32)
+        self._pending_frames = 0
+        self._packets = 0
+        self._is_closed = False
+        write_all(self._file, header.to_bytes())
+
+    @property
+    def frames(self) -> int:
+        """Frames given to `write` so far."""
+        return self._packets * self.header.packet_frames + self._pending_frames
+
+    def write(self, codes: np.ndarray) -> None:
+        """Append integer `codes` (channels, stages, frames), of any number of frames, in the range of each stage."""
+        if self._is_closed:
+            raise ValueError("this stream is closed")
+        codes = np.asarray(codes)
+        expected = self._pending.shape[:2]
+        if codes.dtype.kind not in "iu" or codes.ndim != 3 or codes.shape[:2] != expected:
+            raise ValueError(
+                f"codes are integers (channels, stages, frames) = (*{expected}, any), not {codes.dtype} {codes.shape}"
+            )
+        if fault := find_bad_index(codes, self.header.stages):
+            raise ValueError(fault)
+        start = 0
+        while start < codes.shape[2]:
+            start += self._buffer(codes[:, :, start:])
+            if self._pending_frames == self.header.packet_frames:
+                self._write_packet()
+
+    def close(self, *, samples: int) -> None:
+        """Write what is left and the end marker. `samples` is the exact length at the original rate."""
+        if self._is_closed:
+            raise ValueError("this stream is closed")
+        if samples < 0 or self.header.frames_for(samples) != self.frames:
+            raise ValueError(
+                f"{samples} samples at {self.header.original_rate_hz} Hz are {self.header.frames_for(samples)} frames,"
+                f" but {self.frames} were written"
+            )
+        if self._pending_frames:
+            self._write_packet()
+        write_all(self._file, self._framing.end(self._packets, samples))
+        self._is_closed = True
+
+    def _buffer(self, codes: np.ndarray) -> int:
+        """Take as many frames of `codes` as the packet has room for; returns how many."""
+        taken = min(codes.shape[2], self.header.packet_frames - self._pending_frames)
+        stop = self._pending_frames + taken
+        self._pending[:, :, self._pending_frames : stop] = codes[:, :, :taken]
+        self._pending_frames = stop
+        return taken
+
+    def _write_packet(self) -> None:
+        if self._packets == MAX_PACKETS:
+            raise ValueError(f"a stream has at most {MAX_PACKETS} packets")
+        frames = self._pending_frames
+        codes = self._pending[:, :, :frames]
+        coding, payload = "fixed", pack_fixed(codes, self.header.stages)
+        if self._tables is not None:
+            ranged = encode_range(codes, self.header.stages, self._tables)
+            if len(ranged) < len(payload):
+                coding, payload = "range", ranged
+        write_all(self._file, self._framing.packet(self._packets, frames, coding, payload))
+        self._pending_frames = 0
+        self._packets += 1
