@@ -1,0 +1,297 @@
+"""The two families of discriminators of the Descript Audio Codec: multi-period, and complex multi-band STFT.
+
+Kumar et al., "High-Fidelity Audio Compression with Improved RVQGAN", 2023, section 3.4; the multi-period half is
+HiFi-GAN's (Kong et al., 2020). Layers, paddings and bands are those of descript-audio-codec; departures are marked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from ..errors import ConfigError
+
+PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # channels of the five period layers, in units of `period_width`
+PERIOD_STRIDES = (3, 3, 3, 3, 1)
+SPECTRAL_KERNELS = ((3, 9), (3, 9), (3, 9), (3, 9), (3, 3))  # frames, frequencies
+SPECTRAL_STRIDES = (1, 2, 2, 2, 1)  # along frequency
+LEAK = 0.1
+TARGET_PEAK = 0.8
+QUIETEST_PEAK = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscriminatorConfig:
+    """One period discriminator per entry of `periods`, one spectral discriminator per entry of `windows`.
+
+    `periods` and `windows` are in samples; `bands` are parts of the spectrum, as fractions of half the sample rate.
+    Period layers have 1, 4, 16, 32 and 32 times `period_width` channels, spectral layers `spectral_width` each.
+    The defaults are DAC's.
+    """
+
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    windows: tuple[int, ...] = (2048, 1024, 512)
+    bands: tuple[tuple[float, float], ...] = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
+    period_width: int = 32
+    spectral_width: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("period_width", "spectral_width"):
+            _require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
+        _require(all(period >= 2 for period in self.periods), f"a period is at least 2 samples, not {self.periods}")
+        _require(bool(self.periods or self.windows), "periods and windows are both empty: name at least one of either")
+        _require(bool(self.bands) or not self.windows, "bands is empty: the whole spectrum is ((0.0, 1.0),)")
+        for low, high in self.bands:
+            _require(0 <= low < high <= 1, f"a band is (low, high) with 0 <= low < high <= 1, not ({low}, {high})")
+        for window in self.windows:
+            _require(
+                window >= 8 and window % 8 == 0,
+                f"a window is a multiple of 8 samples (three eighths are padding), not {window}",
+            )
+            for band in self.bands:
+                start, stop = band_bins(band, window)
+                _require(start < stop, f"band {band} holds no frequency of a window of {window} samples")
+
+    @property
+    def shortest_clip(self) -> int:
+        """Samples below which a clip is padded with zeros."""
+        return max((*self.windows, *(2 * period for period in self.periods)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> DiscriminatorConfig:
+        """The inverse of `to_dict`; an unknown key or a value of another type is a `ConfigError` that names it."""
+        _require(isinstance(fields, dict), f"DiscriminatorConfig is a JSON object, not {type(fields).__name__}")
+        unknown = sorted(set(fields) - set(_JSON_FIELDS))
+        _require(
+            not unknown,
+            f"DiscriminatorConfig has no field {', '.join(unknown)}; this file may need a newer diveq-codec",
+        )
+        for name, value in fields.items():
+            is_valid, expected = _JSON_FIELDS[name]
+            _require(is_valid(value), f"DiscriminatorConfig.{name} is {expected}, not {value!r}")
+        return cls(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def full() -> DiscriminatorConfig:
+    """DAC's own pair: 42.5 million parameters."""
+    return DiscriminatorConfig()
+
+
+def small() -> DiscriminatorConfig:
+    """A tenth of the parameters, for short runs and for CPUs."""
+    return DiscriminatorConfig(period_width=10, spectral_width=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one discriminator saw in a batch: each layer's activations, and the map of its scores (1 means real)."""
+
+    features: tuple[Float[Tensor, "batch _ _ _"], ...]
+    logit: Float[Tensor, "batch 1 _ _"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairVerdicts:
+    """The verdicts on the two halves of a pair of batches, one per discriminator."""
+
+    reference: tuple[Verdict, ...]
+    estimate: tuple[Verdict, ...]
+
+
+class Discriminators(nn.Module):
+    """All discriminators of a configuration, on mono audio in [-1, 1] of any length.
+
+    Each clip is freed of its mean and scaled to a peak of 0.8 first, so that level is no clue; a clip shorter than
+    `config.shortest_clip` is padded with zeros at its end. Convolutions follow autocast; spectra are always fp32.
+
+    One pass over each batch can serve both players, if both learn from the same discriminators:
+
+        real, generated = discriminators(reference), discriminators(estimate)
+        (gradient,) = torch.autograd.grad(generator_loss(generated) + ..., estimate, retain_graph=True)
+        discriminator_loss(reference=real, estimate=generated).backward(inputs=list(discriminators.parameters()))
+
+    and only then a step of either optimiser. Neither gradient leaks into the other.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        periods = [PeriodDiscriminator(period, config.period_width) for period in config.periods]
+        spectra = [SpectralDiscriminator(window, config.bands, config.spectral_width) for window in config.windows]
+        self.discriminators = nn.ModuleList([*periods, *spectra])
+
+    def forward(self, audio: Float[Tensor, "batch 1 time"]) -> tuple[Verdict, ...]:
+        with torch.autocast(audio.device.type, enabled=False):
+            audio = level(audio.float())
+            audio = F.pad(audio, (0, max(0, self.config.shortest_clip - audio.shape[-1])))
+        return tuple(discriminator(audio) for discriminator in self.discriminators)
+
+
+def judge_pair(
+    discriminators: Callable[[Tensor], tuple[Verdict, ...]],
+    *,
+    reference: Float[Tensor, "batch 1 time"],
+    estimate: Float[Tensor, "batch 1 time"],
+) -> PairVerdicts:
+    """Both batches in one call of `discriminators`, which may be wrapped (compiled, distributed).
+
+    Half the kernel launches of two calls: the choice for the discriminators' own step and for small batches. For the
+    generator's gradient two calls cost less arithmetic, for here it also runs back through the reference's half.
+    """
+    verdicts = discriminators(torch.cat([reference, estimate]))
+    halves = [_split(verdict, [reference.shape[0], estimate.shape[0]]) for verdict in verdicts]
+    return PairVerdicts(reference=tuple(first for first, _ in halves), estimate=tuple(second for _, second in halves))
+
+
+def _split(verdict: Verdict, clips: list[int]) -> tuple[Verdict, Verdict]:
+    # Not by slices: their gradients are two full-size tensors and a sum, a split's is one concatenation.
+    first, second = zip(*(feature.split(clips) for feature in verdict.features), strict=True)
+    first_logit, second_logit = verdict.logit.split(clips)
+    return Verdict(first, first_logit), Verdict(second, second_logit)
+
+
+def level(audio: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
+    """Every clip without its mean, its peak at 0.8.
+
+    Departure: DAC divides by the peak + 1e-9, so that a clip of zeros multiplies the generator's gradient by 8e8.
+    A peak below 1e-3 (-60 dB) counts as 1e-3 here: near silence stays quiet and the gradient bounded.
+    """
+    centred = audio - audio.mean(dim=-1, keepdim=True)
+    peak = centred.abs().amax(dim=-1, keepdim=True)
+    return TARGET_PEAK * centred / peak.clamp(min=QUIETEST_PEAK)
+
+
+class LeakyStack(nn.ModuleList):
+    """Convolutions, each followed by a leaky ReLU."""
+
+    def forward(self, signal: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, ...]:
+        """Every layer's activations, the last being the stack's output."""
+        features = []
+        for convolution in self:
+            signal = F.leaky_relu(convolution(signal), LEAK, inplace=True)
+            features.append(signal)
+        return tuple(features)
+
+
+class PeriodDiscriminator(nn.Module):
+    """Sees the waveform folded into rows of `period` samples, and convolves down its columns."""
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        channels = (1, *(width * factor for factor in PERIOD_WIDTHS))
+        self.layers = LeakyStack(
+            _convolution(inputs, outputs, kernel=(5, 1), stride=(stride, 1))
+            for inputs, outputs, stride in zip(channels[:-1], channels[1:], PERIOD_STRIDES, strict=True)
+        )
+        self.head = _convolution(channels[-1], 1, kernel=(3, 1))
+
+    def forward(self, audio: Float[Tensor, "batch 1 time"]) -> Verdict:
+        # As in DAC a clip of whole periods gets one more.
+        audio = F.pad(audio, (0, self.period - audio.shape[-1] % self.period), mode="reflect")
+        folded = audio.unflatten(-1, (-1, self.period))  # batch 1 rows period
+        features = self.layers(folded)
+        return Verdict(features, self.head(features[-1]))
+
+
+class SpectralDiscriminator(nn.Module):
+    """Sees real and imaginary part of a short-time spectrum, with a stack of convolutions for each band."""
+
+    window: Tensor
+
+    def __init__(self, window: int, bands: Iterable[tuple[float, float]], width: int) -> None:
+        super().__init__()
+        self.bins = [band_bins(band, window) for band in bands]
+        self.stacks = nn.ModuleList(_spectral_layers(width) for _ in self.bins)
+        self.head = _convolution(width, 1, kernel=(3, 3))
+        self.register_buffer("window", torch.hann_window(window), persistent=False)
+
+    def forward(self, audio: Float[Tensor, "batch 1 time"]) -> Verdict:
+        spectrum = self.spectrum(audio)
+        by_band = [
+            stack(spectrum[..., start:stop]) for stack, (start, stop) in zip(self.stacks, self.bins, strict=True)
+        ]
+        whole = torch.cat([features[-1] for features in by_band], dim=-1)
+        return Verdict(tuple(feature for features in by_band for feature in features), self.head(whole))
+
+    def spectrum(self, audio: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 2 frames frequencies"]:
+        """One frame per started hop (a quarter window), centred on its hop as a strided convolution's output is.
+
+        The result lies in memory as channels-last, in which these convolutions run faster (1.4 times on a CPU).
+        """
+        window = self.window.shape[0]
+        hop = window // 4
+        margin = (window - hop) // 2
+        with torch.autocast(audio.device.type, enabled=False):
+            padded = F.pad(audio.float(), (margin, margin + -audio.shape[-1] % hop), mode="reflect").squeeze(1)
+            spectrum = torch.stft(padded, window, hop, window=self.window, center=False, return_complex=True)
+            return torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+
+
+def band_bins(band: tuple[float, float], window: int) -> tuple[int, int]:
+    """First and one past last frequency of a band, of the `window // 2 + 1` in a spectrum."""
+    frequencies = window // 2 + 1
+    return int(band[0] * frequencies), int(band[1] * frequencies)
+
+
+def _spectral_layers(width: int) -> LeakyStack:
+    channels = (2, *(width for _ in SPECTRAL_KERNELS))
+    return LeakyStack(
+        _convolution(inputs, outputs, kernel=kernel, stride=(1, stride))
+        for inputs, outputs, kernel, stride in zip(
+            channels[:-1], channels[1:], SPECTRAL_KERNELS, SPECTRAL_STRIDES, strict=True
+        )
+    )
+
+
+def _convolution(inputs: int, outputs: int, *, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    return weight_norm(nn.Conv2d(inputs, outputs, kernel, stride, padding))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_is_integer(item) for item in value)
+
+
+def _are_bands(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_is_band(item) for item in value)
+
+
+def _is_band(value: Any) -> bool:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(isinstance(edge, float) or _is_integer(edge) for edge in value)
+
+
+_JSON_FIELDS = {
+    "periods": (_are_integers, "a list of whole numbers"),
+    "windows": (_are_integers, "a list of whole numbers"),
+    "bands": (_are_bands, "a list of [low, high]"),
+    "period_width": (_is_integer, "a whole number"),
+    "spectral_width": (_is_integer, "a whole number"),
+}
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples they were."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
