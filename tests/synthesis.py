@@ -1,11 +1,14 @@
-"""Synthetic audio that resembles speech, for tests: the same samples for the same arguments, numpy alone.
+"""Synthetic audio that resembles speech, for tests: the same samples for the same arguments.
 
 Syllables of glottal pulses through moving formants, fricatives before some of them, pauses between words.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import soundfile
 
 _VOWELS_HZ = np.array(
     [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410], [660, 1720, 2410]]
@@ -31,6 +34,16 @@ def tone(seconds: float, frequency_hz: float, *, sample_rate_hz: int = 16_000, l
     """A sine of amplitude `level`: float32 (samples,)."""
     time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
     return (level * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
+
+
+def write_corpus(root: Path, seconds: list[float], *, sample_rate_hz: int = 16_000, suffix: str = ".wav") -> Path:
+    """Clips of the given lengths, each in the folder of a speaker of its own; 16 bits. Returns `root`."""
+    for number, length in enumerate(seconds):
+        speech = synthesize_speech(length, sample_rate_hz=sample_rate_hz, seed=number)
+        path = root / f"speaker{number:02}" / f"clip{suffix}"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, speech, sample_rate_hz, subtype="PCM_16")
+    return root
 
 
 def _normalized(sound: np.ndarray) -> np.ndarray:
