@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from ..quantizers import ResidualQuantizer, StageStatistics
+from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake, fold_weight_norm
 
 
@@ -103,15 +104,32 @@ class CodecModel(nn.Module):
         """The waveform of any prefix of stages, frames·hop samples."""
         return self.decoder(self.quantizer.decode(codes, position_bits))
 
+    @torch.no_grad()
+    def start_quantizing(self, latents: Float[Tensor, "n channels"], generator: torch.Generator) -> list[float]:
+        """End of the warm-up: start all stages from latents; returns the share of their energy left after each.
+
+        The latents' mean first moves from the encoder's last bias to the decoder's first, which computes the same
+        (but at the edges): no stage has to transmit it.
+        """
+        first, last = self.decoder[0], self.encoder[-1]
+        assert isinstance(first, Conv)
+        assert isinstance(last, Conv)
+        mean = latents.float().mean(0)
+        last.conv.bias.sub_(mean)
+        first.conv.bias.add_(first.conv.weight.sum(-1) @ mean)
+        return initialise(self.quantizer, latents.float() - mean, generator)
+
     @classmethod
     def plain(cls, config: ModelConfig) -> CodecModel:
-        """A model for inference: without weight norm, ready to be given folded weights."""
+        """A model for inference, ready to be given folded weights."""
         model = cls(config)
         fold_weight_norm(model)
+        for stage in model.quantizer:
+            stage.is_folded = True
         return model.eval().requires_grad_(False)
 
     def folded(self) -> CodecModel:
-        """A copy for inference that computes the same, weight norm and running statistics folded into its weights."""
+        """A copy for inference that computes the same: weight norm and the stages' training form folded."""
         like = next(self.parameters())
         copy = self.plain(self.config).to(like.device, like.dtype)
         values = {}
@@ -119,5 +137,5 @@ class CodecModel(nn.Module):
             module, _, attribute = name.rpartition(".")
             values[name] = getattr(self.get_submodule(module), attribute).detach()
         copy.load_state_dict(values)
-        copy.quantizer.fold_normalisation()
+        copy.quantizer.fold(self.quantizer)
         return copy

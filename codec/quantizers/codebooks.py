@@ -86,20 +86,20 @@ def sort_codebook(stage: QuantizerStage) -> None:
 def initialise(
     quantizer: ResidualQuantizer, latents: Float[Tensor, "n channels"], generator: torch.Generator
 ) -> list[float]:
-    """Start every stage from data; returns the share of the latents' energy that is left after each stage.
+    """Start every stage from latents of mean zero; returns the energy left after each stage, as a share.
 
-    Stage by stage on the residual so far: `project_in` from its principal directions, turned at random so that
-    each dimension carries alike; codewords by k-means in tour order; `project_out` by least squares.
+    Stage by stage on the residual so far: `projection` from its principal directions, turned at random so that each
+    dimension carries alike; codewords by k-means, in tour order.
     """
     residual = latents.float()
-    energy = (residual - residual.mean(0)).square().sum()
+    energy = residual.square().sum()
     left = []
     for stage in quantizer:
         _start_projection(stage, residual, generator)
-        z = stage.project(residual)
+        z = (residual @ stage.projection.T - stage.center) / stage.scale
         stage.codebook.copy_(kmeans(z, len(stage.codebook), generator))
         sort_codebook(stage)
-        residual = residual - _start_output(stage, residual, nearest(z, stage.codebook))
+        residual = residual - stage.decode(stage.encode(residual))
         left.append(float(residual.square().sum() / energy))
     return left
 
@@ -108,26 +108,11 @@ def _start_projection(stage: QuantizerStage, residual: Tensor, generator: torch.
     mean = residual.mean(0)
     centered = residual - mean
     _, directions = torch.linalg.eigh(centered.T @ centered / len(residual))
-    principal = directions[:, -stage.config.dim :].flip(1)
+    principal = directions[:, -stage.config.dim :]
     turn, _ = torch.linalg.qr(torch.randn(stage.config.dim, stage.config.dim, generator=generator))
-    weight = (principal @ turn.to(principal)).T
-    # Unit scale by the weights themselves, so that the running statistics start at (0, 1).
-    scale = (centered @ weight.T).square().mean().sqrt().clamp_min(1e-6)
-    stage.project_in.weight.copy_(weight / scale)
-    stage.project_in.bias.copy_(-(weight @ mean) / scale)
-    stage.center.zero_()
-    stage.scale.fill_(1.0)
-
-
-def _start_output(stage: QuantizerStage, residual: Tensor, index: Tensor) -> Tensor:
-    """Least squares from codewords to residual; returns the stage's output."""
-    ones = torch.ones_like(residual[:, :1])
-    inputs = torch.cat([stage.codebook[index], ones], dim=1)
-    gram = inputs.T @ inputs + 1e-6 * len(inputs) * torch.eye(inputs.shape[1], device=inputs.device)
-    solution = torch.linalg.solve(gram, inputs.T @ residual)
-    stage.project_out.weight.copy_(solution[:-1].T)
-    stage.project_out.bias.copy_(solution[-1])
-    return inputs @ solution
+    stage.projection.copy_((principal @ turn.to(principal)).T)
+    stage.center.copy_(stage.projection @ mean)
+    stage.scale.copy_((centered @ stage.projection.T).square().mean().sqrt().clamp_min(1e-6))
 
 
 @torch.no_grad()

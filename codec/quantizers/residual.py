@@ -87,7 +87,7 @@ class ResidualQuantizer(nn.Module):
         total = sum(stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True))
         return rearrange(total, "(b t) c -> b c t", b=len(codes))
 
-    def fold_normalisation(self) -> None:
-        """See `QuantizerStage.fold_normalisation`."""
-        for stage in self.stages:
-            stage.fold_normalisation()
+    def fold(self, trained: ResidualQuantizer) -> None:
+        """See `QuantizerStage.fold`."""
+        for stage, trained_stage in zip(self.stages, trained.stages, strict=True):
+            stage.fold(trained_stage)

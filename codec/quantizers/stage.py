@@ -28,12 +28,17 @@ class StageStatistics:
 
 
 class QuantizerStage(nn.Module):
-    """latent (N, C) → normalised low-dimensional z (N, D) → nearest entry of a table → latent (N, C).
+    """latent (N, C) → z (N, D) → nearest entry of a table → latent (N, C).
 
-    z = (project_in(latent) − center) / scale. `center` and `scale` are running statistics that the training
-    loop moves by `update_normalisation`: DiVeQ's gradient for z has no component along the error, so nothing
-    else holds the latents at the scale of the codebook and of the noise. `fold_normalisation` moves them into
-    `project_in` for inference.
+    W projects to few dimensions and Wᵀ back, as in DAC's factorised stages, but tied and with orthonormal rows, so
+    that a stage takes out of the latent exactly what it transmits and the next one quantizes a true residual. With
+    free projections nothing kept them inverse to each other under DiVeQ, and later stages added nothing.
+
+    Training quantizes the normalised z = (W·latent − center) / scale. `center` and `scale` are running statistics
+    that the training loop moves by `update_normalisation`: DiVeQ's gradient for z has no component along the error,
+    so nothing else holds the latents at the scale of the codebook and of the noise.
+
+    For inference `folded` stages have W in `projection` as it is, and centre and scale folded into the codebook.
     """
 
     center: Tensor
@@ -43,16 +48,19 @@ class QuantizerStage(nn.Module):
     def __init__(self, config: StageConfig, latent_channels: int) -> None:
         super().__init__()
         self.config = config
-        self.project_in = nn.Linear(latent_channels, config.dim)
-        self.project_out = nn.Linear(config.dim, latent_channels)
+        self.is_folded = False
+        self.projection = nn.Parameter(torch.randn(config.dim, latent_channels))
         self.codebook = nn.Parameter(torch.randn(config.codewords, config.dim))
         self.register_buffer("center", torch.zeros(config.dim))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("use", torch.zeros(config.codewords))  # decaying counts, see update_use
 
-    def project(self, latent: Float[Tensor, "n channels"]) -> Float[Tensor, "n dim"]:
-        """The normalised low-dimensional latent."""
-        return (self.project_in(latent) - self.center) / self.scale
+    def directions(self) -> Float[Tensor, "dim channels"]:
+        """W: the rows of `projection` made orthonormal, W = L⁻¹·projection with L·Lᵀ = projection·projectionᵀ."""
+        if self.is_folded:
+            return self.projection
+        lower, _ = torch.linalg.cholesky_ex(self.projection @ self.projection.T)  # _ex: no host synchronisation
+        return torch.linalg.solve_triangular(lower, self.projection, upper=False)
 
     def forward(
         self, latent: Float[Tensor, "n channels"], position_bits: int | None = None
@@ -62,11 +70,12 @@ class QuantizerStage(nn.Module):
         For an SF stage `position_bits` None draws one random position per segment (the paper's training);
         a number uses the finite table that the bitstream transmits (the last phase of training).
         """
-        projected = self.project_in(latent)
+        directions = self.directions()
+        projected = latent @ directions.T
         z = (projected - self.center) / self.scale
         quantized, codeword = self._quantize_sf(z, position_bits) if self.config.is_space_filling else self._quantize(z)
         statistics = self._statistics(projected.detach(), z.detach(), quantized.detach(), codeword)
-        return self.project_out(quantized), codeword, statistics
+        return (quantized * self.scale + self.center) @ directions, codeword, statistics
 
     def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         index = nearest(z, self.codebook)
@@ -102,16 +111,20 @@ class QuantizerStage(nn.Module):
     @torch.no_grad()
     def encode(self, latent: Float[Tensor, "n channels"], position_bits: int = 0) -> Int[Tensor, " n"]:
         """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
-        return nearest(self.project(latent), self.table(position_bits))
+        return nearest(latent @ self.directions().T, self.table(position_bits))
 
     @torch.no_grad()
     def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
         """The latent of the table's entries."""
-        return self.project_out(self.table(position_bits)[index])
+        return self.table(position_bits)[index] @ self.directions()
 
     def table(self, position_bits: int = 0) -> Float[Tensor, "entries dim"]:
-        """All points an index can name. A DiVeQ stage has only its codebook, position_bits 0."""
-        return curve_table(self.codebook, position_bits) if position_bits else self.codebook
+        """All points that an index can name, at the latent's own scale.
+
+        A DiVeQ stage has only its codebook, position_bits 0.
+        """
+        codebook = self.codebook * self.scale + self.center
+        return curve_table(codebook, position_bits) if position_bits else codebook
 
     @torch.no_grad()
     def update_normalisation(self, statistics: StageStatistics, momentum: float) -> None:
@@ -126,9 +139,10 @@ class QuantizerStage(nn.Module):
         self.use.mul_(decay).add_(statistics.use)
 
     @torch.no_grad()
-    def fold_normalisation(self) -> None:
-        """Move centre and scale into `project_in`; the stage computes the same."""
-        self.project_in.weight.div_(self.scale)
-        self.project_in.bias.sub_(self.center).div_(self.scale)
+    def fold(self, trained: QuantizerStage) -> None:
+        """Become the inference form of a trained stage: the same function in plain matrices."""
+        self.projection.copy_(trained.directions())
+        self.codebook.copy_(trained.table())
         self.center.zero_()
         self.scale.fill_(1.0)
+        self.is_folded = True

@@ -44,23 +44,23 @@ def to_checkpoint(
     """A folded model as the content of a model file."""
     return Checkpoint(
         config=model.config,
-        weights={name: _as_stored(name, value, weight_type) for name, value in model.state_dict().items()},
+        weights={name: _as_stored(name, value, weight_type) for name, value in model.named_parameters()},
         tables=tables.to_arrays() if tables else {},
         facts=facts or {},
     )
 
 
 def _as_stored(name: str, value: torch.Tensor, weight_type: str) -> np.ndarray:
-    array = value.cpu().numpy()
+    array = value.detach().cpu().numpy()
     stored = array.astype(_WEIGHT_TYPES[weight_type])
     if not np.isfinite(stored).all():
         raise ValueError(f"{name} does not fit {weight_type}; export float32")
     return stored
 
 
-def fit_tables(model: CodecModel, codes: Sequence[np.ndarray]) -> EntropyTables:
-    """Entropy tables for codes (stages, frames) of many clips, coded by this very model."""
-    layout = tuple(StageLayout(stage.bits) for stage in model.config.stages)
+def fit_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTables:
+    """Entropy tables for codes (stages, frames) of many clips, coded by a model of this configuration."""
+    layout = tuple(StageLayout(stage.bits) for stage in config.stages)
     return EntropyTables.fit(codes, layout)
 
 

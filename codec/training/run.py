@@ -169,6 +169,7 @@ def _save(trainer: Trainer, folder: Path, clock: Clock, data_facts: dict[str, An
                 "settings": trainer.settings.to_dict(),
                 "elapsed_s": clock.elapsed_s,
                 "data": data_facts,
+                "device": _device_name(trainer.device),
             },
         )
     trainer.accelerator.wait_for_everyone()
@@ -176,3 +177,9 @@ def _save(trainer: Trainer, folder: Path, clock: Clock, data_facts: dict[str, An
 
 def _restorable(handler: Any) -> Callable[[int, FrameType | None], Any] | int | signal.Handlers:
     return signal.SIG_DFL if handler is None else handler
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU thread(s)"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..model import CodecModel, ModelOutput
-from ..quantizers import StageStatistics, initialise, replace_unused
+from ..quantizers import StageStatistics, replace_unused
 from .discriminators import Discriminators
 from .distributed import average, average_gradients, gather_rows
 from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
@@ -97,8 +97,8 @@ class Trainer:
                 latent = self.model.encoder(batches(step).to(self.device))
                 rows.append(gather_rows(rearrange(latent, "b c t -> (b t) c").float()))
                 step += 1
-        left = initialise(self.model.quantizer, torch.cat(rows), self._generator())
-        self.averaged.quantizer.load_state_dict(self.model.quantizer.state_dict())
+        left = self.model.start_quantizing(torch.cat(rows), self._generator())
+        self.averaged.load_state_dict(self.model.state_dict())
         self.quantizing = True
         return left
 
@@ -237,6 +237,13 @@ class Trainer:
             "skipped": self.skipped,
             "all_skipped": self.all_skipped,
         }
+
+    def start_from(self, state: dict[str, Any]) -> None:
+        """Fine-tune: another run's averaged weights and its discriminators, with fresh optimisers."""
+        self.model.load_state_dict(state["averaged"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.quantizing = state["quantizing"]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""

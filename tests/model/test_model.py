@@ -94,3 +94,18 @@ def test_sizes_of_the_presets():
     assert 8e6 <= parameters(PRESETS["speech_16khz"]()) <= 10e6
     assert parameters(PRESETS["speech_16khz_small"]()) <= 2.5e6
     assert parameters(PRESETS["dac_16khz"]()) == pytest.approx(74e6, rel=0.02)
+
+
+def test_start_quantizing_moves_the_mean_into_the_decoder():
+    torch.manual_seed(0)
+    model = CodecModel(tiny())
+    wave = torch.randn(4, 1, 100 * 320)
+    latent = model.encoder(wave)
+    before = model.decoder(latent).detach()
+    latents = latent.transpose(1, 2).flatten(0, 1).detach()
+    left = model.start_quantizing(latents, torch.Generator().manual_seed(0))
+    assert left == sorted(left, reverse=True)
+    shifted = model.encoder(wave)
+    torch.testing.assert_close(shifted.mean((0, 2)), torch.zeros(32), rtol=0, atol=1e-5)
+    inner = slice(20 * 320, 80 * 320)  # the decoder's zero padding is not the latents' mean
+    torch.testing.assert_close(model.decoder(shifted)[..., inner], before[..., inner], rtol=0, atol=1e-4)

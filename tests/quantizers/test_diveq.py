@@ -82,10 +82,7 @@ def test_stage_equals_the_authors_package(kind, theirs):
     with torch.no_grad():
         stage.codebook.copy_(rows(16, D, seed=3))
         reference.codebook.copy_(rows(16, D, seed=3))
-        stage.project_in.weight.copy_(torch.eye(D))
-        stage.project_out.weight.copy_(torch.eye(D))
-        stage.project_in.bias.zero_()
-        stage.project_out.bias.zero_()
+        stage.projection.copy_(torch.eye(D))
     ours_z = rows(40, D, seed=4).float().requires_grad_()
     theirs_z = ours_z.detach().clone().requires_grad_()
     weights = rows(40, D, seed=5).float()
@@ -107,8 +104,7 @@ def test_the_detached_sf_stage_lands_on_the_curve():
     stage = QuantizerStage(StageConfig(kind="sf_diveq_detach", bits=3, dim=D), latent_channels=D)
     z = rows(40, D, seed=4).float()
     with torch.no_grad():
-        stage.project_out.weight.copy_(torch.eye(D))
-        stage.project_out.bias.zero_()
+        stage.projection.copy_(torch.eye(D))
     quantized, segment, _ = stage(z)
     start, end = stage.codebook[segment], stage.codebook[segment + 1]
     around = (quantized - start).norm(dim=1) + (end - quantized).norm(dim=1)

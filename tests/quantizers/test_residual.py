@@ -53,7 +53,7 @@ def test_finer_positions_of_an_sf_stage_lower_its_error(latent):
     quantizer = ResidualQuantizer([StageConfig(kind="sf_diveq", bits=5, dim=4)], latent_channels=12)
     initialise(quantizer, latent.transpose(1, 2).flatten(0, 1), torch.Generator().manual_seed(3))
     stage = quantizer.stages[0]
-    z = stage.project(latent.transpose(1, 2).flatten(0, 1))
+    z = latent.transpose(1, 2).flatten(0, 1) @ stage.directions().T
     errors = []
     for bits in range(4):
         table = stage.table(bits)
@@ -75,14 +75,27 @@ def test_dropped_stages_neither_add_nor_train(quantizer, latent):
     assert used == [True, True, False, False]
 
 
-def test_folding_the_normalisation_changes_nothing(quantizer, latent):
+def test_projections_are_orthonormal_and_take_out_what_they_transmit(quantizer, latent):
+    stage = quantizer.stages[0]
+    with torch.no_grad():
+        stage.projection.copy_(torch.randn(4, 12, generator=torch.Generator().manual_seed(5)))
+    w = stage.directions()
+    torch.testing.assert_close(w @ w.T, torch.eye(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(w.T @ w @ stage.projection.T, stage.projection.T, rtol=0, atol=1e-4)  # the same rows
+    rows = latent.transpose(1, 2).flatten(0, 1)
+    left = rows - stage.decode(stage.encode(rows))
+    torch.testing.assert_close(left - left @ w.T @ w, rows - rows @ w.T @ w, rtol=0, atol=1e-4)
+
+
+def test_folding_changes_nothing(quantizer, latent):
     for stage in quantizer:
         stage.center.copy_(torch.linspace(-0.3, 0.4, 4))
         stage.scale.fill_(1.7)
     folded = copy.deepcopy(quantizer)
-    folded.fold_normalisation()
-    codes = quantizer.encode(latent, (0, 0, 0, 0))
-    assert torch.equal(folded.encode(latent, (0, 0, 0, 0)), codes)
+    folded.fold(quantizer)
+    codes = quantizer.encode(latent, (0, 0, 1, 1))
+    assert torch.equal(folded.encode(latent, (0, 0, 1, 1)), codes)
+    torch.testing.assert_close(folded.decode(codes, (0, 0, 1, 1)), quantizer.decode(codes, (0, 0, 1, 1)))
     assert all(stage.scale.item() == 1 and stage.center.abs().max() == 0 for stage in folded)
 
 
@@ -91,7 +104,7 @@ def test_statistics_describe_the_batch(quantizer, latent):
     first = result.statistics[0]
     assert first.use.sum().item() == 300
     assert torch.equal(first.use, torch.bincount(result.codes[:, 0].flatten(), minlength=32).float())
-    flat = quantizer.stages[0].project_in(latent.transpose(1, 2).flatten(0, 1))
+    flat = latent.transpose(1, 2).flatten(0, 1) @ quantizer.stages[0].directions().T
     torch.testing.assert_close(first.mean, flat.mean(0))
     torch.testing.assert_close(first.mean_square, flat.square().mean(0))
     assert 0.01 < first.error.item() < 0.6
@@ -103,7 +116,7 @@ def test_update_normalisation_reaches_unit_scale(quantizer, latent):
     for _ in range(200):
         _, _, statistics = stage(rows)
         stage.update_normalisation(statistics, momentum=0.1)
-    z = stage.project(rows)
+    z = (rows @ stage.directions().T - stage.center) / stage.scale
     torch.testing.assert_close(z.mean(0), torch.zeros(4), rtol=0, atol=1e-3)
     assert z.square().mean().item() == pytest.approx(1, abs=1e-3)
 

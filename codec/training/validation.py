@@ -1,0 +1,103 @@
+"""Quality of a model on held-out clips, from the bits that a file would hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..api import Codec
+from ..audio import AUDIO_SUFFIXES, open_audio, resample_blocks
+from ..checkpoint import Checkpoint
+from ..errors import AudioError
+from ..metrics import score
+from ..model import CodecModel
+from .export import to_checkpoint
+from .logs import RunLog
+
+MEASURES = ("pesq_wb", "estoi", "stoi", "si_sdr", "mel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """A clip (samples,) at the model's rate."""
+
+    name: str
+    wave: np.ndarray
+
+
+def read_clips(folder: Path, sample_rate_hz: int) -> list[HeldOut]:
+    """All audio files below a folder, their first channel, in order of their names."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise AudioError(f"no audio files below {folder}")
+    return [HeldOut(name=path.stem, wave=read_clip(path, sample_rate_hz)) for path in paths]
+
+
+def read_clip(path: Path, sample_rate_hz: int) -> np.ndarray:
+    """The first channel of a whole file, float32 (samples,), at the rate asked for."""
+    with open_audio(path) as reader:
+        blocks = (block[:1] for block in reader.blocks(1 << 16))
+        parts = resample_blocks(blocks, from_hz=reader.sample_rate_hz, to_hz=sample_rate_hz, channels=1)
+        return np.concatenate([np.zeros((1, 0), np.float32), *parts], axis=1)[0]
+
+
+def rate_table(
+    codec: Codec, clips: Sequence[HeldOut], stage_counts: Sequence[int], workers: Executor | None = None
+) -> list[dict[str, Any]]:
+    """One row per stage count: kbps really spent (the whole `.dvq` file's bits) and the mean of each measure.
+
+    A measure that fails on a clip is left out of the mean and counted in `failed`. Metrics run in `workers`.
+    """
+    rate = codec.config.sample_rate_hz
+    seconds = sum(len(clip.wave) for clip in clips) / rate
+    rows = []
+    for stages in stage_counts:
+        files = [codec.encode(clip.wave, sample_rate_hz=rate, stages=stages).to_bytes() for clip in clips]
+        decoded = [codec.decode(file).wave[0] for file in files]
+        pairs = [(clip.wave, wave, rate) for clip, wave in zip(clips, decoded, strict=True)]
+        scores = list((workers.map if workers else map)(_score, pairs))
+        row: dict[str, Any] = {"stages": stages, "kbps": 8e-3 * sum(map(len, files)) / seconds}
+        for name in MEASURES:
+            values = [clip_scores[name] for clip_scores in scores if clip_scores[name] is not None]
+            row[name] = float(np.mean(values)) if values else None
+        row["failed"] = sum(value is None for clip_scores in scores for value in clip_scores.values())
+        rows.append(row)
+    return rows
+
+
+def _score(pair: tuple[np.ndarray, np.ndarray, int]) -> dict[str, float | None]:
+    reference, estimate, rate = pair
+    return {name: result.value for name, result in score(reference, estimate, rate, MEASURES).items()}
+
+
+class Validator:
+    """Scores the averaged model during a run; also hands some clips to TensorBoard."""
+
+    def __init__(
+        self,
+        clips: Sequence[HeldOut],
+        stage_counts: Sequence[int],
+        *,
+        audio_clips: int = 2,
+        workers: Executor | None = None,
+    ) -> None:
+        self.clips, self.stage_counts = clips, stage_counts
+        self.audio_clips, self.workers = audio_clips, workers
+
+    def __call__(self, model: CodecModel, log: RunLog, step: int) -> dict[str, Any]:
+        codec = codec_of(to_checkpoint(model.folded(), weight_type="float32"))
+        for clip in self.clips[: self.audio_clips]:
+            encoded = codec.encode(clip.wave, sample_rate_hz=codec.config.sample_rate_hz)
+            log.audio(step, clip.name, codec.decode(encoded).wave[0], codec.config.sample_rate_hz)
+        rows = rate_table(codec, self.clips, self.stage_counts, self.workers)
+        return {f"{row['stages']}_stages": {k: v for k, v in row.items() if k != "stages"} for row in rows}
+
+
+def codec_of(checkpoint: Checkpoint, *, device: str = "auto") -> Codec:
+    """A codec of a model that has no file yet."""
+    return Codec(checkpoint, name="in training", device=device)

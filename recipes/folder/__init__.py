@@ -1,0 +1,1 @@
+"""Train a codec on any folder of speech."""

@@ -1,0 +1,112 @@
+"""Make a model file of a run's state: averaged weights, entropy tables from training clips, scores on held-out clips.
+
+    python -m recipes.folder.export --run runs/mine --validation speech/val --model runs/mine/model.safetensors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from codec.bitstream import EntropyTables
+from codec.training.clips import Manifest, read_manifest
+from codec.training.export import averaged_model, code_commit, fit_tables, to_checkpoint
+from codec.training.state import load_state
+from codec.training.validation import HeldOut, codec_of, rate_table, read_clip, read_clips
+
+from ..run_script import run_script, score_workers
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Which run to make a model file of."""
+
+    run: Path
+    """The run's folder, with `state.pt` and `manifest.jsonl`."""
+    validation: Path
+    """Folder tree of audio to measure on."""
+    model: Path
+    """The model file to write."""
+    weight_type: Literal["float16", "float32"] = "float16"
+    table_minutes: float = 120.0
+    """How much of the training audio the entropy tables are fitted on."""
+    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    workers: int = 2
+    """Processes that score."""
+
+
+def main(arguments: Arguments) -> None:
+    state = load_state(arguments.run)
+    manifest = read_manifest(arguments.run / MANIFEST)
+    clips = read_clips(arguments.validation, state["model_config"]["sample_rate_hz"])
+    with score_workers(arguments.workers) as workers:
+        export(
+            state, manifest, clips, arguments.model,
+            weight_type=arguments.weight_type, table_minutes=arguments.table_minutes,
+            stage_counts=arguments.stage_counts, workers=workers,
+        )  # fmt: skip
+
+
+def export(
+    state: dict[str, Any],
+    manifest: Manifest,
+    clips: Sequence[HeldOut],
+    path: Path,
+    *,
+    weight_type: Literal["float16", "float32"] = "float16",
+    table_minutes: float = 120.0,
+    stage_counts: Sequence[int],
+    workers: Executor | None = None,
+) -> None:
+    """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
+    model = averaged_model(state)
+    stages = [count for count in stage_counts if count <= len(model.config.stages)]
+    tables = _tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
+    codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
+    rows = rate_table(codec, clips, stages, workers)
+    steps, settings = state["trainer"]["steps"], state["settings"]
+    facts = {
+        "data": state["data"],
+        "steps": steps,
+        "hours_heard": steps * settings["batch_size"] * settings["segment_seconds"] / 3600,
+        "minutes": state["elapsed_s"] / 60,
+        "device": state["device"],
+        "commit": code_commit(),
+        "settings": settings,
+        "validation": rows,
+    }
+    to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts).save(path)
+    print(format_rows(rows))
+
+
+def _tables(checkpoint: Any, manifest: Manifest, minutes: float) -> EntropyTables:
+    """Tables for the codes of clips spread evenly over the training data."""
+    codec = codec_of(checkpoint)
+    every = max(1, round(manifest.seconds / (60 * minutes)))
+    codes = []
+    for clip in manifest.clips[::every]:
+        wave = read_clip(manifest.root / clip.path, codec.config.sample_rate_hz)
+        codes.append(codec.encode(wave, sample_rate_hz=codec.config.sample_rate_hz).codes[0])
+    return fit_tables(codec.config, codes)
+
+
+def format_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """The table of `rate_table` as Markdown."""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for row in rows:
+        cells = [f"{row[n]:.3f}" if isinstance(row[n], float) else str(row[n]) for n in names]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_script(main, Arguments)

@@ -1,0 +1,33 @@
+"""What every recipe script does around its `main`: arguments, one-line errors, worker processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+import tyro
+
+from codec import DiveqCodecError
+
+Arguments = TypeVar("Arguments")
+
+
+def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) -> None:
+    """Parse the command line into `arguments`, run `main`; an error of ours is one line and exit code 1."""
+    try:
+        main(tyro.cli(arguments))
+    except DiveqCodecError as error:
+        sys.exit(f"error: {error}")
+
+
+def score_workers(count: int) -> ProcessPoolExecutor:
+    """Processes for metrics, one thread each."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"

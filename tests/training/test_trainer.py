@@ -1,0 +1,195 @@
+"""The trainer: it learns, resumes exactly, survives broken gradients, and two processes are one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from synthesis import synthesize_speech
+
+from codec.config import tiny
+from codec.errors import ConfigError
+from codec.training.discriminators import DiscriminatorConfig
+from codec.training.settings import TrainingConfig
+from codec.training.trainer import Trainer
+
+SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
+
+
+def settings(**changes) -> TrainingConfig:
+    defaults = TrainingConfig(
+        steps=8,
+        batch_size=4,
+        segment_seconds=0.4,
+        quantize_from=0.25,
+        adversarial_from=0.5,
+        table_from=0.75,
+        initialise_vectors=200,
+        replace_every_steps=3,
+        rate_warmup_steps=5,
+        discriminator=SMALL,
+    )
+    return dataclasses.replace(defaults, **changes)
+
+
+def crops(step: int, batch: int = 4, samples: int = 6400) -> torch.Tensor:
+    wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
+    starts = torch.randint(len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step))
+    return torch.stack([wave[start : start + samples] for start in starts])[:, None]
+
+
+def trainer(config=None, run: TrainingConfig | None = None) -> Trainer:
+    return Trainer(config or tiny(), run or settings(), Accelerator(cpu=True))
+
+
+def advance(subject: Trainer, until: int, batches=crops) -> list[float]:
+    assert subject.settings.steps is not None
+    losses = []
+    while subject.steps < until:
+        progress = subject.steps / subject.settings.steps
+        if not subject.quantizing and progress >= subject.settings.quantize_from:
+            subject.start_quantizing(batches)
+        losses.append(subject.step(batches(subject.steps), progress).figures["total"].item())
+    return losses
+
+
+def assert_equal_states(one, other, path: str = "") -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal_states(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list):
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_equal_states(a, b, f"{path}/{index}")
+    else:
+        assert one == other, path
+
+
+@pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
+def test_a_resumed_run_equals_an_unbroken_one_tensor_for_tensor(kind, tmp_path):
+    unbroken = trainer(tiny(kind=kind))
+    advance(unbroken, 8)
+    for stop in (1, 5):  # in the warm-up, and among the adversarial steps
+        first = trainer(tiny(kind=kind))
+        advance(first, stop)
+        torch.save(first.state_dict(), tmp_path / "state.pt")
+        torch.manual_seed(12345)  # whatever else draws random numbers
+        second = trainer(tiny(kind=kind))
+        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        advance(second, 8)
+        assert_equal_states(second.state_dict(), unbroken.state_dict())
+
+
+def test_one_second_of_speech_is_overfitted():
+    """The spectral loss falls to less than half within 150 steps through four quantizer stages."""
+    wave = torch.from_numpy(synthesize_speech(1.0, seed=2))[None, None]
+    run = settings(
+        steps=150, batch_size=1, quantize_from=0.3, adversarial_from=1.0, table_from=1.0, learning_rate=3e-3,
+        initialise_vectors=64, dropout_share=0.0, ema_decay=0.9,
+    )  # fmt: skip
+    subject = trainer(tiny(), run)
+    losses = advance(subject, 150, lambda step: wave[..., :16_000])
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    averaged = subject.averaged.folded()
+    bits = [0] * 4
+    with torch.no_grad():
+        decoded = averaged.decode(averaged.encode(wave, bits), bits)
+        few = averaged.decode(averaged.encode(wave, bits[:1]), bits[:1])
+    distance = subject.criterion(decoded, wave).mel
+    assert distance < 0.5 * subject.criterion(torch.zeros_like(wave), wave).mel
+    assert distance < subject.criterion(few, wave).mel  # later stages add something
+
+
+def test_a_broken_gradient_changes_nothing_and_is_counted():
+    subject = trainer()
+    advance(subject, 5)
+    before = copy.deepcopy({"m": subject.model.state_dict(), "d": subject.discriminator.state_dict()})
+    moments = copy.deepcopy(subject.optimiser.state_dict()["state"])
+    broken = crops(5)
+    broken[0, 0, 100] = float("nan")
+    subject.step(broken, 5 / 8)
+    for name, value in subject.model.state_dict().items():
+        if not name.endswith(".use"):  # decays at every step
+            assert torch.equal(value, before["m"][name]), name
+    assert_equal_states(subject.discriminator.state_dict(), before["d"])
+    assert_equal_states(subject.optimiser.state_dict()["state"], moments)
+    assert subject.skipped.item() == 1
+    subject.step(crops(6), 6 / 8)
+    assert (subject.skipped.item(), subject.all_skipped.item()) == (0, 1)
+    assert all(value.isfinite().all() for value in subject.averaged.state_dict().values())
+
+
+def test_micro_batches_add_up_to_the_batch():
+    whole, parts = trainer(run=settings()), trainer(run=settings(accumulate=2))
+    for subject in (whole, parts):
+        subject.model.load_state_dict(trainer().model.state_dict())
+        subject.step(crops(0), 0.0)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_every_phase_gives_its_figures():
+    subject = trainer()
+    names = []
+    for progress in (0.0, 0.3, 0.6, 0.8):
+        if progress == 0.3:
+            left = subject.start_quantizing(crops)
+            assert left == sorted(left, reverse=True)
+        names.append(set(subject.step(crops(subject.steps), progress).figures))
+    spectral = {"mel", "stft", "waveform", "total", "gradient_norm"}
+    adversarial = {"adversarial", "features", "discriminator", "discriminator_norm"}
+    assert names == [spectral, spectral, spectral | adversarial, spectral | adversarial]
+
+
+def test_fine_tuning_starts_from_the_averaged_weights():
+    first = trainer()
+    advance(first, 8)
+    second = trainer()
+    second.start_from(first.state_dict())
+    assert second.quantizing
+    assert second.steps == 0
+    assert_equal_states(second.model.state_dict(), first.averaged.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_minutes": 1.0}, "either steps or max_minutes"),
+        ({"batch_size": 0}, "batch_size is positive"),
+        ({"table_from": 1.5}, "table_from is a share"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+    ],
+)
+def test_settings_are_checked(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings(**changes)
+
+
+@pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
+def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
+    """Losses to rounding; the start of the codebooks and their replacement the same on both ranks.
+
+    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a word.
+    """
+    script = Path(__file__).parent / "two_processes.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for processes in (1, 2):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [*launch, str(script), kind, str(tmp_path / f"{processes}")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+    one = torch.load(tmp_path / "1-rank0.pt", weights_only=True)
+    ranks = [torch.load(tmp_path / f"2-rank{rank}.pt", weights_only=True) for rank in range(2)]
+    assert_equal_states(ranks[0], ranks[1])
+    # A latent half-way between two codewords may fall to either side after rounding.
+    torch.testing.assert_close(ranks[0]["losses"], one["losses"], rtol=5e-3, atol=1e-4)
+    torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
