@@ -15,7 +15,7 @@ ContextSource = Literal["none", "previous_frame", "previous_stage"]
 _SOURCES: tuple[ContextSource, ...] = ("none", "previous_frame", "previous_stage")
 
 PRECISION_BITS = 24
-_PREFIX = "entropy.stage_"
+_PREFIX = "stage_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class EntropyTables:
         return cls(tuple(fit_tables(codes, layout, max_context_bits)))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The tables as named integer arrays, for a safetensors file."""
+        """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a safetensors file."""
         arrays = {}
         for number, table in enumerate(self.stages):
             smallest = np.uint16 if table.counts.max() < 1 << 16 else np.uint32

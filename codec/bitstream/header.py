@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,15 @@ MINOR_VERSION = 0
 FINGERPRINT_BYTES = 6
 MAX_HOP = 65_535
 MAX_RATE_HZ = (1 << 24) - 1
+
+_FIELD_RANGES = {
+    "model_rate_hz": (1, MAX_RATE_HZ),
+    "original_rate_hz": (1, MAX_RATE_HZ),
+    "hop": (1, MAX_HOP),
+    "channels": (1, MAX_CHANNELS),
+    "packet_frames": (1, MAX_PACKET_FRAMES),
+    "minor_version": (0, 15),
+}
 
 _SAME_RATE = 0
 _COMMON_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
@@ -49,13 +59,11 @@ class StreamHeader:
     def __post_init__(self) -> None:
         if len(self.fingerprint) != FINGERPRINT_BYTES:
             raise ValueError(f"a fingerprint has {FINGERPRINT_BYTES} bytes, not {len(self.fingerprint)}")
-        _check_range("model_rate_hz", self.model_rate_hz, 1, MAX_RATE_HZ)
-        _check_range("original_rate_hz", self.original_rate_hz, 1, MAX_RATE_HZ)
-        _check_range("hop", self.hop, 1, MAX_HOP)
-        _check_range("channels", self.channels, 1, MAX_CHANNELS)
-        _check_range("packet_frames", self.packet_frames, 1, MAX_PACKET_FRAMES)
+        for name, (low, high) in _FIELD_RANGES.items():
+            value = operator.index(getattr(self, name))  # NumPy's integers would overflow below
+            object.__setattr__(self, name, value)
+            _check_range(name, value, low, high)
         _check_range("the number of stages", len(self.stages), 1, MAX_STAGES)
-        _check_range("minor_version", self.minor_version, 0, 15)
         indices = self.channels * len(self.stages) * self.packet_frames
         _check_range("the number of indices in a packet", indices, 1, MAX_PACKET_INDICES)
 
@@ -75,7 +83,7 @@ class StreamHeader:
 
     def model_samples(self, samples: int) -> int:
         """How many samples `samples` at the original rate make at the model's rate."""
-        return -(-samples * self.model_rate_hz // self.original_rate_hz)
+        return -(-operator.index(samples) * self.model_rate_hz // self.original_rate_hz)
 
     def frames_for(self, samples: int) -> int:
         """How many frames `samples` at the original rate make."""
@@ -83,7 +91,7 @@ class StreamHeader:
 
     def samples_in(self, frames: int) -> int:
         """The most samples at the original rate that make `frames` frames."""
-        return frames * self.hop * self.original_rate_hz // self.model_rate_hz
+        return operator.index(frames) * self.hop * self.original_rate_hz // self.model_rate_hz
 
     def seconds(self, frames: int) -> float:
         """When frame `frames` starts."""

@@ -14,7 +14,7 @@ from .framing import Coding, Framing, RawPacket, Unit
 from .header import read_header
 from .packing import unpack_fixed
 from .range_coding import decode_range
-from .recovery import FARTHEST, Loss, find_next
+from .recovery import FARTHEST, Loss, Recovery
 from .source import ByteSource
 
 
@@ -46,6 +46,7 @@ class StreamReader:
         self.header = read_header(self._source)
         self.losses: list[Loss] = []
         self._framing = Framing(self.header)
+        self._recovery = Recovery(self._source, self._framing)
         self._samples: int | None = None
         self._is_started = False
         self._next_index = 0
@@ -142,7 +143,7 @@ class StreamReader:
         return unit
 
     def _misplaced(self, unit: Unit) -> BitstreamError:
-        what = "the end marker" if unit.is_end else "packet"
+        what = "the end marker" if unit.is_end else "the packet"
         if abs(unit.index - self._next_index) > FARTHEST:
             return BitstreamError(f"the checksum does not fit: {what} is damaged")
         found = f"the end marker after {unit.index} packets" if unit.is_end else f"packet {unit.index}"
@@ -150,7 +151,7 @@ class StreamReader:
 
     def _search(self, reason: str) -> Unit | None:
         """Go on to the next whole packet, and note what is lost until there."""
-        search = find_next(self._source, self._framing, self._next_index)
+        search = self._recovery.find(self._next_index)
         packet_frames = self.header.packet_frames
         if search.unit is None:
             is_whole = not search.is_cut_end and self._frames == self._next_index * packet_frames
@@ -161,8 +162,9 @@ class StreamReader:
             self._resume_frame = self.header.frames_for(self._framing.open_end(search.unit))
         else:
             self._resume_frame = search.unit.index * packet_frames
-        skipped = f" ({search.skipped} bytes skipped)" if search.skipped else ""
-        self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason + skipped))
+        if search.skipped:
+            reason += f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"
+        self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason))
         return search.unit
 
     def _give_up_lost(self) -> Iterator[RawPacket]:

@@ -14,8 +14,8 @@ from .source import ByteSource
 _NEAR = 16
 FARTHEST = 1 << 16
 _RESERVED_HEAD_BIT = 1 << 2
-# Bytes run through CRCs in one search, so that no file, however made, takes minutes.
-_WORK_LIMIT = 1 << 30
+# Bytes run through CRCs while searching one stream, so that no file, however made, takes minutes.
+_WORK_LIMIT = 1 << 32
 
 
 class Loss(NamedTuple):
@@ -30,28 +30,45 @@ class Loss(NamedTuple):
 class Search:
     """What a search came to: `unit`, if one was found, now stands at the front, after `skipped` bytes.
 
-    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
+    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker. `gave_up`: nothing will be
+    found any more, as searching has cost too much.
     """
 
     skipped: int
     unit: Unit | None
     is_cut_end: bool
+    gave_up: bool
 
 
-def find_next(source: ByteSource, framing: Framing, expected: int) -> Search:
-    """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the front of `source`."""
-    start = source.offset
-    starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
-    work = 0
-    while source.fill(1) and work < _WORK_LIMIT:
-        unit = _read_or_none(source, framing, 0)
-        if unit is not None:
-            work += unit.size
-            if _is_sound(unit, framing) and _is_plausible(unit, source, framing, expected):
-                return Search(source.offset - start, unit, False)
-        source.skip(1)
-    skipped = source.offset - start
-    return Search(skipped, None, starts_like_end and skipped < MAX_END_BYTES)
+class Recovery:
+    """Searches one stream for whole packets."""
+
+    def __init__(self, source: ByteSource, framing: Framing) -> None:
+        self._source = source
+        self._framing = framing
+        self._work = 0
+
+    def find(self, expected: int) -> Search:
+        """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the front."""
+        source, start = self._source, self._source.offset
+        starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
+        unit = None
+        while source.fill(1) and self._work < _WORK_LIMIT:
+            unit = self._unit_here(expected)
+            if unit is not None:
+                break
+            source.skip(1)
+        skipped = source.offset - start
+        is_cut_end = unit is None and starts_like_end and skipped < MAX_END_BYTES
+        return Search(skipped, unit, is_cut_end, gave_up=self._work >= _WORK_LIMIT)
+
+    def _unit_here(self, expected: int) -> Unit | None:
+        unit = _read_or_none(self._source, self._framing, 0)
+        if unit is None:
+            return None
+        self._work += unit.size
+        is_found = _is_sound(unit, self._framing) and _is_plausible(unit, self._source, self._framing, expected)
+        return unit if is_found else None
 
 
 def _read_or_none(source: ByteSource, framing: Framing, position: int) -> Unit | None:

@@ -73,7 +73,7 @@ class Cursor:
         end = self._position + count
         available = self._source.fill(end) - self._position
         if available < count:
-            raise BitstreamError(f"the stream is cut off in {what}: {available} bytes are there, {count} are needed")
+            raise BitstreamError(f"the stream is cut off in {what}: {available} of {count} bytes are there")
         taken = bytes(self._source.buffer[self._position : end])
         self._position = end
         return taken

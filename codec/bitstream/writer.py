@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import BinaryIO
 
 import numpy as np
@@ -75,6 +76,7 @@ class StreamWriter:
         """Write what is left and the end marker. `samples` is the exact length at the original rate."""
         if self._is_closed:
             raise ValueError("this stream is closed")
+        samples = operator.index(samples)
         if samples < 0 or self.header.frames_for(samples) != self.frames:
             raise ValueError(
                 f"{samples} samples at {self.header.original_rate_hz} Hz are {self.header.frames_for(samples)} frames,"

@@ -1,0 +1,108 @@
+"""Streams, layouts and tables to test with."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from hypothesis import strategies as st
+
+from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamHeader, StreamReader, StreamWriter
+
+TWO_STAGES = (StageLayout(10),) * 2
+
+
+def header(stages=TWO_STAGES, **changes):
+    fields = {
+        "fingerprint": b"finger",
+        "model_rate_hz": 16_000,
+        "original_rate_hz": 16_000,
+        "hop": 320,
+        "channels": 1,
+        "packet_frames": 5,
+        "stages": tuple(stages),
+    }
+    return StreamHeader(**(fields | changes))
+
+
+def random_codes(rng, stages, channels, frames):
+    """Uniform indices, with the last codeword made likelier, as it has no positions."""
+    codes = np.stack([rng.integers(0, stage.max_index + 1, (channels, frames)) for stage in stages], axis=1)
+    limits = np.array([stage.max_index for stage in stages])[:, None]
+    return np.where(rng.random(codes.shape) < 0.1, limits, codes).astype(np.int32)
+
+
+def random_tables(rng, stages, largest=40_000):
+    """Tables of all three sources, with very uneven counts."""
+    tables = []
+    for number, stage in enumerate(stages):
+        source = rng.choice(["none", "previous_frame", *(["previous_stage"] if number else [])])
+        giver = stages[number - 1] if source == "previous_stage" else stage
+        bits = 0 if source == "none" else int(rng.integers(1, min(giver.codebook_bits, 4) + 1))
+        rows = (1 << bits) + (source == "previous_frame")
+        counts = 1 + largest * rng.random((rows, stage.codewords)) ** 8
+        tables.append(StageTable(str(source), bits, counts.astype(np.int64)))
+    return EntropyTables(tuple(tables))
+
+
+def skewed_codes(rng, stages, channels, frames):
+    """Indices whose codewords are mostly small, so that range coding pays."""
+    codes = random_codes(rng, stages, channels, frames)
+    for number, stage in enumerate(stages):
+        if stage.codebook_bits > 2:
+            codes[:, number] >>= rng.integers(0, stage.codebook_bits - 1, codes[:, number].shape)
+    return codes
+
+
+def skewed_tables(stages):
+    """Static tables for `skewed_codes`."""
+    return EntropyTables(
+        tuple(
+            StageTable("none", 0, (1 + 60_000 // (1 + np.arange(stage.codewords)))[None].astype(np.int64))
+            for stage in stages
+        )
+    )
+
+
+def write(codes, head, tables=None, samples=None):
+    """The bytes of a stream."""
+    file = io.BytesIO()
+    writer = StreamWriter(file, head, tables)
+    writer.write(codes)
+    writer.close(samples=head.samples_in(codes.shape[2]) if samples is None else samples)
+    return file.getvalue()
+
+
+def read(data, tables=None, recover=False):
+    """The packets of a stream, and its reader."""
+    reader = StreamReader(io.BytesIO(data))
+    return list(reader.packets(tables, recover=recover)), reader
+
+
+def read_codes(data, tables=None):
+    packets, reader = read(data, tables)
+    empty = np.zeros((reader.header.channels, len(reader.header.stages), 0), np.int32)
+    return np.concatenate([empty, *(packet.codes for packet in packets)], axis=2)
+
+
+def packet_spans(data):
+    """Where each packet of a whole stream lies: (first byte, byte after the last)."""
+    packets, _ = read_raw(data)
+    return [(packet.offset, packet.offset + packet.size_bytes) for packet in packets]
+
+
+def read_raw(data, recover=False):
+    reader = StreamReader(io.BytesIO(data))
+    return list(reader.raw_packets(recover=recover)), reader
+
+
+@st.composite
+def layouts(draw, max_stages=5, max_codebook_bits=16):
+    stages = []
+    for _ in range(draw(st.integers(1, max_stages))):
+        bits = draw(st.integers(1, max_codebook_bits))
+        stages.append(StageLayout(bits, draw(st.integers(0, min(7, 20 - bits)))))
+    return tuple(stages)
+
+
+seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)

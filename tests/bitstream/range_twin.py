@@ -1,0 +1,136 @@
+"""A slow, readable twin of the range coder, after FORMAT.md: whole numbers of any size, no library.
+
+Tables are given as plain lists: per stage (source, context_bits, rows of counts).
+"""
+
+from __future__ import annotations
+
+TOTAL = 1 << 24
+SMALLEST_RANGE = 1 << 32
+FIRST_RANGE = (1 << 64) - 1
+
+
+def bounds(counts):
+    """Where each codeword's share of 2^24 begins, and where the last one ends."""
+    codewords, total = len(counts), sum(counts)
+    return [k + sum(counts[:k]) * (TOTAL - codewords) // total for k in range(codewords + 1)]
+
+
+class Tables:
+    """Rows of bounds per stage, and the row that a codeword is coded with."""
+
+    def __init__(self, stages, codebook_bits):
+        self.stages = [(source, bits, [bounds(row) for row in rows]) for source, bits, rows in stages]
+        self.codebook_bits = codebook_bits
+
+    def row(self, stage, frame_before, stage_before):
+        source, bits, rows = self.stages[stage]
+        if source == "none":
+            return rows[0]
+        if source == "previous_frame":
+            return rows[1 << bits if frame_before is None else frame_before >> self.codebook_bits[stage] - bits]
+        return rows[stage_before >> self.codebook_bits[stage - 1] - bits]
+
+
+class Encoder:
+    def __init__(self):
+        self.low, self.range, self.words = 0, FIRST_RANGE, 0
+
+    def encode(self, begin, end):
+        scale = self.range // TOTAL
+        self.low += scale * begin
+        self.range = scale * (end - begin)
+        if self.range < SMALLEST_RANGE:
+            self.low <<= 32
+            self.range <<= 32
+            self.words += 1
+
+    @property
+    def size(self):
+        """Bytes of `low`, as a fraction."""
+        return 4 * self.words + 8
+
+    def finish(self):
+        zero_bytes = 0
+        while self._with_zero_bytes(zero_bytes + 1) < self.low + self.range and zero_bytes < self.size:
+            zero_bytes += 1
+        return self._with_zero_bytes(zero_bytes).to_bytes(self.size, "big").rstrip(b"\0")
+
+    def _with_zero_bytes(self, count):
+        return -(-self.low // 256**count) * 256**count
+
+
+class Decoder:
+    def __init__(self, stream):
+        self.stream = stream + bytes(8)
+        self.low, self.range = 0, FIRST_RANGE
+        self.point = int.from_bytes(self.stream[:8], "big")
+        self.position = 8
+
+    def decode(self, row):
+        scale = self.range // TOTAL
+        quantile = (self.point - self.low) // scale
+        if quantile >= TOTAL:
+            raise ValueError("no code of any symbol")
+        symbol = next(k for k in range(len(row) - 1) if quantile < row[k + 1])
+        self.low += scale * row[symbol]
+        self.range = scale * (row[symbol + 1] - row[symbol])
+        if self.range < SMALLEST_RANGE:
+            self.low <<= 32
+            self.range <<= 32
+            following = self.stream[self.position : self.position + 4].ljust(4, b"\0")
+            self.point = self.point << 32 | int.from_bytes(following, "big")
+            self.position += 4
+        return symbol
+
+
+def encode(codes, position_bits, tables):
+    """`codes[channel][stage][frame]` to a range payload."""
+    encoder, lows = Encoder(), []
+    words = [[[index >> bits for index in s] for s, bits in zip(c, position_bits, strict=True)] for c in codes]
+    for stage, bits in enumerate(position_bits):
+        for channel in words:
+            for frame, word in enumerate(channel[stage]):
+                before = channel[stage][frame - 1] if frame else None
+                row = tables.row(stage, before, channel[stage - 1][frame])
+                encoder.encode(row[word], row[word + 1])
+        share = TOTAL >> bits
+        last = (1 << tables.codebook_bits[stage]) - 1
+        for channel in codes:
+            for index in channel[stage]:
+                if bits and index >> bits != last:
+                    position = index % (1 << bits)
+                    encoder.encode(position * share, (position + 1) * share)
+        lows.append((encoder.low, encoder.size))
+    stream = encoder.finish()
+    ends = [bytes_needed(stream, low, size) for low, size in lows[:-1]]
+    return b"".join(varint(end - before) for end, before in zip(ends, [0, *ends], strict=False)) + stream
+
+
+def bytes_needed(stream, low, size):
+    """The least number of bytes of `stream` that are a fraction of at least low / 256^size."""
+    return next(n for n in range(size + 1) if int.from_bytes(stream[:n], "big") * 256 ** (size - n) >= low)
+
+
+def varint(value):
+    return bytes([value]) if value < 128 else bytes([value % 128 + 128]) + varint(value // 128)
+
+
+def decode_stream(stream, channels, frames, position_bits, tables):
+    """The inverse, of a payload without its ends: `codes[channel][stage][frame]`."""
+    decoder = Decoder(stream)
+    words = [[[] for _ in position_bits] for _ in range(channels)]
+    codes = [[[] for _ in position_bits] for _ in range(channels)]
+    for stage, bits in enumerate(position_bits):
+        for channel in words:
+            for frame in range(frames):
+                before = channel[stage][-1] if frame else None
+                stage_before = channel[stage - 1][frame] if stage else None
+                channel[stage].append(decoder.decode(tables.row(stage, before, stage_before)))
+        positions = [(TOTAL >> bits) * k for k in range((1 << bits) + 1)]
+        last = (1 << tables.codebook_bits[stage]) - 1
+        for channel, coded in zip(words, codes, strict=True):
+            for word in channel[stage]:
+                position = decoder.decode(positions) if bits and word != last else 0
+                coded[stage].append(word << bits | position)
+    return codes

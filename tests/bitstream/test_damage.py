@@ -1,0 +1,284 @@
+"""Strict reading: every truncation and every flipped bit is an error, and hostile fields cost no memory."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+
+from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamReader, read_info, verify
+from codec.errors import BitstreamError
+
+from .examples import (
+    header,
+    packet_spans,
+    random_codes,
+    random_tables,
+    read,
+    read_codes,
+    skewed_codes,
+    skewed_tables,
+    write,
+)
+
+STAGES = (StageLayout(4, 1), StageLayout(5), StageLayout(5))
+
+
+def small_streams():
+    rng = np.random.default_rng(5)
+    head = header(STAGES, original_rate_hz=44_100)
+    tables = EntropyTables(
+        (
+            StageTable("previous_frame", 2, 1 + 60_000 // (1 + np.arange(80)).reshape(5, 16) ** 2),
+            *skewed_tables(STAGES[1:]).stages,
+        )
+    )
+    yield "empty", write(np.zeros((1, 3, 0), int), head), None
+    yield "fixed", write(random_codes(rng, STAGES, 1, 13), head, samples=13 * 882 - 100), None
+    yield (
+        "range",
+        write(np.minimum(skewed_codes(rng, STAGES, 1, 43), 3), header(STAGES, packet_frames=20), tables),
+        tables,
+    )
+    stereo = header(STAGES[1:], channels=2, packet_frames=4)
+    yield "stereo", write(random_codes(rng, STAGES[1:], 2, 8), stereo), None
+
+
+STREAMS = {name: (data, tables) for name, data, tables in small_streams()}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_truncation_is_an_error(name):
+    data, tables = STREAMS[name]
+    for length in range(len(data)):
+        with pytest.raises(BitstreamError, match=r"cut off|end marker is missing"):
+            read(data[:length], tables)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_flipped_bit_is_an_error(name):
+    data, tables = STREAMS[name]
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BitstreamError):
+            read(bytes(flipped), tables)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_changed_byte_is_an_error(name):
+    data, tables = STREAMS[name]
+    rng = np.random.default_rng(0)
+    for place in range(len(data)):
+        for wrong in {0, 255, 128, int(rng.integers(256))} - {data[place]}:
+            with pytest.raises(BitstreamError):
+                read(data[:place] + bytes([wrong]) + data[place + 1 :], tables)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_missing_or_doubled_byte_is_an_error(name):
+    data, tables = STREAMS[name]
+    for place in range(len(data)):
+        with pytest.raises(BitstreamError):
+            read(data[:place] + data[place + 1 :], tables)
+        with pytest.raises(BitstreamError):
+            read(data[:place] + data[place : place + 1] + data[place:], tables)
+
+
+def test_bytes_after_the_end_marker():
+    data, _ = STREAMS["fixed"]
+    for tail in (b"\0", b"x" * 100, data):
+        with pytest.raises(BitstreamError, match=f"byte {len(data)}: there are bytes after the end marker"):
+            read(data + tail)
+
+
+def spans(name="fixed"):
+    data, _ = STREAMS[name]
+    return data, packet_spans(data)
+
+
+def test_removed_repeated_and_swapped_packets():
+    data, [(a, b), (_, c), (_, d)] = spans()
+    with pytest.raises(
+        BitstreamError, match=r"packet 1 at 0.10 s, byte \d+: packet 2 stands here: packets are missing"
+    ):
+        read(data[:b] + data[c:])
+    with pytest.raises(BitstreamError, match=r"packet 1 at .*: packet 0 stands here: packets are missing or out of"):
+        read(data[:b] + data[a:])
+    with pytest.raises(BitstreamError, match=r"packet 0 at .*: packet 1 stands here"):
+        read(data[:a] + data[b:c] + data[a:b] + data[c:])
+    with pytest.raises(BitstreamError, match=r"packet 2 at .*: the end marker after 3 packets stands here"):
+        read(data[:c] + data[d:])
+
+
+def test_packets_of_another_stream():
+    """The same codes under another header, be it only another fingerprint, are foreign."""
+    data, [(a, b), *_] = spans()
+    other = write(read_codes(data), header(STAGES, original_rate_hz=44_100, fingerprint=b"Finger"))
+    with pytest.raises(
+        BitstreamError, match=r"packet 0 at 0\.00 s, byte 22: the checksum does not fit: the packet is damaged"
+    ):
+        read(data[:a] + other[a:b] + data[b:])
+
+
+def sealed_packet(head, index, head_byte_value, body):
+    """A packet with any content and a checksum that fits."""
+    content = varint(head_byte_value) + body
+    check = zlib.crc32(head.checked_bytes() + content + index.to_bytes(4, "little"))
+    return content + check.to_bytes(4, "little")
+
+
+def varint(value):
+    return bytes([value]) if value < 128 else bytes([value % 128 + 128]) + varint(value // 128)
+
+
+FIXED, RANGE, SHORT, RESERVED = 0, 1, 2, 4
+HEAD = header((StageLayout(3, 1), StageLayout(4)), packet_frames=3)  # 3 bytes a packet
+GOOD = sealed_packet(HEAD, 0, 3 << 3 | FIXED, bytes(3))
+SHORT_ONE = sealed_packet(HEAD, 0, 2 << 3 | SHORT, b"\x01\x00")
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ([sealed_packet(HEAD, 0, 4 << 3, bytes(4))], "length is absurd: 4 bytes where 3 are possible"),
+        ([sealed_packet(HEAD, 0, 2 << 3, bytes(2))], "length is absurd: 2 bytes where 3 are possible"),
+        ([sealed_packet(HEAD, 0, 1 << 3 | SHORT, b"\1")], "length is absurd: 1 bytes where 2 to 6"),
+        ([sealed_packet(HEAD, 0, 7 << 3 | SHORT, b"\1" * 7)], "length is absurd: 7 bytes where 2 to 6"),
+        ([sealed_packet(HEAD, 0, 41 << 3 | RANGE, bytes(41))], "length is absurd: 41 bytes where 0 to 40"),
+        ([b"\xff\xff\xff\xff\x01"], "head of a packet is absurd: longer than 4 bytes"),
+        ([b"\x80\x00"], "head of a packet is not in its shortest form"),
+        ([sealed_packet(HEAD, 0, 3 << 3 | RESERVED, bytes(3))], "reserved bit set: a newer diveq-codec reads it"),
+        ([sealed_packet(HEAD, 0, 3 << 3 | SHORT, b"\0\0\0")], "frame count is absurd: a short packet with 0"),
+        ([sealed_packet(HEAD, 0, 4 << 3 | SHORT, b"\3\0\0\0")], "frame count is absurd: a short packet with 3"),
+        ([sealed_packet(HEAD, 0, 3 << 3 | SHORT, b"\x81\0\0")], "frame count is not in its shortest form"),
+        ([sealed_packet(HEAD, 0, 3 << 3 | SHORT, b"\1\0\0")], "length is absurd: 2 bytes for 1 frames, which take 1"),
+        ([SHORT_ONE, sealed_packet(HEAD, 1, 3 << 3, bytes(3))], "the packet before it is short, but only the last"),
+        ([GOOD, sealed_packet(HEAD, 1, 0, varint(3 * 320 + 1))], "the end marker is for 3 frames|absurd"),
+        ([GOOD, sealed_packet(HEAD, 1, 0, varint(321))], "end marker is for 2 frames, but the packets hold 3"),
+        ([SHORT_ONE, sealed_packet(HEAD, 1, 0, b"\0")], "end marker is for 3 frames, but the packets hold 1"),
+        ([GOOD, sealed_packet(HEAD, 1, 0, varint(2000))], "end marker is absurd: 1 packets for -1040 samples"),
+        ([GOOD, sealed_packet(HEAD, 1, 0, varint(960))], "end marker is absurd: 1 packets for 0 samples"),
+        ([GOOD, sealed_packet(HEAD, 1, 0, b"\x80" * 9 + b"\1")], "end marker is absurd: longer than 9 bytes"),
+        ([sealed_packet(HEAD, 0, 3 << 3, b"\0\0\1")], None),
+        ([sealed_packet(HEAD, 0, 3 << 3, b"\xf0\0\0")], r"index 15 \(channel 0, stage 0, frame 0\) is outside 0 to 14"),
+        ([sealed_packet(HEAD, 0, 3 << 3 | RANGE, b"\5\0\0")], "has 2 bytes, but a stage ends at byte 5"),
+    ],
+)
+def test_well_sealed_nonsense(units, message):
+    """A checksum that fits is no excuse."""
+    data = HEAD.to_bytes() + b"".join(units)
+    tables = skewed_tables(HEAD.stages)
+    if message is None:
+        message = "the end marker is missing"
+    with pytest.raises(BitstreamError, match=message):
+        read(data, tables)
+
+
+def test_padding_must_be_zero():
+    head = header((StageLayout(3),), packet_frames=3)
+    data = head.to_bytes() + sealed_packet(head, 0, 2 << 3, b"\0\1")
+    with pytest.raises(BitstreamError, match=r"packet 0 .* fill up its last byte are not zero"):
+        read(data)
+    assert "not zero" in verify(io.BytesIO(data + sealed_packet(head, 1, 0, b"\0")))[0].reason
+
+
+def test_range_coding_needs_tables():
+    data, tables = STREAMS["range"]
+    assert [packet.coding for packet in read(data, tables)[0]] == ["range", "range", "fixed"]
+    for recover in (False, True):
+        with pytest.raises(BitstreamError, match=r"packet 0 .*range-coded: decoding needs the entropy tables"):
+            read(data, recover=recover)
+
+
+class RecordingFile(io.BytesIO):
+    """Remembers how much it was asked for."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.largest_read = 0
+
+    def read(self, size=-1):
+        self.largest_read = max(self.largest_read, size if size >= 0 else 2**63)
+        return super().read(size)
+
+
+LARGE = header((StageLayout(16, 4),) * 64, packet_frames=65_535)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        varint(LARGE.packet_frames * 64 * 20 // 8 << 3),
+        varint(4 * LARGE.packet_frames * 64 << 3 | RANGE),
+        varint(4 * LARGE.packet_frames * 64 << 3 | RANGE | SHORT | RESERVED),
+        varint(2**27 << 3),
+        b"\xff" * 20,
+    ],
+)
+@pytest.mark.parametrize("recover", [False, True])
+def test_promised_bytes_are_not_allocated(unit, recover):
+    """The largest header there is, then a length of megabytes without the bytes."""
+    file = RecordingFile(LARGE.to_bytes() + unit + bytes(1000))
+    reader = StreamReader(file)
+    tracemalloc.start()
+    try:
+        for packet in reader.raw_packets(recover=recover):
+            assert packet.payload is None
+    except BitstreamError:
+        assert not recover
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert file.largest_read <= 1 << 16
+    assert peak < 1 << 18
+
+
+def test_a_few_bytes_make_no_more_than_a_packet():
+    """Range coding can promise many indices with few bytes; the header's limit on them holds the memory down."""
+    head = header((StageLayout(1),) * 64, packet_frames=65_535)
+    tables = skewed_tables(head.stages)
+    data = write(np.zeros((1, 64, 65_535), np.int8), head, tables)
+    assert len(data) < 200
+    tracemalloc.start()
+    assert not read_codes(data, tables).any()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 2**22
+
+
+def test_memory_does_not_grow_with_the_stream():
+    head = header((StageLayout(10),) * 12, packet_frames=50)
+    data = write(random_codes(np.random.default_rng(0), head.stages, 1, 50 * 400), head)
+    reader = StreamReader(io.BytesIO(data))
+    tracemalloc.start()
+    for _ in reader.packets():
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(data) / 2
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_info_and_verify_never_raise_on_damage_behind_the_header(name):
+    data, tables = STREAMS[name]
+    size = len(StreamReader(io.BytesIO(data)).header.to_bytes())
+    for bit in range(8 * size, 8 * len(data), 3):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert verify(io.BytesIO(bytes(flipped)), tables)
+        assert read_info(io.BytesIO(bytes(flipped))).holes
+
+
+def test_tables_with_deep_contexts_survive_damage():
+    """A flip that a checksum misses would still decode to indices in range; here the checksum catches it first."""
+    rng = np.random.default_rng(2)
+    tables = random_tables(rng, STAGES)
+    data = write(skewed_codes(rng, STAGES, 1, 40), header(STAGES, packet_frames=40), tables)
+    for bit in range(8 * 25, 8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BitstreamError):
+            read(bytes(flipped), tables)

@@ -1,0 +1,243 @@
+"""Reading around damage: every untouched packet comes back, at its right time, and the rest is accounted for."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.bitstream import StageLayout, StreamReader, read_info, recovery
+from codec.bitstream.checksum import index_under, packet_check
+
+from .examples import header, packet_spans, random_codes, read, skewed_codes, skewed_tables, write
+
+STAGES = (StageLayout(10),) * 4
+FRAMES, PACKET_FRAMES = 93, 10
+HEAD = header(STAGES, packet_frames=PACKET_FRAMES, original_rate_hz=48_000)
+SAMPLES = FRAMES * 960 - 333
+TABLES = skewed_tables(STAGES)
+CODES = {
+    "fixed": random_codes(np.random.default_rng(1), STAGES, 1, FRAMES),
+    "range": skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES),
+}
+DATA = {
+    "fixed": write(CODES["fixed"], HEAD, samples=SAMPLES),
+    "range": write(CODES["range"], HEAD, TABLES, samples=SAMPLES),
+}
+SPANS = {name: packet_spans(data) for name, data in DATA.items()}
+PACKETS = 10
+
+both = pytest.mark.parametrize("name", ["fixed", "range"])
+
+
+def recovered(name, data, lost, frames=FRAMES, samples=SAMPLES):
+    """Read `data` and check that just the packets `lost` are lost, and that time is kept."""
+    packets, reader = read(data, TABLES, recover=True)
+    next_frame = 0
+    for packet in packets:
+        assert packet.first_frame == next_frame
+        next_frame += packet.frames
+        expected = CODES[name][:, :, packet.first_frame : next_frame]
+        if packet.index in lost:
+            assert packet.codes is None
+            assert packet.coding is None
+        else:
+            np.testing.assert_array_equal(packet.codes, expected)
+    assert next_frame == frames
+    assert {packet.index for packet in packets if packet.codes is None} == set(lost)
+    assert reader.samples == samples
+    lost_frames = [f for loss in reader.losses for f in range(loss.first_frame, loss.first_frame + loss.frames)]
+    assert lost_frames == [
+        f for p in packets if p.codes is None for f in range(p.first_frame, p.first_frame + p.frames)
+    ]
+    return reader.losses
+
+
+@both
+def test_nothing_is_lost_of_a_whole_stream(name):
+    assert recovered(name, DATA[name], []) == []
+
+
+@both
+def test_any_flipped_bit_loses_one_packet(name):
+    data = DATA[name]
+    for bit in range(8 * SPANS[name][0][0], 8 * SPANS[name][-1][1], 5):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (lost,) = [i for i, (a, b) in enumerate(SPANS[name]) if a <= bit // 8 < b]
+        losses = recovered(name, bytes(flipped), [lost])
+        assert len(losses) == 1
+        assert losses[0].reason.startswith(f"packet {lost} at {lost * 0.2:.2f} s, byte {SPANS[name][lost][0]}: ")
+
+
+@both
+@settings(max_examples=150, deadline=None)
+@given(
+    rng=st.integers(0, 2**32 - 1).map(np.random.default_rng), victims=st.sets(st.integers(0, PACKETS - 1), max_size=6)
+)
+def test_any_set_of_packets_damaged_in_any_way(name, rng, victims):
+    """Each victim is overwritten, removed, lengthened, shortened, or zeroed."""
+    data, pieces, position = DATA[name], [], 0
+    for victim in sorted(victims):
+        start, stop = SPANS[name][victim]
+        pieces.append(data[position:start])
+        pieces.append(damaged(rng, data[start:stop]))
+        position = stop
+    pieces.append(data[position:])
+    recovered(name, b"".join(pieces), victims)
+
+
+def damaged(rng, packet):
+    place = int(rng.integers(1, len(packet)))
+    noise = rng.integers(0, 256, int(rng.integers(1, 80)), np.uint8).tobytes()
+    changed = bytearray(packet)
+    changed[place] ^= int(rng.integers(1, 256))
+    ways = [
+        b"",
+        noise,
+        bytes(len(packet)),
+        bytes(changed),
+        packet[:place] + noise + packet[place:],
+        packet[:place],
+        packet[place:],
+        packet[:-1] + bytes([packet[-1] ^ 128]),
+    ]
+    return ways[rng.integers(len(ways))]
+
+
+@both
+def test_foreign_bytes_between_packets_lose_nothing(name):
+    data = DATA[name]
+    place = SPANS[name][4][0]
+    losses = recovered(name, data[:place] + b"foreign bytes" + data[place:], [])
+    assert [(loss.first_frame, loss.frames) for loss in losses] == [(40, 0)]
+    assert "(13 bytes skipped)" in losses[0].reason
+
+
+@both
+def test_packets_out_of_order_and_repeated(name):
+    data, spans = DATA[name], SPANS[name]
+    piece = [data[a:b] for a, b in spans]
+    start, end = data[: spans[0][0]], data[spans[-1][1] :]
+    recovered(name, start + b"".join([*piece[:3], piece[4], piece[3], *piece[5:]]) + end, [3])
+    recovered(name, start + b"".join([*piece[:3], piece[2], *piece[3:]]) + end, [])
+
+
+@both
+def test_any_truncation_keeps_all_whole_packets(name):
+    """Without the end marker the length is that of the frames; a packet that was begun counts as one."""
+    data, spans = DATA[name], SPANS[name]
+    for length in range(spans[0][0], len(data)):
+        whole = sum(b <= length for _, b in spans)
+        begun = [i for i, (a, b) in enumerate(spans) if a < length < b]
+        frames = min(PACKET_FRAMES * (whole + len(begun)), FRAMES if whole == PACKETS else 1000)
+        recovered(name, data[:length], begun, frames, frames * 960)
+
+
+@both
+def test_the_end_marker_alone_keeps_time(name):
+    """It tells how many packets there were, and how long the last one was."""
+    data, spans = DATA[name], SPANS[name]
+    recovered(name, data[: spans[0][0]] + data[spans[-1][1] :], range(PACKETS))
+    recovered(name, data[: spans[5][1]] + data[spans[-1][1] :], range(6, PACKETS))
+
+
+@both
+def test_a_damaged_end_marker(name):
+    data, spans = DATA[name], SPANS[name]
+    for place in range(spans[-1][1], len(data)):
+        wrong = data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+        packets, reader = read(wrong, TABLES, recover=True)
+        assert [packet.index for packet in packets if packet.codes is not None] == list(range(PACKETS))
+        assert reader.samples == FRAMES * 960
+        assert len(reader.losses) == 1
+
+
+@both
+def test_bytes_after_the_end_marker(name):
+    losses = recovered(name, DATA[name] + b"tail", [])
+    assert [(loss.first_frame, loss.frames) for loss in losses] == [(FRAMES, 0)]
+    assert "after the end marker" in losses[0].reason
+
+
+def test_a_hole_of_many_packets():
+    """Further than a lone packet is believed: its successor vouches for it."""
+    codes = random_codes(np.random.default_rng(3), STAGES, 1, 3000)
+    data = write(codes, HEAD)
+    spans = packet_spans(data)
+    start, stop = spans[10][0], spans[200][0]
+    for filler in (b"", bytes(stop - start), np.random.default_rng(0).bytes(stop - start)):
+        packets, reader = read(data[:start] + filler + data[stop:], recover=True)
+        assert [packet.codes is None for packet in packets] == [10 <= index < 200 for index in range(300)]
+        assert len(reader.losses) == 1
+        np.testing.assert_array_equal(
+            np.concatenate([packet.codes for packet in packets if packet.codes is not None], axis=2),
+            np.concatenate([codes[:, :, :100], codes[:, :, 2000:]], axis=2),
+        )
+
+
+def test_noise_does_not_pass_for_packets():
+    """A checksum fits any bytes under some index, so far ones need a witness: no false packet in 300 kB of noise."""
+    data = DATA["fixed"]
+    place = SPANS["fixed"][4][0]
+    noise = np.random.default_rng(0).bytes(300_000)
+    recovered("fixed", data[:place] + noise + data[place:], [])
+
+
+def test_a_stream_of_false_lengths_is_given_up(monkeypatch):
+    """Every byte begins a packet that could be, and none is: the work of searching has a limit."""
+    monkeypatch.setattr(recovery, "_WORK_LIMIT", 1 << 24)
+    head = header((StageLayout(16),) * 64, packet_frames=65_535)
+    reader = StreamReader(io.BytesIO(head.to_bytes() + b"\xf9\xff\x3f" * 1_000_000))
+    (packet,) = reader.packets(skewed_tables(head.stages), recover=True)
+    assert packet.codes is None
+    assert "then gave up" in reader.losses[0].reason
+    assert reader.offset < 1000
+
+
+def test_a_short_packet_in_the_middle_keeps_time():
+    """Two streams of one header glued together: no writer makes it, but its indices fit."""
+    short = write(CODES["fixed"][:, :, :7], HEAD)
+    data, spans = DATA["fixed"], SPANS["fixed"]
+    glued = short[: packet_spans(short)[0][1]] + data[spans[1][0] :]
+    packets, reader = read(glued, recover=True)
+    assert [(p.first_frame, p.frames, p.codes is None) for p in packets[:3]] == [
+        (0, 7, False),
+        (7, 3, True),
+        (10, 10, False),
+    ]
+    assert reader.losses[0][:2] == (7, 3)
+    assert reader.samples == SAMPLES
+
+
+def test_info_of_a_damaged_stream():
+    data, spans = DATA["fixed"], SPANS["fixed"]
+    info = read_info(io.BytesIO(data[: spans[3][0]] + data[spans[5][0] :]))
+    assert info.samples == SAMPLES
+    assert info.packets == PACKETS - 2
+    assert info.frames == FRAMES
+    assert [(hole.first_frame, hole.frames) for hole in info.holes] == [(30, 20)]
+
+
+@given(data=st.binary(max_size=60), cut=st.integers(0, 200))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_after_a_header_are_survived(data, cut):
+    packets, reader = read(HEAD.to_bytes() + data + DATA["range"][cut:], TABLES, recover=True)
+    assert sum(packet.frames for packet in packets) <= FRAMES + PACKET_FRAMES
+    assert reader.samples >= 0
+
+
+@given(state=st.integers(0, 2**32 - 1), index=st.integers(0, 2**32 - 1))
+def test_a_checksum_tells_its_index(state, index):
+    assert index_under(state, packet_check(state, index)) == index
+
+
+def test_flips_in_a_checksum_do_not_look_like_a_neighbour():
+    """Else a damaged packet would be taken for a later one."""
+    state = 0x1234_5678
+    check = packet_check(state, 7)
+    for bit in range(32):
+        assert abs(index_under(state, check ^ 1 << bit) - 7) > 1 << 16

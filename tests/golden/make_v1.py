@@ -1,0 +1,92 @@
+"""Makes the golden streams of format version 1: `python tests/golden/make_v1.py --regenerate`.
+
+They are what released versions wrote. A change of the format gets a new version and a new folder; these files stay,
+and stay readable. So regenerate only before the version's first release.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamHeader, StreamWriter
+
+FOLDER = Path(__file__).parent / "v1"
+
+PLAIN = (StageLayout(10),) * 3
+SPACE_FILLING = (StageLayout(6, 2),) * 2 + (StageLayout(7),)
+
+
+def tables() -> EntropyTables:
+    """One stage of each context source, for 6, 6 and 7 bits."""
+    rng = np.random.default_rng(11)
+
+    def counts(rows: int, codewords: int) -> np.ndarray:
+        return 1 + (60_000 * rng.random((rows, codewords)) ** 12).astype(np.int64)
+
+    return EntropyTables(
+        (
+            StageTable("previous_frame", 3, counts(9, 64)),
+            StageTable("none", 0, counts(1, 64)),
+            StageTable("previous_stage", 2, counts(4, 128)),
+        )
+    )
+
+
+def likely_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Codes (1, 3, frames) as `tables` expects them, with the last codeword among them."""
+    codes = np.zeros((1, 3, frames), np.int32)
+    words = np.zeros(3, int)
+    for frame in range(frames):
+        for stage, table in enumerate(tables().stages):
+            rows = {"none": 0, "previous_frame": words[0] >> 3 if frame else 8, "previous_stage": words[1] >> 4}
+            row = table.counts[rows[table.source]]
+            words[stage] = rng.choice(len(row), p=row / row.sum()) if frame % 9 else len(row) - 1
+            layout = SPACE_FILLING[stage]
+            positions = 1 << layout.position_bits if words[stage] < layout.codewords - 1 else 1
+            codes[0, stage, frame] = words[stage] << layout.position_bits | rng.integers(0, positions)
+    return codes
+
+
+def streams() -> dict[str, tuple[StreamHeader, np.ndarray, int, EntropyTables | None]]:
+    """Name to header, codes, samples, tables."""
+    rng = np.random.default_rng(7)
+
+    def header(stages: tuple[StageLayout, ...], *, original: int = 16_000, channels: int = 1, frames: int = 20):
+        return StreamHeader(
+            fingerprint=b"golden",
+            model_rate_hz=16_000,
+            original_rate_hz=original,
+            hop=320,
+            channels=channels,
+            packet_frames=frames,
+            stages=stages,
+        )
+
+    return {
+        "fixed": (header(PLAIN), rng.integers(0, 1024, (1, 3, 47)), 47 * 320 - 1, None),
+        "two_channels": (header(PLAIN, original=44_100, channels=2), rng.integers(0, 1024, (2, 3, 40)), 35_000, None),
+        "positions": (header(SPACE_FILLING, original=48_000), likely_codes(rng, 31), 31 * 960, None),
+        "range": (header(SPACE_FILLING, original=37_800, frames=100), likely_codes(rng, 130), 98_000, tables()),
+        "empty": (header(PLAIN), np.zeros((1, 3, 0), np.int32), 0, None),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--regenerate", action="store_true", required=True, help="overwrite the golden files")
+    parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    np.savez(FOLDER / "tables.npz", **tables().to_arrays())
+    for name, (header, codes, samples, stream_tables) in streams().items():
+        with (FOLDER / f"{name}.dvq").open("wb") as file:
+            writer = StreamWriter(file, header, stream_tables)
+            writer.write(codes)
+            writer.close(samples=samples)
+        np.save(FOLDER / f"{name}.npy", codes.astype(np.int32))
+
+
+if __name__ == "__main__":
+    main()
