@@ -1,0 +1,201 @@
+"""Metrics against the libraries called directly, librosa's spectra, closed forms and known orderings."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pesq as pesq_package
+import pystoi
+import pytest
+import soundfile
+import soxr
+from synthesis import synthesize_speech
+
+from codec.errors import AudioError, ConfigError
+from codec.metrics import (
+    METRICS,
+    MetricError,
+    estoi,
+    log_spectral_distance,
+    mel_distance,
+    pesq_nb,
+    pesq_wb,
+    score,
+    si_sdr,
+    stoi,
+)
+
+RATE_HZ = 16_000
+SPEECH = synthesize_speech(3.0, seed=2)
+NOISE = np.random.default_rng(0).standard_normal(len(SPEECH)).astype(np.float32)
+NOISY = SPEECH + 0.01 * NOISE
+REAL_SPEECH = Path(__file__).parents[2] / "shared" / "speech" / "val"
+
+
+def test_pesq_is_that_of_the_package():
+    half = [soxr.resample(signal, RATE_HZ, 8_000) for signal in (SPEECH, NOISY)]
+    for metric, rate_hz, signals, mode in [
+        (pesq_wb, RATE_HZ, (SPEECH, NOISY), "wb"),
+        (pesq_nb, RATE_HZ, (SPEECH, NOISY), "nb"),
+        (pesq_nb, 8_000, half, "nb"),
+    ]:
+        expected = pesq_package.pesq(rate_hz, *signals, mode)
+        assert metric(*signals, sample_rate_hz=rate_hz) == pytest.approx(expected, abs=1e-9)
+
+
+def test_pesq_of_other_rates_is_that_at_16_khz():
+    upsampled = [soxr.resample(signal, RATE_HZ, 24_000, quality="VHQ") for signal in (SPEECH, NOISY)]
+    expected = pesq_wb(SPEECH, NOISY, sample_rate_hz=RATE_HZ)
+    assert pesq_wb(*upsampled, sample_rate_hz=24_000) == pytest.approx(expected, abs=0.02)
+
+
+def test_long_signals_do_not_crash_pesq():
+    """70 utterances: the reference implementation has room for 50, and dies of more."""
+    word = synthesize_speech(0.6, seed=3)
+    speech = np.tile(np.concatenate([word, np.zeros(9_600, np.float32)]), 70)
+    noisy = speech + 1e-3 * np.resize(NOISE, len(speech))
+    parts = list(zip(np.array_split(speech, 5), np.array_split(noisy, 5), strict=True))
+    values = [pesq_package.pesq(RATE_HZ, one, other, "wb") for one, other in parts]
+    energies = [np.linalg.norm(one.astype(np.float64)) ** 2 for one, _ in parts]
+    expected = np.dot(values, energies) / np.sum(energies)
+    assert pesq_wb(speech, noisy, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-9)
+
+
+def test_silent_parts_of_long_signals_are_left_out():
+    speech = np.concatenate([np.tile(SPEECH, 6), np.zeros(20 * RATE_HZ, np.float32)])
+    noisy = np.concatenate([np.tile(NOISY, 6), np.zeros(20 * RATE_HZ, np.float32)])
+    first = slice(0, len(speech) // 2)
+    expected = pesq_package.pesq(RATE_HZ, speech[first], noisy[first], "wb")
+    assert pesq_wb(speech, noisy, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-9)
+    speech[-10 * RATE_HZ], noisy[-10 * RATE_HZ] = 1e-3, 1e-3  # alone, it would be perfect speech: 4.64
+    assert pesq_wb(speech, noisy, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_lost_part_of_a_long_signal_is_a_failure():
+    speech = np.tile(SPEECH, 10)
+    lost = np.where(np.arange(len(speech)) < len(speech) // 2, speech, 0)
+    with pytest.raises(MetricError, match="PESQ: 15 s of the estimate are silent"):
+        pesq_wb(speech, lost, sample_rate_hz=RATE_HZ)
+
+
+def test_stoi_is_that_of_the_package():
+    for rate_hz in (RATE_HZ, 10_000):
+        assert stoi(SPEECH, NOISY, sample_rate_hz=rate_hz) == pystoi.stoi(SPEECH, NOISY, rate_hz)
+        expected = pystoi.stoi(SPEECH, NOISY, rate_hz, extended=True)
+        assert estoi(SPEECH, NOISY, sample_rate_hz=rate_hz) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 20.0, 60.0])
+@pytest.mark.parametrize("scale", [1.0, -0.3, 50.0])
+def test_si_sdr_of_orthogonal_noise_is_its_ratio(snr_db, scale):
+    speech = SPEECH.astype(np.float64) - SPEECH.mean(dtype=np.float64)
+    noise = NOISE - NOISE.mean(dtype=np.float64)
+    noise -= noise @ speech / (speech @ speech) * speech
+    noise *= np.linalg.norm(speech) / np.linalg.norm(noise) * 10 ** (-snr_db / 20)
+    estimate = scale * (speech + noise) + 0.25
+    assert si_sdr(speech, estimate, sample_rate_hz=RATE_HZ) == pytest.approx(snr_db, abs=1e-6)
+
+
+def test_si_sdr_has_an_upper_end():
+    assert si_sdr(SPEECH, SPEECH) == 100
+    assert si_sdr(SPEECH, SPEECH * 0.5) == pytest.approx(100, abs=1e-9)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [8_000, 16_000, 24_000])
+def test_mel_distance_is_that_of_librosas_spectra(sample_rate_hz):
+    expected = []
+    for window in (512, 1024):
+        logs = []
+        for signal in (SPEECH, NOISY):
+            magnitude = np.abs(librosa.stft(signal, n_fft=window, hop_length=window // 4, pad_mode="reflect"))
+            bands = librosa.filters.mel(sr=sample_rate_hz, n_fft=window, n_mels=80) @ magnitude
+            logs.append(np.log10(np.maximum(bands, 1e-5)))
+        expected.append(np.abs(logs[0] - logs[1]).mean())
+    # librosa computes in float32.
+    assert mel_distance(SPEECH, NOISY, sample_rate_hz=sample_rate_hz) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_log_spectral_distance_is_that_of_librosas_spectra():
+    levels = [
+        librosa.amplitude_to_db(np.abs(librosa.stft(signal, n_fft=1024, pad_mode="reflect")), amin=1e-5, top_db=None)
+        for signal in (SPEECH, NOISY)
+    ]
+    expected = np.sqrt(((levels[0] - levels[1]) ** 2).mean(axis=0)).mean()
+    assert log_spectral_distance(SPEECH, NOISY) == pytest.approx(expected, rel=1e-4)
+
+
+def test_half_the_level_is_log10_of_2_and_6_db():
+    loud = NOISE  # far above the floor everywhere
+    assert mel_distance(loud, loud / 2, sample_rate_hz=RATE_HZ) == pytest.approx(math.log10(2), abs=1e-6)
+    assert log_spectral_distance(loud, loud / 2) == pytest.approx(20 * math.log10(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_more_noise_is_worse(name):
+    values = [METRICS[name](SPEECH, SPEECH + level * NOISE, sample_rate_hz=RATE_HZ) for level in (0, 1e-3, 1e-2, 0.1)]
+    falling = name not in ("mel_distance", "log_spectral_distance")
+    assert values == sorted(values, reverse=falling)
+    assert len(set(values)) == 4
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("samples", [0, 1, 2, 100, 500, 1023])
+def test_too_short_is_a_failure_or_a_value_with_a_meaning(name, samples):
+    result = score(SPEECH[:samples], NOISY[:samples], sample_rate_hz=RATE_HZ, names=[name])[name]
+    if name == "si_sdr" and samples >= 2:
+        assert math.isfinite(result.value)
+    else:
+        assert result.value is None
+        assert result.failure
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_silence_and_nan_are_failures(name):
+    silence, broken = np.zeros_like(SPEECH), np.where(np.arange(len(SPEECH)) == 5, np.nan, SPEECH)
+    assert score(SPEECH, broken, sample_rate_hz=RATE_HZ, names=[name])[name].failure == (
+        "the estimate has samples that are NaN or infinite"
+    )
+    for reference, estimate, silent in [(silence, SPEECH, "reference"), (SPEECH, silence, "estimate")]:
+        result = score(reference, estimate, sample_rate_hz=RATE_HZ, names=[name])[name]
+        if name in ("mel_distance", "log_spectral_distance"):  # a distance to silence is a distance
+            assert result.value > 0
+        else:
+            assert result.failure == f"the {silent} is silent"
+
+
+def test_nearly_all_silence_is_a_failure_of_stoi():
+    clip = np.where(np.arange(len(SPEECH)) < 3_000, SPEECH, 1e-6 * NOISE)
+    with pytest.raises(MetricError, match="fewer than 30 frames"):
+        stoi(clip, clip, sample_rate_hz=RATE_HZ)
+
+
+def test_all_metrics_by_default():
+    scores = score(SPEECH, NOISY, sample_rate_hz=RATE_HZ)
+    assert list(scores) == list(METRICS)
+    assert all(math.isfinite(result.value) and result.failure is None for result in scores.values())
+
+
+def test_misuse_is_an_error_and_not_a_failure(monkeypatch):
+    with pytest.raises(ConfigError, match="unknown metric mos, dnsmos; known: pesq_wb, "):
+        score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["mos", "stoi", "dnsmos"])
+    with pytest.raises(AudioError, match=r"of one length, not \(48000,\) with \(47999,\)"):
+        score(SPEECH, NOISY[:-1], sample_rate_hz=RATE_HZ)
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    with pytest.raises(ConfigError, match=r"needs the package pesq: pip install 'diveq-codec\[eval\]'"):
+        score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["pesq_wb"])
+
+
+@pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
+def test_real_speech_orders_as_it_sounds():
+    """Eight bits per sample are better than six."""
+    speech, rate_hz = soundfile.read(sorted(REAL_SPEECH.glob("*.flac"))[0], dtype="float32")
+    eight, six = (np.round(speech * levels) / levels for levels in (128, 32))
+    scores = [score(speech, coded, sample_rate_hz=rate_hz) for coded in (eight, six)]
+    for name in ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"):
+        assert scores[0][name].value > scores[1][name].value
+    for name in ("mel_distance", "log_spectral_distance"):
+        assert scores[0][name].value < scores[1][name].value
