@@ -49,6 +49,9 @@ _UNKNOWN_FRAMES = 0x7FFFFFFFFFFFFFFF
 def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[AudioReader]:
     """Open audio for reading: any format that libsndfile knows, incl. WAV, FLAC, MP3, Ogg Vorbis and Opus.
 
+    A truncated file is an error where its format tells: Ogg does not, and is read up to its last whole page. An MP3
+    file of variable bitrate without the usual Xing header is read only as far as libsndfile guesses its length.
+
     Args:
         source: A path, or a binary file object. What cannot seek (a pipe) is first copied to a temporary file,
             since libsndfile cannot read pipes; a WAV header that left its length open is then completed.
@@ -74,7 +77,7 @@ def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[AudioReade
             name = str(getattr(source, "name", "audio stream"))
             file = source
         if not file.seekable() or _is_device(file):
-            file = stack.enter_context(_spooled(file))
+            file = stack.enter_context(_spooled(file, name))
         yield AudioReader(stack.enter_context(_open_sound(file, name)), name)
 
 
@@ -98,9 +101,12 @@ def _is_device(file: BinaryIO) -> bool:
 
 
 @contextlib.contextmanager
-def _spooled(file: BinaryIO) -> Iterator[BinaryIO]:
+def _spooled(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(file, spool)
+        try:
+            shutil.copyfileobj(file, spool)
+        except OSError as error:
+            raise AudioError(f"cannot copy {name} to a temporary file: {error.strerror}") from error
         _complete_wav_header(spool)
         spool.seek(0)
         yield spool

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -148,6 +150,16 @@ def test_what_is_not_audio_is_refused_in_one_line(tmp_path):
             pass
         assert "\n" not in str(caught.value)
     with pytest.raises(AudioError, match="<stdin>: it is empty"), open_audio(Pipe()):
+        pass
+
+
+def test_a_full_disk_is_an_error_in_one_line(monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    message = "^cannot copy <stdin> to a temporary file: No space left on device$"
+    with pytest.raises(AudioError, match=message), open_audio(Pipe(encoded())):
         pass
 
 
