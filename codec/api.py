@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -16,16 +17,22 @@ import torch
 from numpy.typing import ArrayLike
 
 from .audio import AudioWriter, atomic_output, open_audio, resample_blocks, resampled_length
-from .bitstream import EntropyTables, Packet, StageLayout, StreamHeader, StreamReader, StreamWriter
-from .bitstream import default_packet_frames as _packet_frames
-from .checkpoint import Checkpoint, find_model, model_with_fingerprint
+from .bitstream import (
+    EntropyTables,
+    Packet,
+    StageLayout,
+    StreamHeader,
+    StreamReader,
+    StreamWriter,
+    default_packet_frames,
+)
+from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .config import ModelConfig
 from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
 from .geometry import decoder_context, encoder_context
 from .model import CodecModel
 from .windows import windowed
 
-DEFAULT_MODEL = "speech_16khz"
 WINDOW_SECONDS = 10
 """How much audio, over all channels, is computed at once. Results do not depend on it; memory does."""
 
@@ -276,8 +283,8 @@ class Codec:
                 original_rate_hz=sample_rate_hz,
                 hop=self.config.hop,
                 channels=channels,
-                packet_frames=_packet_frames(
-                    layout, model_rate_hz=self.config.sample_rate_hz, hop=self.config.hop, channels=channels
+                packet_frames=default_packet_frames(
+                    layout, Fraction(self.config.sample_rate_hz, self.config.hop), channels
                 ),
                 stages=layout,
             )
@@ -314,15 +321,11 @@ class Codec:
             raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {stages}")
         packets = [stream] if isinstance(stream, Encoded) else stream.packets(self.tables, recover=recover)
 
-        def samples() -> int:
-            assert stream.samples is not None  # known once all packets are read
-            return stream.samples
-
         waves = self._waves(packets, header, stages or len(header.stages))
-        waves = _cut(waves, header.hop, lambda: header.model_samples(samples()))
+        waves = _cut(waves, header.hop, lambda: header.model_samples(stream.samples))
         waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
         slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
-        return _cut(waves, slack, lambda: resampled_length(samples(), header.original_rate_hz, rate))
+        return _cut(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
 
     def _waves(self, packets: Iterable[Packet | Encoded], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
         """Decode each stretch of whole packets by itself; silence for the lost ones between."""
@@ -466,9 +469,9 @@ def _device(name: str) -> torch.device:
 def _build(checkpoint: Checkpoint) -> CodecModel:
     model = CodecModel.plain(checkpoint.config)
     weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
-    expected = model.state_dict()
+    expected = dict(model.named_parameters())
     wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
     if wrong:
         raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, strict=False)  # what is not a parameter is for training only
     return model

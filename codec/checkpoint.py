@@ -22,6 +22,7 @@ from .errors import CheckpointError, ConfigError
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
+DEFAULT_MODEL = "speech_16khz_small"  # the shipped model that encodes where none is named
 FINGERPRINT_BYTES = 6
 
 

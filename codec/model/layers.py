@@ -17,6 +17,18 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ..geometry import split_padding
 
+_BRANCH_GAIN = 0.3  # residual units start near the identity
+
+
+@torch.no_grad()
+def initialise_(conv: nn.Conv1d | nn.ConvTranspose1d, gain: float = 1.0) -> None:
+    """Weights that keep the variance times gain²: one over the number of inputs that an output sums; biases zero."""
+    channels_in, (kernel,), (stride,) = conv.in_channels, conv.kernel_size, conv.stride
+    inputs = channels_in * kernel / (stride if isinstance(conv, nn.ConvTranspose1d) else 1)
+    nn.init.normal_(conv.weight, std=gain * inputs**-0.5)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
 
 class Snake(nn.Module):
     """x + sin²(αx)/α with one learned α per channel (Ziyin et al. 2020): a periodic bias for periodic signals."""
@@ -33,10 +45,20 @@ class Conv(nn.Module):
     """Weight-normed convolution that keeps time aligned; T·stride samples in, T out."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, *, causal: bool, stride: int = 1, dilation: int = 1
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        *,
+        causal: bool,
+        stride: int = 1,
+        dilation: int = 1,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.conv = weight_norm(nn.Conv1d(channels_in, channels_out, kernel, stride=stride, dilation=dilation))
+        conv = nn.Conv1d(channels_in, channels_out, kernel, stride=stride, dilation=dilation)
+        initialise_(conv, gain)
+        self.conv = weight_norm(conv)
         self.padding = split_padding((kernel - 1) * dilation + 1 - stride, causal)
 
     def forward(self, x: Float[Tensor, "batch channels_in time"]) -> Float[Tensor, "batch channels_out frames"]:
@@ -46,9 +68,13 @@ class Conv(nn.Module):
 class ConvTranspose(nn.Module):
     """The mirror of a strided `Conv`: T frames in, T·stride samples out, the overhang cut off."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, *, causal: bool, stride: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, *, causal: bool, stride: int, gain: float = 1.0
+    ) -> None:
         super().__init__()
-        self.conv = weight_norm(nn.ConvTranspose1d(channels_in, channels_out, kernel, stride=stride), dim=1)
+        conv = nn.ConvTranspose1d(channels_in, channels_out, kernel, stride=stride)
+        initialise_(conv, gain)
+        self.conv = weight_norm(conv, dim=1)
         _, self.cut = split_padding(kernel - stride, causal)  # mirrored: the encoder's right is cut on the left
         self.stride = stride
 
@@ -65,7 +91,7 @@ class ResidualUnit(nn.Module):
             Snake(channels),
             Conv(channels, channels, kernel, causal=causal, dilation=dilation),
             Snake(channels),
-            Conv(channels, channels, 1, causal=causal),
+            Conv(channels, channels, 1, causal=causal, gain=_BRANCH_GAIN),
         )
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:

@@ -13,6 +13,9 @@ from ..config import ModelConfig
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake, fold_weight_norm
 
+# Speech at -26 dBFS has an RMS of 0.05, where Snake is all but linear; the front end starts by bringing it to 0.5.
+_FRONTEND_GAIN = 10.0
+
 
 class Encoder(nn.Sequential):
     """Waveform → latent: strided filterbank, (residual units, strided convolution) per stride, convolution."""
@@ -43,7 +46,14 @@ class Decoder(nn.Sequential):
             layers += [ResidualUnit(width, config.residual_kernel, d, causal=causal) for d in config.dilations]
         layers += [
             Snake(width),
-            ConvTranspose(width, 1, config.frontend_kernel, causal=causal, stride=config.frontend_stride),
+            ConvTranspose(
+                width,
+                1,
+                config.frontend_kernel,
+                causal=causal,
+                stride=config.frontend_stride,
+                gain=1 / _FRONTEND_GAIN,
+            ),
         ]
         super().__init__(*layers)
 

@@ -19,7 +19,7 @@ from ..model import CodecModel
 from .export import to_checkpoint
 from .logs import RunLog
 
-MEASURES = ("pesq_wb", "estoi", "stoi", "si_sdr", "mel")
+MEASURES = ("pesq_wb", "estoi", "stoi", "si_sdr", "mel_distance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,8 @@ def rate_table(
 
 def _score(pair: tuple[np.ndarray, np.ndarray, int]) -> dict[str, float | None]:
     reference, estimate, rate = pair
-    return {name: result.value for name, result in score(reference, estimate, rate, MEASURES).items()}
+    scores = score(reference, estimate, sample_rate_hz=rate, names=MEASURES)
+    return {name: result.value for name, result in scores.items()}
 
 
 class Validator:

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import tyro
-
 from codec.bitstream import EntropyTables
 from codec.training.clips import Manifest, read_manifest
 from codec.training.export import averaged_model, code_commit, fit_tables, to_checkpoint
