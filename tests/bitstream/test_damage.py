@@ -8,6 +8,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamReader, read_info, verify
 from codec.errors import BitstreamError
@@ -163,7 +165,7 @@ SHORT_ONE = sealed_packet(HEAD, 0, 2 << 3 | SHORT, b"\x01\x00")
         ([GOOD, sealed_packet(HEAD, 1, 0, varint(2000))], "end marker is absurd: 1 packets for -1040 samples"),
         ([GOOD, sealed_packet(HEAD, 1, 0, varint(960))], "end marker is absurd: 1 packets for 0 samples"),
         ([GOOD, sealed_packet(HEAD, 1, 0, b"\x80" * 9 + b"\1")], "end marker is absurd: longer than 9 bytes"),
-        ([sealed_packet(HEAD, 0, 3 << 3, b"\0\0\1")], None),
+        ([sealed_packet(HEAD, 0, 0, b"\1")], "end marker is absurd: 0 packets for -1 samples"),
         ([sealed_packet(HEAD, 0, 3 << 3, b"\xf0\0\0")], r"index 15 \(channel 0, stage 0, frame 0\) is outside 0 to 14"),
         ([sealed_packet(HEAD, 0, 3 << 3 | RANGE, b"\5\0\0")], "has 2 bytes, but a stage ends at byte 5"),
     ],
@@ -172,10 +174,23 @@ def test_well_sealed_nonsense(units, message):
     """A checksum that fits is no excuse."""
     data = HEAD.to_bytes() + b"".join(units)
     tables = skewed_tables(HEAD.stages)
-    if message is None:
-        message = "the end marker is missing"
     with pytest.raises(BitstreamError, match=message):
         read(data, tables)
+
+
+@settings(max_examples=300, deadline=None)
+@given(units=st.lists(st.tuples(st.integers(0, 60 << 3), st.binary(max_size=12)), max_size=4))
+def test_sealed_packets_of_anything(units):
+    """Whatever is in a packet, reading ends with an error of ours or with codes in range."""
+    packets = [
+        sealed_packet(HEAD, index, (len(body) << 3 | flags % 8) if flags % 16 else 0, body)
+        for index, (flags, body) in enumerate(units)
+    ]
+    try:
+        read_packets, _ = read(HEAD.to_bytes() + b"".join(packets), skewed_tables(HEAD.stages))
+    except BitstreamError:
+        return
+    assert all(packet.codes.min() >= 0 and packet.codes.max() <= 15 for packet in read_packets)
 
 
 def test_padding_must_be_zero():

@@ -159,6 +159,14 @@ def test_fit_makes_do_with_very_little(frames):
     np.testing.assert_array_equal(read_codes(data, tables), clips[2][None])
 
 
+def test_fit_does_not_look_across_clips():
+    """Two equal frames a clip: the second is certain, and what the clip before ended with tells nothing."""
+    words = np.random.default_rng(0).integers(0, 16, 4000)
+    tables = EntropyTables.fit([np.array([[word, word]]) for word in words], (StageLayout(4),))
+    assert tables.stages[0].source == "previous_frame"
+    assert tables.code_length_bits(np.array([[7, 7]]), (StageLayout(4),))[0] < 4.3
+
+
 def test_fit_refuses_wrong_arguments():
     codes = np.zeros((4, 9), np.int64)
     for clips, message in (

@@ -127,6 +127,17 @@ def test_each_fault_has_its_error(data, message):
         StreamHeader.from_bytes(data)
 
 
+@settings(max_examples=500, deadline=None)
+@given(fields=st.binary(min_size=8, max_size=24))
+def test_any_sealed_bytes_are_a_header_or_an_error(fields):
+    data = sealed(b"DVQ\x10finger" + fields)
+    try:
+        head = StreamHeader.from_bytes(data)
+    except BitstreamError:
+        return
+    assert data.startswith(head.to_bytes())
+
+
 def test_packets_of_too_many_indices_are_refused():
     """Such a packet could make a reader allocate without end from a few bytes of range coding."""
     fields = [*FIELDS[:CHANNELS], b"\xff", b"\xff\xff\x03", b"\x7f\x0f"]

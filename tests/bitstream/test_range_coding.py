@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codec.bitstream import EntropyTables, StageLayout, StageTable
 from codec.bitstream.entropy import cumulative_frequencies
-from codec.bitstream.range_coding import cut_range, decode_range, encode_range, range_size_limit, split_ends
+from codec.bitstream.range_coding import _shortest, cut_range, decode_range, encode_range, range_size_limit, split_ends
 from codec.errors import BitstreamError
 
 from . import range_twin
@@ -129,6 +129,21 @@ def test_a_stream_may_be_empty():
     payload = encode_range(codes, stages, tables)
     assert payload == b"\0"
     np.testing.assert_array_equal(decode_range(payload, stages, tables, 1, 200), codes)
+
+
+@pytest.mark.parametrize(
+    ("low", "interval", "shortest"),
+    [
+        (b"\x00\xff", 1, b"\x00\xff"),
+        (b"\x00\xff", 2, b"\x01"),
+        (b"\x12\x34\x56", 0x2222, b"\x12\x35"),
+        (b"\x12\x34\x56", 0x10000, b"\x13"),
+        (b"\xff\xff\x00", 256, b"\xff\xff"),
+        (b"\x00\x00", 5, b""),
+    ],
+)
+def test_the_interval_excludes_its_upper_end(low, interval, shortest):
+    assert _shortest(low, interval) == shortest
 
 
 @pytest.mark.parametrize("frames", [1, 50, 500])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from codec.bitstream import StageLayout, StreamReader, read_info, recovery
 from codec.bitstream.checksum import index_under, packet_check
+from codec.bitstream.framing import Framing
 
 from .examples import header, packet_spans, random_codes, read, skewed_codes, skewed_tables, write
 
@@ -154,6 +155,30 @@ def test_a_damaged_end_marker(name):
         assert [packet.index for packet in packets if packet.codes is not None] == list(range(PACKETS))
         assert reader.samples == FRAMES * 960
         assert len(reader.losses) == 1
+
+
+def test_a_cut_end_marker_is_no_packet():
+    """Also where the last packet is full, so that another one could follow."""
+    data = write(CODES["fixed"][:, :, :20], HEAD)
+    end = packet_spans(data)[-1][1]
+    for length in range(end, len(data)):
+        packets, reader = read(data[:length], recover=True)
+        assert [packet.frames for packet in packets] == [10, 10]
+        assert len(reader.losses) == 1
+
+
+def test_a_far_packet_is_not_believed_alone():
+    """It may be chance: any bytes are a packet of some index. Nor is an end marker with more behind it."""
+    data, framing = DATA["fixed"], Framing(HEAD)
+    place, stop = SPANS["fixed"][4]
+    payload = bytes(50)
+    far = framing.packet(1000, 10, "fixed", payload)
+    near_end = framing.end(8, HEAD.samples_in(80))
+    for stray in (far, near_end, far + near_end + far):
+        recovered("fixed", data[:place] + stray + data[place:], [])
+        recovered("fixed", data[:place] + stray + data[stop:], [4])
+    farthest = framing.packet(70_000, 10, "fixed", payload) + framing.packet(70_001, 10, "fixed", payload)
+    recovered("fixed", data[:place] + farthest + data[stop:], [4])
 
 
 @both

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import StageLayout, StreamReader, cut, read_info, verify
+from codec.bitstream.framing import Framing
 from codec.errors import BitstreamError
 
 from .examples import (
@@ -130,6 +131,24 @@ def test_info_and_verify_need_a_header():
     for tool in (read_info, verify):
         with pytest.raises(BitstreamError, match=r"not a \.dvq stream"):
             tool(io.BytesIO(b"RIFF" * 20))
+
+
+def test_verify_refuses_tables_of_another_model():
+    data = write(np.zeros((1, 5, 12), int), header(STAGES))
+    with pytest.raises(BitstreamError, match="wrong model"):
+        verify(io.BytesIO(data), skewed_tables(STAGES[1:]))
+
+
+def test_verify_decodes_range_coding_where_it_can():
+    """Without tables only the ends are looked at: here the stream itself is no code."""
+    stages = (StageLayout(4), StageLayout(4))
+    head = header(stages, packet_frames=50)
+    framing = Framing(head)
+    payload = b"\x00" + b"\xff" * 9
+    data = head.to_bytes() + framing.packet(0, 50, "range", payload) + framing.end(1, 50 * 320)
+    assert verify(io.BytesIO(data)) == ()
+    (fault,) = verify(io.BytesIO(data), skewed_tables(stages))
+    assert "stage 0 of the range-coded payload is no code" in fault.reason
 
 
 def test_verify_names_each_fault():
