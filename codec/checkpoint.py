@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def model_info(path: str | Path) -> ModelInfo:
     )
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def find_model(name_or_path: str | PathLike[str]) -> Path:
     """The file of a shipped model's name, or the path itself."""
     named = _models_folder() / f"{name_or_path}{SUFFIX}"
     if named.is_file():

@@ -58,7 +58,8 @@ class Conv(nn.Module):
         super().__init__()
         conv = nn.Conv1d(channels_in, channels_out, kernel, stride=stride, dilation=dilation)
         initialise_(conv, gain)
-        self.conv = weight_norm(conv)
+        weight_norm(conv)
+        self.conv = conv
         self.padding = split_padding((kernel - 1) * dilation + 1 - stride, causal)
 
     def forward(self, x: Float[Tensor, "batch channels_in time"]) -> Float[Tensor, "batch channels_out frames"]:
@@ -74,7 +75,8 @@ class ConvTranspose(nn.Module):
         super().__init__()
         conv = nn.ConvTranspose1d(channels_in, channels_out, kernel, stride=stride)
         initialise_(conv, gain)
-        self.conv = weight_norm(conv, dim=1)
+        weight_norm(conv, dim=1)
+        self.conv = conv
         _, self.cut = split_padding(kernel - stride, causal)  # mirrored: the encoder's right is cut on the left
         self.stride = stride
 

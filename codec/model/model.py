@@ -125,6 +125,8 @@ class CodecModel(nn.Module):
         assert isinstance(first, Conv)
         assert isinstance(last, Conv)
         mean = latents.float().mean(0)
+        assert last.conv.bias is not None
+        assert first.conv.bias is not None
         last.conv.bias.sub_(mean)
         first.conv.bias.add_(first.conv.weight.sum(-1) @ mean)
         return initialise(self.quantizer, latents.float() - mean, generator)

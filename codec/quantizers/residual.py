@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -30,8 +31,8 @@ class ResidualQuantizer(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(QuantizerStage(config, latent_channels) for config in stages)
 
-    def __iter__(self):
-        return iter(self.stages)
+    def __iter__(self) -> Iterator[QuantizerStage]:
+        return cast("Iterator[QuantizerStage]", iter(self.stages))
 
     def forward(
         self,
@@ -53,7 +54,7 @@ class ResidualQuantizer(nn.Module):
             residual = rearrange(latent.float(), "b c t -> (b t) c")
             total = torch.zeros_like(residual)
             codes, statistics = [], []
-            for number, stage in enumerate(self.stages):
+            for number, stage in enumerate(self):
                 quantized, code, stage_statistics = stage(residual, position_bits)
                 residual = residual - quantized
                 total = total + quantized * (number < active)
@@ -72,7 +73,7 @@ class ResidualQuantizer(nn.Module):
         """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry."""
         residual = rearrange(latent, "b c t -> (b t) c")
         codes = []
-        for stage, bits in zip(self.stages, position_bits, strict=False):
+        for stage, bits in zip(self, position_bits, strict=False):
             codes.append(stage.encode(residual, bits))
             residual = residual - stage.decode(codes[-1], bits)
         return rearrange(torch.stack(codes), "s (b t) -> b s t", b=len(latent))
@@ -83,11 +84,11 @@ class ResidualQuantizer(nn.Module):
     ) -> Float[Tensor, "batch channels frames"]:
         """The latent that the codes of the first stages name."""
         flat = rearrange(codes, "b s t -> s (b t)")
-        stages = list(self.stages)[: len(flat)]
-        total = sum(stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True))
-        return rearrange(total, "(b t) c -> b c t", b=len(codes))
+        stages = list(self)[: len(flat)]
+        latents = [stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
+        return rearrange(torch.stack(latents).sum(0), "(b t) c -> b c t", b=len(codes))
 
     def fold(self, trained: ResidualQuantizer) -> None:
         """See `QuantizerStage.fold`."""
-        for stage, trained_stage in zip(self.stages, trained.stages, strict=True):
+        for stage, trained_stage in zip(self, trained, strict=True):
             stage.fold(trained_stage)

@@ -127,9 +127,9 @@ class QuantizerStage(nn.Module):
         return curve_table(codebook, position_bits) if position_bits else codebook
 
     @torch.no_grad()
-    def update_normalisation(self, statistics: StageStatistics, momentum: float) -> None:
+    def update_normalisation(self, statistics: StageStatistics, momentum: float | Tensor) -> None:
         """Move the running centre and scale toward a step's (already averaged over processes)."""
-        self.center.lerp_(statistics.mean, momentum)
+        self.center.copy_(torch.lerp(self.center, statistics.mean, momentum))
         variance = (statistics.mean_square - statistics.mean.square()).mean()
         self.scale.copy_(torch.lerp(self.scale.square(), variance, momentum).clamp_min(1e-12).sqrt())
 

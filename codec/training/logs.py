@@ -70,7 +70,7 @@ class RunLog:
     def audio(self, step: int, name: str, wave: np.ndarray, sample_rate_hz: int) -> None:
         """A clip (samples,) and its spectrogram, for TensorBoard."""
         if self.is_main:
-            writer = self.accelerator.get_tracker("tensorboard").writer
+            writer: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
             writer.add_audio(f"audio/{name}", wave, step, sample_rate=sample_rate_hz)
             writer.add_image(f"spectrogram/{name}", _spectrogram(wave), step, dataformats="HW")
 

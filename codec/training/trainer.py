@@ -166,7 +166,9 @@ class Trainer:
             norms["discriminator_norm"] = self._clip(self.discriminator, self.settings.discriminator_clip)
         broken = 1.0 - torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
         for optimiser in (self.optimiser, self.discriminator_optimiser)[: 1 + adversarial]:
-            optimiser.grad_scale, optimiser.found_inf = None, broken  # read by fused optimisers: skip on the device
+            # What a gradient scaler would set; a fused optimiser reads it and skips the step on the device.
+            setattr(optimiser, "grad_scale", None)  # noqa: B010 (not declared by the class)
+            setattr(optimiser, "found_inf", broken)  # noqa: B010
             optimiser.step()
         self.skipped = (self.skipped + 1) * broken
         self.all_skipped += broken
@@ -198,7 +200,8 @@ class Trainer:
         """Exponential average of weights and statistics, quicker at the start so that it forgets it."""
         decay = min(self.settings.ema_decay, (1 + self.steps) / (10 + self.steps))
         ours, theirs = self.averaged.state_dict(), self.model.state_dict()
-        torch._foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
+        foreach_lerp_ = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage] (one kernel for all tensors)
+        foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
 
     def _active_stages(self, batch: int) -> Tensor:
         """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages, drawn evenly."""

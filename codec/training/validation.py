@@ -31,7 +31,7 @@ class HeldOut:
 
 
 def read_clips(folder: Path, sample_rate_hz: int) -> list[HeldOut]:
-    """All audio files below a folder, their first channel, in order of their names."""
+    """All audio files below a folder, in order of their names."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise AudioError(f"no audio files below {folder}")
@@ -39,9 +39,9 @@ def read_clips(folder: Path, sample_rate_hz: int) -> list[HeldOut]:
 
 
 def read_clip(path: Path, sample_rate_hz: int) -> np.ndarray:
-    """The first channel of a whole file, float32 (samples,), at the rate asked for."""
+    """A whole file, its channels averaged as in training: float32 (samples,) at the rate asked for."""
     with open_audio(path) as reader:
-        blocks = (block[:1] for block in reader.blocks(1 << 16))
+        blocks = (block.mean(axis=0, keepdims=True) for block in reader.blocks())
         parts = resample_blocks(blocks, from_hz=reader.sample_rate_hz, to_hz=sample_rate_hz, channels=1)
         return np.concatenate([np.zeros((1, 0), np.float32), *parts], axis=1)[0]
 
@@ -63,7 +63,7 @@ def rate_table(
         scores = list((workers.map if workers else map)(_score, pairs))
         row: dict[str, Any] = {"stages": stages, "kbps": 8e-3 * sum(map(len, files)) / seconds}
         for name in MEASURES:
-            values = [clip_scores[name] for clip_scores in scores if clip_scores[name] is not None]
+            values = [value for clip_scores in scores if (value := clip_scores[name]) is not None]
             row[name] = float(np.mean(values)) if values else None
         row["failed"] = sum(value is None for clip_scores in scores for value in clip_scores.values())
         rows.append(row)

@@ -1,6 +1,6 @@
 """Make a model file of a run's state: averaged weights, entropy tables from training clips, scores on held-out clips.
 
-    python -m recipes.folder.export --run runs/mine --validation speech/val --model runs/mine/model.safetensors
+python -m recipes.folder.export --run runs/mine --validation speech/val --model runs/mine/model.safetensors
 """
 
 from __future__ import annotations
