@@ -137,7 +137,16 @@ class Codec:
 
     @classmethod
     def load_for(cls, stream: StreamReader, *, device: str = "auto") -> Codec:
-        """Load the shipped model that a stream was coded with."""
+        """Load the shipped model that a stream was coded with.
+
+        Example:
+            >>> from io import BytesIO
+            >>> from codec import StreamReader
+            >>> file = Codec.load(device="cpu").encode([0.0] * 320, sample_rate_hz=16000).to_bytes()
+            >>> stream = StreamReader(BytesIO(file))
+            >>> Codec.load_for(stream, device="cpu").decode(stream).wave.shape
+            (1, 320)
+        """
         path = model_with_fingerprint(stream.header.fingerprint)
         return cls(Checkpoint.load(path), name=path.stem, device=device)
 
@@ -376,11 +385,6 @@ class _Counter:
         for block in self._blocks:
             self.samples += block.shape[1]
             yield block
-
-
-def open_stream(source: Path_ | BinaryIO | bytes) -> StreamReader:
-    """Open a `.dvq` stream: its `header` is read at once. A path stays open until its end is read."""
-    return _stream(ExitStack(), source)
 
 
 def _stream(stack: ExitStack, source: Any) -> StreamReader:

@@ -1,0 +1,41 @@
+"""Fixtures that several rooms use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from synthesis import synthesize_speech
+
+from codec.checkpoint import Checkpoint
+from codec.config import StageKind, tiny
+from codec.model import CodecModel
+
+
+def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:
+    """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its codes are varied."""
+    torch.manual_seed(seed)
+    model = CodecModel(tiny(kind=kind))
+    wave = torch.from_numpy(synthesize_speech(8.0, seed=seed))
+    with torch.no_grad():
+        latent = model.encoder(wave[None, None])
+        model.start_quantizing(latent.transpose(1, 2).flatten(0, 1), torch.Generator().manual_seed(seed))
+    weights = {name: value.numpy() for name, value in model.folded().named_parameters()}
+    return Checkpoint(config=model.config, weights=weights)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """The file of a tiny DiVeQ model."""
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    make_checkpoint().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_sf_model(tmp_path_factory) -> Path:
+    """The file of a tiny SF-DiVeQ model."""
+    path = tmp_path_factory.mktemp("models") / "tiny_sf.safetensors"
+    make_checkpoint("sf_diveq").save(path)
+    return path

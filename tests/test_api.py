@@ -1,0 +1,211 @@
+"""The public verbs: what goes in comes out with the same codes, length, rate and channels, whatever its size."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthesis import synthesize_speech
+
+import codec.api
+from codec import AudioError, BitstreamError, CheckpointError, Codec, ConfigError, StreamReader, cut, verify
+from codec.bitstream import EntropyTables, StageLayout
+from codec.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model) -> Codec:
+    return Codec.load(tiny_model, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny_sf(tiny_sf_model) -> Codec:
+    return Codec.load(tiny_sf_model, device="cpu")
+
+
+def wave_of(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    waves = [synthesize_speech(samples / 16_000, seed=seed + channel) for channel in range(channels)]
+    return np.stack(waves).reshape(channels, samples)
+
+
+def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
+    return 10 * np.log10(np.square(reference).sum() / np.square(reference - estimate).sum())
+
+
+@given(
+    samples=st.one_of(st.integers(0, 700), st.integers(16_000, 40_000)),
+    channels=st.integers(1, 3),
+    rate=st.sampled_from([8000, 16_000, 22_050, 44_100, 48_000, 11_111]),
+)
+@settings(max_examples=40, deadline=None)
+def test_length_channels_and_rate_are_kept(tiny, samples, channels, rate):
+    encoded = tiny.encode(wave_of(samples, channels), sample_rate_hz=rate)
+    model_samples = -(-samples * 16_000 // rate)
+    assert encoded.codes.shape == (channels, 4, -(-model_samples // 320))
+    audio = tiny.decode(encoded.to_bytes())
+    assert audio.wave.shape == (channels, samples)
+    assert audio.sample_rate_hz == rate
+    assert tiny.decode(encoded, sample_rate_hz="model").wave.shape == (channels, model_samples)
+    assert tiny.decode(encoded, sample_rate_hz=24_000).wave.shape == (channels, -(-samples * 24_000 // rate))
+
+
+def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
+    wave = wave_of(50 * 320)
+    encoded = tiny.encode(wave, sample_rate_hz=16_000)
+    with torch.inference_mode():
+        codes = tiny._model.encode(torch.from_numpy(wave)[:, None], [0] * 4)
+        expected = tiny._model.decode(codes, [0] * 4)[:, 0].numpy()
+    np.testing.assert_array_equal(encoded.codes, codes.numpy())
+    np.testing.assert_allclose(tiny.decode(encoded.to_bytes()).wave, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(
+        np.concatenate([packet.codes for packet in StreamReader(io.BytesIO(encoded.to_bytes())).packets()], -1),
+        encoded.codes,
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.37, 1, 3])
+def test_windows_change_nothing(tiny, monkeypatch, seconds):
+    wave = wave_of(77_777, channels=2)
+    whole = tiny.encode(wave, sample_rate_hz=44_100)
+    heard = tiny.decode(whole).wave
+    monkeypatch.setattr(codec.api, "WINDOW_SECONDS", seconds)
+    pieces = tiny.encode(wave, sample_rate_hz=44_100)
+    np.testing.assert_array_equal(pieces.codes, whole.codes)
+    np.testing.assert_allclose(tiny.decode(pieces).wave, heard, rtol=0, atol=1e-5)
+
+
+def test_channels_are_coded_by_themselves(tiny):
+    wave = wave_of(20_000, channels=3)
+    codes = tiny.encode(wave, sample_rate_hz=16_000).codes
+    for channel in range(3):
+        np.testing.assert_array_equal(tiny.encode(wave[channel], sample_rate_hz=16_000).codes[0], codes[channel])
+
+
+def test_files_hold_what_memory_holds(tiny, tmp_path):
+    wave = wave_of(30_001, channels=2)
+    soundfile.write(tmp_path / "speech.wav", wave.T, 22_050, subtype="FLOAT")
+    tiny.encode_file(tmp_path / "speech.wav", tmp_path / "speech.dvq", stages=3)
+    encoded = tiny.encode(wave, sample_rate_hz=22_050, stages=3)
+    assert (tmp_path / "speech.dvq").read_bytes() == encoded.to_bytes()
+    encoded.save(tmp_path / "saved.dvq")
+    assert (tmp_path / "saved.dvq").read_bytes() == encoded.to_bytes()
+
+    report = tiny.decode_file(tmp_path / "speech.dvq", tmp_path / "heard.wav", subtype="FLOAT")
+    heard, rate = soundfile.read(tmp_path / "heard.wav", always_2d=True)
+    assert (report.samples, report.sample_rate_hz, rate, report.lost) == (30_001, 22_050, 22_050, [])
+    np.testing.assert_array_equal(heard.T.astype(np.float32), tiny.decode(encoded).wave)
+    np.testing.assert_array_equal(tiny.decode(str(tmp_path / "speech.dvq")).wave, tiny.decode(encoded).wave)
+
+
+def test_the_first_stages_decode_alone_and_cut_files_are_the_same(tiny):
+    encoded = tiny.encode(wave_of(40_000), sample_rate_hz=16_000)
+    for stages in (1, 2, 3, 4):
+        part = tiny.encode(wave_of(40_000), sample_rate_hz=16_000, stages=stages)
+        np.testing.assert_array_equal(encoded.codes[:, :stages], part.codes)
+        shorter = io.BytesIO()
+        cut(io.BytesIO(encoded.to_bytes()), shorter, stages=stages)
+        np.testing.assert_array_equal(tiny.decode(shorter.getvalue()).wave, tiny.decode(part).wave)
+        np.testing.assert_array_equal(tiny.decode(encoded, stages=stages).wave, tiny.decode(part).wave)
+
+
+@pytest.mark.parametrize("position_bits", [0, 1, 3])
+def test_sf_positions_travel_in_the_file(tiny_sf, position_bits):
+    wave = wave_of(32_000)
+    encoded = tiny_sf.encode(wave, sample_rate_hz=16_000, position_bits=position_bits)
+    assert encoded.codes.max() < 64 << position_bits
+    assert (encoded.codes & (1 << position_bits) - 1).any() == (position_bits > 0)
+    again = tiny_sf.decode(encoded.to_bytes())
+    np.testing.assert_array_equal(again.wave, tiny_sf.decode(encoded).wave)
+
+
+def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model, tmp_path):
+    checkpoint = Checkpoint.load(tiny_model)
+    plain = Codec(checkpoint, name="plain", device="cpu")
+    clips = [plain.encode(wave_of(80_000, seed=seed), sample_rate_hz=16_000) for seed in range(20, 26)]
+    tables = EntropyTables.fit([clip.codes[0] for clip in clips], [StageLayout(6)] * 4)
+    tabled = Codec(
+        Checkpoint(config=checkpoint.config, weights=checkpoint.weights, tables=tables.to_arrays()),
+        name="tabled",
+        device="cpu",
+    )
+    assert tabled.fingerprint != plain.fingerprint
+    untabled = plain.encode(wave_of(80_000), sample_rate_hz=16_000)
+    encoded = tabled.encode(wave_of(80_000), sample_rate_hz=16_000)
+    np.testing.assert_array_equal(encoded.codes, untabled.codes)
+    assert len(encoded.to_bytes()) < 0.97 * len(untabled.to_bytes())
+    np.testing.assert_array_equal(tabled.decode(encoded.to_bytes()).wave, tabled.decode(encoded).wave)
+    with pytest.raises(BitstreamError, match="coded with the model"):
+        plain.decode(encoded.to_bytes())
+
+
+def test_recover_keeps_time_and_says_what_was_lost(tiny):
+    wave = wave_of(12 * 16_000)
+    file = bytearray(tiny.encode(wave, sample_rate_hz=16_000).to_bytes())
+    whole = tiny.decode(bytes(file)).wave
+    file[len(file) // 2] ^= 0x40
+    assert len(verify(io.BytesIO(bytes(file)))) == 1
+    with pytest.raises(BitstreamError, match="packet"):
+        tiny.decode(bytes(file))
+    stream = StreamReader(io.BytesIO(bytes(file)))
+    heard = tiny.decode(stream, recover=True).wave
+    assert heard.shape == whole.shape
+    (loss,) = stream.losses
+    start, end = loss.first_frame * 320, (loss.first_frame + loss.frames) * 320
+    assert not heard[:, start:end].any()
+    margin = 20 * 320  # the decoder looks this far over the edge
+    np.testing.assert_allclose(heard[:, : start - margin], whole[:, : start - margin], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(heard[:, end + margin :], whole[:, end + margin :], rtol=0, atol=1e-5)
+
+
+def test_bitrates_choose_stages(tiny):
+    assert [tiny.stages_for(kbps) for kbps in (0.3, 0.59, 0.6, 1.2, 100)] == [1, 1, 2, 4, 4]
+    with pytest.raises(ConfigError, match=r"at least 0\.3 kbps"):
+        tiny.stages_for(0.2)
+
+
+@pytest.mark.parametrize(
+    ("wave", "message"),
+    [
+        (np.zeros((2, 2, 2)), "shape"),
+        (np.zeros(10, dtype=np.int16), "divide int16"),
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.array([0.0, np.inf]), "infinite"),
+        (np.zeros((0, 10)), "channels"),
+        (np.zeros((256, 1)), "channels"),
+    ],
+)
+def test_what_is_not_audio_is_refused(tiny, wave, message):
+    with pytest.raises(AudioError, match=message):
+        tiny.encode(wave, sample_rate_hz=16_000)
+
+
+def test_what_the_model_lacks_is_refused(tiny, tiny_model):
+    silence = np.zeros(100)
+    with pytest.raises(ConfigError, match="stages 1 to 4, not 5"):
+        tiny.encode(silence, sample_rate_hz=16_000, stages=5)
+    with pytest.raises(ConfigError, match="no SF-DiVeQ stage"):
+        tiny.encode(silence, sample_rate_hz=16_000, position_bits=1)
+    with pytest.raises(ConfigError, match="original_rate_hz"):
+        tiny.encode(silence, sample_rate_hz=0)
+    with pytest.raises(ConfigError, match="not available"):
+        Codec.load(tiny_model, device="nonsense")
+    with pytest.raises(CheckpointError, match="no model file at missing"):
+        Codec.load("missing")
+    encoded = tiny.encode(silence, sample_rate_hz=16_000, stages=2).to_bytes()
+    with pytest.raises(BitstreamError, match="has 2 stages"):
+        tiny.decode(encoded, stages=3)
+    with pytest.raises(BitstreamError, match="cannot read"):
+        tiny.decode("missing.dvq")
+
+
+def test_torch_tensors_are_audio_too(tiny):
+    wave = wave_of(3200)
+    np.testing.assert_array_equal(
+        tiny.encode(torch.from_numpy(wave), sample_rate_hz=16_000).codes,
+        tiny.encode(wave, sample_rate_hz=16_000).codes,
+    )
