@@ -9,23 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Audio, Codec, DecodedFile, Encoded, open_stream
-    from .bitstream import StreamInfo, cut, read_info, verify
-    from .checkpoint import ModelInfo, model_info, shipped_models
+    from .api import Audio, Codec, DecodedFile, Encoded
+    from .audio import AUDIO_SUFFIXES
+    from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
+    from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .config import PRESETS, ModelConfig, StageConfig
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
+    from .output import atomic_output
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Audio", "Codec", "DecodedFile", "Encoded", "open_stream"),
-    "bitstream": ("StreamInfo", "cut", "read_info", "verify"),
-    "checkpoint": ("ModelInfo", "model_info", "shipped_models"),
+    "api": ("Audio", "Codec", "DecodedFile", "Encoded"),
+    "audio": ("AUDIO_SUFFIXES",),
+    "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
+    "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
     "config": ("PRESETS", "ModelConfig", "StageConfig"),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
+    "output": ("atomic_output",),
 }
 
 __all__ = [
+    "AUDIO_SUFFIXES",
+    "DEFAULT_MODEL",
     "PRESETS",
     "Audio",
     "AudioError",
@@ -39,10 +45,12 @@ __all__ = [
     "ModelConfig",
     "ModelInfo",
     "StageConfig",
+    "StreamHeader",
     "StreamInfo",
+    "StreamReader",
+    "atomic_output",
     "cut",
     "model_info",
-    "open_stream",
     "read_info",
     "shipped_models",
     "verify",
