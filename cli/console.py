@@ -1,0 +1,64 @@
+"""What is said and where: data to stdout, messages to stderr, and no noise from libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO, TextIO
+
+from .errors import CommandError, describe
+
+PROGRAM = "diveq-codec"
+
+
+def show(text: str) -> None:
+    """Print a result to stdout, escaping what its encoding cannot say."""
+    _print(text, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Print a message to stderr."""
+    _print(f"{PROGRAM}: {text}", sys.stderr)
+
+
+def report(error: BaseException, *, source: str | None = None, debug: bool = False) -> None:
+    """Print an error to stderr: one line, after its traceback with `debug`."""
+    if debug:
+        traceback.print_exception(error)
+    note(f"error: {describe(error, source=source)}")
+
+
+def _print(text: str, file: TextIO) -> None:
+    encoding = file.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=file)
+
+
+def binary_stdout() -> BinaryIO:
+    """Where data for a pipe goes; a terminal is refused."""
+    if sys.stdout.isatty():
+        raise CommandError("binary data is not written to a terminal; redirect it, or name a file")
+    return sys.stdout.buffer
+
+
+@contextlib.contextmanager
+def quiet_libraries(*, debug: bool) -> Iterator[None]:
+    """Keep warnings that are for developers from users, unless they debug."""
+    if debug:
+        yield
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads; NNPACK complains of old processors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def discard_stdout() -> None:
+    """After a broken pipe: what is still buffered goes nowhere, in silence, when Python exits."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

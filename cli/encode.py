@@ -1,0 +1,87 @@
+"""`diveq-codec encode`: audio to `.dvq`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from .arguments import Bitrate, Count, Debug, Engine, Many, Paths, Stages, check_positive
+from .batch import run_batch
+from .files import Meter, open_source, open_target, stoppable
+from .plan import Conversion, Task
+from .workers import Made, Work
+
+if TYPE_CHECKING:
+    from codec import Codec
+
+SUFFIX = ".dvq"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encode:
+    """Encode speech into small .dvq files.
+
+    $ diveq-codec encode speech.wav out.dvq
+    $ diveq-codec encode speech.wav                             into speech.dvq, beside it
+    $ diveq-codec encode a.wav b.flac talks/ --out-dir coded    talks/x/y.wav becomes coded/x/y.dvq
+    $ cat speech.wav | diveq-codec encode - - > out.dvq
+
+    Reads what libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and more, at any rate, with any channels. In
+    folders, hidden files are passed over. A file that fails is reported and does not stop the rest; the exit code is
+    then 1.
+    """
+
+    paths: Paths
+    """SOURCE [TARGET.dvq], or with --out-dir any number of sources."""
+    bitrate: Bitrate = None
+    """The most kbps that a channel may take before entropy coding, which usually takes some off."""
+    stages: Stages = None
+    """The first N stages of the model, instead of all."""
+    position_bits: Count = None
+    """For SF-DiVeQ stages: N more bits per index, which place it between two codewords; 0 to 7."""
+    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
+    many: Annotated[Many, arg(name="")] = field(default_factory=Many)
+    debug: Debug = False
+
+    def __post_init__(self) -> None:
+        check_positive(stages=self.stages, bitrate=self.bitrate, jobs=self.many.jobs, threads=self.engine.threads)
+        if self.position_bits is not None and self.bitrate is not None:
+            raise ValueError("--position-bits adds to the bitrate: give --stages with it, not --bitrate")
+
+    def run(self) -> int:
+        """Encode all sources."""
+        from codec import AUDIO_SUFFIXES
+
+        self.engine.share_threads(self.many.jobs)
+        conversion = Conversion(source_suffixes=AUDIO_SUFFIXES, target_suffixes=(SUFFIX,), made_suffix=SUFFIX)
+        tasks = conversion.plan(self.paths, self.many.out_dir)
+        return run_batch(tasks, self._load, self.many, verb="encode", debug=self.debug)
+
+    def _load(self) -> Work:
+        codec = self.engine.load()
+        stages = self.stages if self.bitrate is None else codec.stages_for(self.bitrate)
+
+        def work(task: Task, meter: Meter) -> Made:
+            return self._encode(codec, stages, task, meter)
+
+        return work
+
+    def _encode(self, codec: Codec, stages: int | None, task: Task, meter: Meter) -> Made:
+        with (
+            open_source(task.source, meter, stoppable=False) as source,
+            open_target(task.target, overwrite=self.many.force) as target,
+        ):
+            codec.encode_file(source, stoppable(target, meter), stages=stages, position_bits=self.position_bits or 0)
+        return _made(task.target)
+
+
+def _made(target: str) -> Made:
+    from codec import read_info
+
+    if not Path(target).is_file():  # a pipe: what went into it is not known any more
+        return Made(seconds=0.0, coded_bytes=0)
+    info = read_info(target)
+    return Made(seconds=info.seconds, coded_bytes=info.total_bytes)

@@ -1,0 +1,90 @@
+"""From the command line to a verb, and from its end to an exit code."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Sequence
+from functools import reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, cast
+
+from .console import PROGRAM, discard_stdout, note, quiet_libraries, report
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .arguments import Verb
+
+DONE, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+DESCRIPTION = """A neural speech codec: speech into small .dvq files, and back.
+
+$ diveq-codec encode speech.wav out.dvq
+$ diveq-codec decode out.dvq speech.wav
+
+Each command has its own --help; --version shows the version. The file name - is standard input or output. Existing
+files are replaced only with --force. Exit codes: 0 done, 1 an error, told in one line on stderr, 2 wrong usage."""
+
+_VERBS = {
+    "encode": "Encode",
+    "decode": "Decode",
+    "info": "Info",
+    "verify": "Verify",
+    "cut": "Cut",
+    "models": "Models",
+}
+"""Verbs, each a module, and their classes."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, by default that of this process; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["--version"]:
+        from codec import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        return DONE
+    try:
+        return _run(_parse(arguments))
+    except SystemExit as parsed:  # help was shown, or the usage is wrong
+        return int(parsed.code or DONE)
+
+
+def _parse(arguments: list[str]) -> Verb:
+    """The command, ready to run; `SystemExit` where help is asked for, or the usage is wrong."""
+    import tyro
+
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    if arguments and arguments[0] in _VERBS:
+        name = arguments[0]
+        return tyro.cli(_verb(name), prog=f"{PROGRAM} {name}", args=arguments[1:], config=config)
+    verbs = reduce(operator.or_, (Annotated[_verb(name), _in_short(name)] for name in _VERBS))
+    return tyro.cli(cast("type[Verb]", verbs), prog=PROGRAM, description=DESCRIPTION, args=arguments)
+
+
+def _verb(name: str) -> type[Verb]:
+    return getattr(import_module(f".{name}", __package__), _VERBS[name])
+
+
+def _in_short(name: str) -> object:
+    """The verb in the list of all, with the first line of what its own help says."""
+    import tyro
+
+    return tyro.conf.subcommand(name, description=(_verb(name).__doc__ or "").partition("\n")[0])
+
+
+def _run(verb: Verb) -> int:
+    try:
+        with quiet_libraries(debug=verb.debug):
+            code = verb.run()
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        note("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough; said as other programs say it, by the code alone
+        discard_stdout()
+        return BROKEN_PIPE
+    except Exception as error:
+        report(error, debug=verb.debug)
+        return USAGE if isinstance(error, UsageError) else FAILED

@@ -1,0 +1,35 @@
+"""The command line's own errors, and any error in one line."""
+
+from __future__ import annotations
+
+from codec import DiveqCodecError
+
+
+class CommandError(Exception):
+    """Something that the command cannot do: exit code 1."""
+
+
+class UsageError(CommandError):
+    """Arguments that make no sense together: exit code 2."""
+
+
+class Interrupted(BaseException):
+    """Raised in a working thread after Ctrl-C, so that its unfinished file is removed."""
+
+
+def display_name(path: str) -> str:
+    """What messages call a source."""
+    return "standard input" if path == "-" else path
+
+
+def describe(error: BaseException, *, source: str | None = None) -> str:
+    """An error in one line, which names `source`."""
+    if isinstance(error, (DiveqCodecError, CommandError)):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+    if source is not None and display_name(source) not in text:
+        text = f"{display_name(source)}: {text}"
+    return " ".join(text.split())

@@ -1,0 +1,122 @@
+"""`diveq-codec info`: what a `.dvq` file says of itself."""
+
+from __future__ import annotations
+
+import itertools
+import json as json_format
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .arguments import Debug, Json, Paths
+from .console import show
+from .each import for_each
+from .errors import display_name
+from .files import open_source
+
+if TYPE_CHECKING:
+    from codec import StreamHeader, StreamInfo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Info:
+    """Describe .dvq files, whole or damaged, without their model."""
+
+    paths: Paths
+    """The .dvq files, or - for standard input."""
+    json: Json = False
+    debug: Debug = False
+
+    def run(self) -> int:
+        """Describe all files."""
+        return for_each(self.paths, self._show, debug=self.debug)
+
+    def _show(self, path: str) -> bool:
+        from codec import read_info
+
+        with open_source(path) as file:
+            facts = stream_facts(display_name(path), read_info(file))
+        if self.json:
+            show(json_format.dumps(facts))
+        else:
+            for line in _lines(facts):
+                show(line)
+        return True
+
+
+def stream_facts(name: str, info: StreamInfo) -> dict[str, Any]:
+    """What `--json` prints: plain numbers and texts, units in names; `model` is None for one that is not shipped."""
+    header = info.header
+    return {
+        "file": name,
+        "model": _shipped_name(header.fingerprint),
+        "fingerprint": header.fingerprint.hex(),
+        "original_rate_hz": header.original_rate_hz,
+        "model_rate_hz": header.model_rate_hz,
+        "channels": header.channels,
+        "samples": info.samples,
+        "duration_s": info.seconds,
+        "frames": info.frames,
+        "frame_rate_hz": float(header.frame_rate_hz),
+        "stages": len(header.stages),
+        "stage_bits": [stage.index_bits for stage in header.stages],
+        "position_bits": [stage.position_bits for stage in header.stages],
+        "nominal_kbps": float(header.nominal_bitrate) / 1000,
+        "used_kbps": info.bitrate / 1000,
+        "bytes": info.total_bytes,
+        "header_bytes": info.header_bytes,
+        "framing_bytes": info.framing_bytes,
+        "payload_bytes": info.payload_bytes,
+        "packets": info.packets,
+        "fixed_packets": info.fixed_packets,
+        "range_packets": info.range_packets,
+        "holes": [_hole(header, *hole) for hole in info.holes],
+    }
+
+
+def _hole(header: StreamHeader, first_frame: int, frames: int, reason: str) -> dict[str, Any]:
+    return {"start_s": header.seconds(first_frame), "duration_s": header.seconds(frames), "reason": reason}
+
+
+def _shipped_name(fingerprint: bytes) -> str | None:
+    from codec import shipped_models
+
+    return next((model.name for model in shipped_models() if model.fingerprint == fingerprint), None)
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts for people."""
+    channels = "1 channel" if facts["channels"] == 1 else f"{facts['channels']} channels"
+    model = facts["model"] or "not a shipped one"
+    yield facts["file"]
+    yield f"  model      {model} (fingerprint {facts['fingerprint']})"
+    yield f"  audio      {facts['original_rate_hz']} Hz, {channels}, {_time(facts['duration_s'])}"
+    yield f"  coded at   {facts['model_rate_hz']} Hz, {facts['frame_rate_hz']:g} frames/s"
+    yield f"  stages     {facts['stages']} of {_runs(facts['stage_bits'])} bits{_positions(facts['position_bits'])}"
+    yield f"  bitrate    {facts['nominal_kbps']:.3g} kbps nominal, {facts['used_kbps']:.3g} kbps used"
+    yield f"  size       {facts['bytes']:,} bytes: {_shares(facts)}"
+    yield f"  packets    {facts['packets']}: {facts['fixed_packets']} fixed width, {facts['range_packets']} range coded"
+    yield f"  holes      {len(facts['holes']) or 'none'}"
+    for hole in facts["holes"]:
+        yield f"    at {_time(hole['start_s'])} for {hole['duration_s']:.2f} s: {hole['reason']}"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def _runs(numbers: list[int]) -> str:
+    """As "10" where all are equal, else as "3 x 10 + 2 x 8"."""
+    runs = [(number, len(list(equals))) for number, equals in itertools.groupby(numbers)]
+    return str(numbers[0]) if len(runs) == 1 else " + ".join(f"{count} x {number}" for number, count in runs)
+
+
+def _positions(bits: list[int]) -> str:
+    return f", {_runs(bits)} of them for positions" if any(bits) else ""
+
+
+def _shares(facts: dict[str, Any]) -> str:
+    parts = ("header", "framing", "payload")
+    return ", ".join(f"{part} {100 * facts[f'{part}_bytes'] / facts['bytes']:.1f} %" for part in parts)

@@ -1,0 +1,154 @@
+"""Time to help, what is imported, signals, pipes that close, and the progress bar; in processes of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import codec
+
+needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
+
+
+@pytest.mark.parametrize("verb", [(), ("encode",)])
+def test_help_is_instant(start, verb):
+    resource = pytest.importorskip("resource")
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = start(*verb, "--help")
+        out, err = process.communicate()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert (process.returncode, err) == (0, b"")
+        assert b"diveq-codec encode speech.wav out.dvq" in out
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(5)) < 0.2
+
+
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "models"])
+def test_each_verb_has_help(call, verb):
+    result = call(verb, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert f"usage: diveq-codec {verb}" in result.out
+    assert "--debug" in result.out
+    assert "None" not in result.out
+
+
+def test_version(call):
+    assert call("--version").out == f"diveq-codec {codec.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("info", "coded.dvq"),
+        ("verify", "coded.dvq"),
+        ("cut", "coded.dvq", "out.dvq", "--bitrate", "1"),
+        ("models",),
+        ("encode", "missing.wav"),
+    ],
+)
+def test_torch_is_imported_only_to_code_audio(start, coded, arguments):
+    process = start(*arguments, python=("-X", "importtime", "-m", "codec.cli"))
+    _, imports = process.communicate()
+    modules = {line.rpartition(b"|")[2].strip() for line in imports.splitlines()}
+    assert process.returncode == (arguments[0] == "encode")
+    assert b"codec.cli.entry" in modules
+    assert b"torch" not in modules
+
+
+def test_warnings_of_libraries_are_for_developers(start, coded, tiny):
+    (coded / "sitecustomize.py").write_text(
+        "import atexit, warnings, codec.bitstream as b\n"
+        "read = b.read_info\n"
+        "def noisy(file):\n    warnings.warn('old API', FutureWarning)\n    return read(file)\n"
+        "b.read_info = noisy\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(coded)}
+    assert start("info", "coded.dvq", env=environment).communicate()[1] == b""
+    assert b"FutureWarning: old API" in start("info", "coded.dvq", "--debug", env=environment).communicate()[1]
+
+
+def wait_for_part(folder: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not list(folder.glob(".*.part")):
+        assert time.monotonic() < deadline, "the command has not begun to write"
+        time.sleep(0.02)
+
+
+@needs_signals
+@pytest.mark.parametrize("source", ["-", "long.wav"])
+def test_ctrl_c_leaves_nothing(start, folder, tiny, names, source):
+    soundfile.write("long.wav", np.zeros(3600 * 16_000, np.int16), 16_000)
+    before = names()
+    process = start("encode", source, "out.dvq", "--model", tiny, stdin=-1)  # standard input that never brings anything
+    wait_for_part(folder)
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert (process.wait(timeout=20), said) == (130, b"diveq-codec: interrupted\n")
+    assert names() == before
+    process.stdin.close()
+
+
+@needs_signals
+def test_a_closed_pipe_ends_it_quietly(start, coded):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start("info", "coded.dvq", stdout=writing)
+    os.close(writing)
+    assert (process.communicate()[1], process.returncode) == (b"", 141)
+
+
+def test_a_pipe_closed_under_the_audio(call, coded, tiny, monkeypatch):
+    class Closed(io.RawIOBase):
+        def write(self, data):
+            raise BrokenPipeError
+
+    for arguments in (("decode", "coded.dvq", "-"), ("encode", "speech.wav", "-")):
+        for module in ("decode", "files"):
+            monkeypatch.setattr(f"codec.cli.{module}.binary_stdout", Closed)
+        result = call(*arguments, "--model", tiny)
+        assert (result.code, result.err) == (141, "")
+
+
+def test_a_bar_on_a_terminal(call, coded, tiny, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    (coded / "text.wav").write_text("no audio")
+    assert call("encode", "speech.wav", "text.wav", "--out-dir", "new", "--model", tiny).code == 1
+    said = sys.stderr.getvalue()
+    assert "encode 0/2" in said
+    assert "encode 2/2" in said
+    assert "error: cannot read text.wav" in said
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert call("encode", "speech.wav", "--quiet", "--model", tiny).code == 0
+    assert sys.stderr.getvalue() == ""
+
+
+def test_progress_reaches_the_whole_size(folder):
+    from codec.cli.files import Meter, open_source
+
+    size = os.path.getsize("speech.wav")
+    steps: list[int] = []
+    meter = Meter(size, steps.append)
+    with open_source("speech.wav", meter) as file:
+        file.read(size // 2)
+        file.seek(0)  # what is read again does not count again
+        file.read(size // 2)
+        assert size // 2 <= sum(steps) < size
+        file.read()
+    meter.finish()
+    assert sum(steps) == size
