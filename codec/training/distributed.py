@@ -36,6 +36,14 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     average([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
+def without_radial_part(gradient: Tensor, point: Tensor) -> Tensor:
+    """The gradient less its component along `point`, both taken over all processes' shares of the batch."""
+    sums = torch.stack([(gradient * point).sum(dtype=torch.float32), point.square().sum(dtype=torch.float32)])
+    if processes() > 1:
+        dist.all_reduce(sums)
+    return gradient - (sums[0] / sums[1].clamp_min(1e-12)).to(gradient.dtype) * point
+
+
 def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes in the order of their ranks; every process has equally many."""
     if processes() == 1:

@@ -22,7 +22,7 @@ from ..config import ModelConfig
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, replace_unused
 from .discriminators import Discriminators
-from .distributed import average, average_gradients, gather_rows
+from .distributed import average, average_gradients, gather_rows, without_radial_part
 from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
 from .settings import TrainingConfig
 
@@ -63,7 +63,9 @@ class Trainer:
         self.quantizing = False
         self.skipped = torch.zeros((), device=self.device)  # steps in a row whose gradient was not finite
         self.all_skipped = torch.zeros((), device=self.device)
-        self._generate = torch.compile(self.model) if settings.compile else self.model
+        if settings.compile:  # in place: names of weights stay; the quantizer is small and stays eager
+            self.model.encoder.compile()
+            self.model.decoder.compile()
 
     def _generator_optimiser(self) -> torch.optim.AdamW:
         settings = self.settings
@@ -128,8 +130,14 @@ class Trainer:
         position_bits = self.settings.position_bits if progress >= self.settings.table_from else None
         with self.accelerator.autocast():
             if not self.quantizing:
-                return self._generate(wave, quantize=False)
-            return self._generate(wave, active_stages=active_stages, position_bits=position_bits)
+                return self.model(wave, quantize=False)
+            output = self.model(wave, active_stages=active_stages, position_bits=position_bits)
+        # The scale of the latent means nothing: the stages' normalisation undoes it. Yet the quantizer's gradient has a
+        # steady part along it (a decoder that gets few stages asks for more energy), and without this the latent grew
+        # a hundredfold in 600 steps, faster than the normalisation and the decoder could follow.
+        latent = output.latent.detach()
+        output.latent.register_hook(lambda gradient: without_radial_part(gradient, latent))
+        return output
 
     def _backward(self, output: ModelOutput, reference: Tensor, adversarial: bool, share: float) -> dict[str, Tensor]:
         """Losses of one micro-batch, their gradients added up in the parameters; returns the figures."""

@@ -128,6 +128,16 @@ def test_a_broken_gradient_changes_nothing_and_is_counted():
     assert all(value.isfinite().all() for value in subject.averaged.state_dict().values())
 
 
+def test_the_gradient_leaves_the_latents_scale_alone():
+    subject = trainer()
+    subject.start_quantizing(crops)
+    output = subject._reconstruct(crops(0), torch.tensor([1, 2, 4, 4]), 0.3)
+    (gradient,) = torch.autograd.grad(output.wave.square().sum(), output.latent)
+    along = (gradient * output.latent).sum() / (gradient.norm() * output.latent.norm())
+    assert gradient.norm() > 0
+    assert abs(along.item()) < 1e-5
+
+
 def test_micro_batches_add_up_to_the_batch():
     whole, parts = trainer(run=settings()), trainer(run=settings(accumulate=2))
     for subject in (whole, parts):
