@@ -22,7 +22,7 @@ from .audio_writer import AUDIO_FORMATS, AudioWriter
 from .config import MAX_RATE_HZ
 from .errors import AudioError
 from .output import atomic_output
-from .resampling import fit_length, resample_blocks, resampled_length
+from .resampling import resample_blocks, resampled_length
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -30,7 +30,6 @@ __all__ = [
     "AudioReader",
     "AudioWriter",
     "atomic_output",
-    "fit_length",
     "open_audio",
     "resample_blocks",
     "resampled_length",

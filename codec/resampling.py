@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-__all__ = ["fit_length", "resample_blocks", "resampled_length"]
-
-_PADDING_SAMPLES = 65_536
+__all__ = ["resample_blocks", "resampled_length"]
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
@@ -45,20 +43,3 @@ def resample_blocks(blocks: Iterable[np.ndarray], *, from_hz: int, to_hz: int, c
     tail = push(silence, last=True)[:, : resampled_length(taken, from_hz, to_hz) - made]
     if tail.shape[1]:
         yield tail
-
-
-def fit_length(blocks: Iterable[np.ndarray], length: int, *, channels: int) -> Iterator[np.ndarray]:
-    """Exactly `length` samples: what is more is cut off at the end, what lacks is filled with zeros there.
-
-    Resampling N samples there and back gives N to N + ceil(from / to) samples, never fewer, and the first N are
-    in place: so this restores the length of a signal that was resampled for coding.
-    """
-    missing = length
-    for block in blocks:
-        if missing and block.shape[1]:
-            yield block[:, :missing]
-        missing -= min(missing, block.shape[1])
-    while missing:
-        count = min(missing, _PADDING_SAMPLES)
-        yield np.zeros((channels, count), dtype=np.float32)
-        missing -= count

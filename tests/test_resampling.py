@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.resampling import fit_length, resample_blocks, resampled_length
+from codec.resampling import resample_blocks, resampled_length
 
 RATES = [
     (48_000, 16_000),
@@ -99,18 +99,6 @@ def test_there_and_back_restores_the_length_and_the_place(from_hz, to_hz):
     source = (np.sin(2 * np.pi * 50 * time) * np.hanning(samples)).astype(np.float32)[None]
     coded = resampled([source], from_hz, to_hz)
     back = resample_blocks([coded], from_hz=to_hz, to_hz=from_hz, channels=1)
-    restored = np.concatenate(list(fit_length(back, samples, channels=1)), axis=1)
+    restored = np.concatenate(list(back), axis=1)[:, :samples]
     assert restored.shape == source.shape
     np.testing.assert_allclose(restored, source, rtol=0, atol=2e-3)
-
-
-@given(lengths=st.lists(st.integers(0, 50), max_size=6), length=st.integers(0, 300))
-def test_fit_length_cuts_and_pads_at_the_end(lengths, length):
-    signal = noise(2, sum(lengths))
-    result = np.concatenate(
-        [np.zeros((2, 0), np.float32), *fit_length(cut(signal, lengths), length, channels=2)], axis=1
-    )
-    expected = np.zeros((2, length), np.float32)
-    kept = min(length, signal.shape[1])
-    expected[:, :kept] = signal[:, :kept]
-    np.testing.assert_array_equal(result, expected)
