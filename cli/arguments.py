@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Optional, Protocol
 from tyro.conf import Positional, arg, create_mutex_group
 from tyro.constructors import PrimitiveConstructorSpec
 
+from .errors import UsageError
+
 if TYPE_CHECKING:
     from codec import Codec
 
@@ -49,13 +51,10 @@ class Verb(Protocol):
 
 
 def check_positive(**values: float | None) -> None:
-    """Raise a `ValueError` for a value that is given and not positive.
-
-    For the `__post_init__` of a verb: from there tyro shows it as wrong usage, but not from a part of its arguments.
-    """
+    """Raise a `UsageError` for a value that is given and not positive."""
     for name, value in values.items():
         if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"--{name} is a positive number, not {value:g}")
+            raise UsageError(f"--{name} is a positive number, not {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +67,9 @@ class Engine:
     """auto takes a GPU where there is one."""
     threads: Count = None
     """Processor threads to compute with, over all jobs. By default all of them."""
+
+    def __post_init__(self) -> None:
+        check_positive(threads=self.threads)
 
     def load(self) -> Codec:
         """The model that is named, or the default one."""
@@ -102,3 +104,6 @@ class Many:
     force: Force = False
     quiet: Flag = False
     """No progress bar and no summary."""
+
+    def __post_init__(self) -> None:
+        check_positive(jobs=self.jobs)

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from .arguments import Bitrate, Debug, Force, Stages, check_positive
 from .each import for_each
-from .errors import CommandError
+from .errors import CommandError, UsageError
 from .files import open_source, open_target
 from .plan import Task, check
 
@@ -43,7 +43,7 @@ class Cut:
     def __post_init__(self) -> None:
         check_positive(stages=self.stages, bitrate=self.bitrate)
         if self.stages is None and self.bitrate is None:
-            raise ValueError("say what to cut to: --stages or --bitrate")
+            raise UsageError("say what to cut to: --stages or --bitrate")
 
     def run(self) -> int:
         """Write the cut file."""

@@ -14,14 +14,13 @@ from .batch import run_batch
 from .console import binary_stdout
 from .errors import UsageError
 from .files import Meter, open_source
-from .plan import PIPE, Conversion, Task
+from .plan import PIPE, STREAM_SUFFIX, Conversion, Task
 from .workers import Made, Work
 
 if TYPE_CHECKING:
     from codec import Codec, DecodedFile, StreamReader
 
-SUFFIX = ".dvq"
-_MAX_RATE_HZ = 768_000
+_MAX_RATE_HZ = 768_000  # as encoding takes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +52,7 @@ class Decode:
     debug: Debug = False
 
     def __post_init__(self) -> None:
-        check_positive(stages=self.stages, jobs=self.many.jobs, threads=self.engine.threads)
+        check_positive(stages=self.stages)
         _parsed_rate(self.rate)
 
     def run(self) -> int:
@@ -71,7 +70,9 @@ class Decode:
             raise UsageError(f"--format {self.format} is unknown; known: {known}")
         if self.format is not None and self.many.out_dir is None and (len(self.paths) == 2 or PIPE in self.paths):
             raise UsageError("--format is for targets that are not named; a target's suffix names its format")
-        conversion = Conversion(source_suffixes=(SUFFIX,), target_suffixes=AUDIO_SUFFIXES, made_suffix=made_suffix)
+        conversion = Conversion(
+            source_suffixes=(STREAM_SUFFIX,), target_suffixes=AUDIO_SUFFIXES, made_suffix=made_suffix
+        )
         return conversion.plan(self.paths, self.many.out_dir)
 
     def _load(self) -> Work:
@@ -104,7 +105,7 @@ def _parsed_rate(text: str) -> int | Literal["original", "model"]:
     if text == "original" or text == "model":
         return text
     if not (text.isdecimal() and 1 <= int(text) <= _MAX_RATE_HZ):
-        raise ValueError(f"--rate is original, model, or 1 to {_MAX_RATE_HZ} Hz, not {text!r}")
+        raise UsageError(f"--rate is original, model, or 1 to {_MAX_RATE_HZ} Hz, not {text!r}")
     return int(text)
 
 

@@ -10,14 +10,13 @@ from tyro.conf import arg
 
 from .arguments import Bitrate, Count, Debug, Engine, Many, Paths, Stages, check_positive
 from .batch import run_batch
+from .errors import UsageError
 from .files import Meter, open_source, open_target, stoppable
-from .plan import Conversion, Task
+from .plan import STREAM_SUFFIX, Conversion, Task
 from .workers import Made, Work
 
 if TYPE_CHECKING:
     from codec import Codec
-
-SUFFIX = ".dvq"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +46,18 @@ class Encode:
     debug: Debug = False
 
     def __post_init__(self) -> None:
-        check_positive(stages=self.stages, bitrate=self.bitrate, jobs=self.many.jobs, threads=self.engine.threads)
+        check_positive(stages=self.stages, bitrate=self.bitrate)
         if self.position_bits is not None and self.bitrate is not None:
-            raise ValueError("--position-bits adds to the bitrate: give --stages with it, not --bitrate")
+            raise UsageError("--position-bits adds to the bitrate: give --stages with it, not --bitrate")
 
     def run(self) -> int:
         """Encode all sources."""
         from codec import AUDIO_SUFFIXES
 
         self.engine.share_threads(self.many.jobs)
-        conversion = Conversion(source_suffixes=AUDIO_SUFFIXES, target_suffixes=(SUFFIX,), made_suffix=SUFFIX)
+        conversion = Conversion(
+            source_suffixes=AUDIO_SUFFIXES, target_suffixes=(STREAM_SUFFIX,), made_suffix=STREAM_SUFFIX
+        )
         tasks = conversion.plan(self.paths, self.many.out_dir)
         return run_batch(tasks, self._load, self.many, verb="encode", debug=self.debug)
 

@@ -45,9 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {__version__}")
         return DONE
     try:
-        return _run(_parse(arguments))
-    except SystemExit as parsed:  # help was shown, or the usage is wrong
+        verb = _parse(arguments)
+    except SystemExit as parsed:  # help was shown, or tyro has said what is wrong
         return int(parsed.code or DONE)
+    except UsageError as error:
+        report(error)
+        return USAGE
+    return _run(verb)
 
 
 def _parse(arguments: list[str]) -> Verb:

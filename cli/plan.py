@@ -10,6 +10,7 @@ from pathlib import Path
 from .errors import CommandError, UsageError, display_name
 
 PIPE = "-"
+STREAM_SUFFIX = ".dvq"
 
 
 @dataclass(frozen=True, slots=True)

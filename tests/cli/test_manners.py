@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 import codec
+from codec.bitstream import StreamWriter
 
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
 
@@ -85,18 +86,29 @@ def wait_for_part(folder: Path) -> None:
         time.sleep(0.02)
 
 
-@needs_signals
-@pytest.mark.parametrize("source", ["-", "long.wav"])
-def test_ctrl_c_leaves_nothing(start, folder, tiny, names, source):
+def write_hour(library) -> None:
+    """long.wav and long.dvq, of an hour each: enough for any of these tests."""
     soundfile.write("long.wav", np.zeros(3600 * 16_000, np.int16), 16_000)
+    second = library.encode(np.zeros(16_000), sample_rate_hz=16_000)
+    with open("long.dvq", "wb") as file:
+        writer = StreamWriter(file, second.header)
+        writer.write(np.tile(second.codes, 3600))
+        writer.close(samples=3600 * 16_000)
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    "arguments", [("encode", "-", "out.dvq"), ("encode", "long.wav", "out.dvq"), ("decode", "long.dvq", "x.wav")]
+)
+def test_ctrl_c_leaves_nothing(start, library, folder, tiny, names, arguments):
+    write_hour(library)
     before = names()
-    process = start("encode", source, "out.dvq", "--model", tiny, stdin=-1)  # standard input that never brings anything
+    process = start(*arguments, "--model", tiny, stdin=-1)  # standard input never brings anything
     wait_for_part(folder)
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()
     assert (process.wait(timeout=20), said) == (130, b"diveq-codec: interrupted\n")
     assert names() == before
-    process.stdin.close()
 
 
 @needs_signals

@@ -56,4 +56,4 @@ def test_without_any(call, tmp_path, monkeypatch):
 def test_a_file_that_is_no_model(call, folder):
     result = call("models", "speech.wav")
     assert result.code == 1
-    assert result.error.startswith("diveq-codec: error: speech.wav is not a readable model file: ")
+    assert result.error.startswith("diveq-codec: error: speech.wav is not a ")
