@@ -19,20 +19,23 @@ from codec.bitstream import StreamWriter
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
 
 
+def processor_seconds(start, *arguments, **options) -> float:
+    """The least of five runs."""
+    resource = pytest.importorskip("resource")
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = start(*arguments, **options)
+        assert (process.communicate()[1], process.returncode) == (b"", 0)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(seconds)
+
+
 @pytest.mark.parametrize("verb", [(), ("encode",)])
 def test_help_is_instant(start, verb):
-    resource = pytest.importorskip("resource")
-
-    def seconds() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        process = start(*verb, "--help")
-        out, err = process.communicate()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert (process.returncode, err) == (0, b"")
-        assert b"diveq-codec encode speech.wav out.dvq" in out
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    assert min(seconds() for _ in range(5)) < 0.2
+    bare = processor_seconds(start, python=("-c", "pass"))  # 0.02 s, or the machine is slow
+    assert processor_seconds(start, *verb, "--help") < max(0.2, 8 * bare)
 
 
 @pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "models"])
@@ -42,6 +45,15 @@ def test_each_verb_has_help(call, verb):
     assert f"usage: diveq-codec {verb}" in result.out
     assert "--debug" in result.out
     assert "None" not in result.out
+
+
+def test_help_shows_the_first_commands_and_all_verbs(call):
+    result = call("--help")
+    assert (result.code, result.err) == (0, "")
+    lines = [line.strip() for line in result.out.splitlines()]
+    assert {"$ diveq-codec encode speech.wav out.dvq", "$ diveq-codec decode out.dvq speech.wav"} <= set(lines)
+    for verb in ("encode", "decode", "info", "verify", "cut", "models"):
+        assert any(f"• {verb} " in line for line in lines)
 
 
 def test_version(call):
