@@ -1,4 +1,4 @@
-"""Fixtures that several rooms use."""
+"""Fixtures that several rooms use; and the shapes in the signatures of model and quantizers, checked at each call."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
 from synthesis import synthesize_speech
+
+with install_import_hook(["codec.quantizers", "codec.model"], "beartype.beartype"):
+    from codec.model import CodecModel
 
 from codec.checkpoint import Checkpoint
 from codec.config import StageKind, tiny
-from codec.model import CodecModel
 
 
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import diveq as authors
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch.autograd.functional import jacobian
 
 from codec.config import StageConfig
@@ -109,6 +110,11 @@ def test_the_detached_sf_stage_lands_on_the_curve():
     start, end = stage.codebook[segment], stage.codebook[segment + 1]
     around = (quantized - start).norm(dim=1) + (end - quantized).norm(dim=1)
     torch.testing.assert_close(around, (end - start).norm(dim=1), rtol=1e-4, atol=1e-4)
+
+
+def test_shapes_are_checked_in_tests():
+    with pytest.raises(TypeCheckError, match="codeword"):
+        diveq(torch.zeros(3, 2), torch.zeros(4, 2), None)
 
 
 def test_nearest_is_the_brute_force_nearest():
