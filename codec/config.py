@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from .errors import ConfigError
+from .strict import from_plain
 
 StageKind = Literal["diveq", "diveq_detach", "sf_diveq", "sf_diveq_detach"]
 STAGE_KINDS: tuple[str, ...] = get_args(StageKind)
@@ -38,7 +39,7 @@ class StageConfig:
         _require(self.kind in STAGE_KINDS, f"stage kind {self.kind!r} is unknown; known: {', '.join(STAGE_KINDS)}")
         _require(1 <= self.bits <= MAX_BITS, f"a stage has 1 to {MAX_BITS} bits, not {self.bits}")
         _require(self.dim >= 1, f"a stage's dim is at least 1, not {self.dim}")
-        _require(self.noise_variance >= 0, f"noise_variance is at least 0, not {self.noise_variance}")
+        _require(0 <= self.noise_variance < math.inf, f"noise_variance is at least 0, not {self.noise_variance}")
 
     @property
     def codewords(self) -> int:
@@ -120,40 +121,9 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> ModelConfig:
-        """The inverse of `to_dict`; an unknown or missing key is a `ConfigError` that names it."""
-        fields = _known_fields(cls, fields)
-        stages = fields.get("stages", ())
-        _require(isinstance(stages, list | tuple), f"stages is a list, not {type(stages).__name__}")
-        fields["stages"] = tuple(StageConfig(**_known_fields(StageConfig, stage)) for stage in stages)
-        for name in ("strides", "dilations"):
-            if name in fields:
-                _require(isinstance(fields[name], list | tuple), f"{name} is a list, not {fields[name]!r}")
-                fields[name] = tuple(fields[name])
-        return cls(**fields)
-
-
-def _known_fields(cls: type, given: Any) -> dict[str, Any]:
-    _require(isinstance(given, dict), f"{cls.__name__} is a JSON object, not {type(given).__name__}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = sorted(set(given) - set(fields))
-    _require(
-        not unknown,
-        f"{cls.__name__} has no field {', '.join(unknown)}; this file may need a newer diveq-codec",
-    )
-    needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
-    missing = sorted(set(needed) - set(given))
-    _require(not missing, f"{cls.__name__} lacks {', '.join(missing)}")
-    for name, value in given.items():
-        expected = str(fields[name].type)
-        if expected in _PLAIN_TYPES:
-            is_bool_for_number = isinstance(value, bool) and expected != "bool"
-            ok = isinstance(value, _PLAIN_TYPES[expected]) and not is_bool_for_number
-            _require(ok, f"{cls.__name__}.{name} is {expected}, not {value!r}")
-    return dict(given)
-
-
-_PLAIN_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+    def from_dict(cls, fields: Any) -> ModelConfig:
+        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that names it."""
+        return from_plain(cls, fields)
 
 
 def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:

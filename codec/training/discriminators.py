@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..errors import ConfigError
+from ..strict import from_plain
 
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # channels of the five period layers, in units of `period_width`
 PERIOD_STRIDES = (3, 3, 3, 3, 1)
@@ -71,17 +72,8 @@ class DiscriminatorConfig:
 
     @classmethod
     def from_dict(cls, fields: Any) -> DiscriminatorConfig:
-        """The inverse of `to_dict`; an unknown key or a value of another type is a `ConfigError` that names it."""
-        _require(isinstance(fields, dict), f"DiscriminatorConfig is a JSON object, not {type(fields).__name__}")
-        unknown = sorted(set(fields) - set(_JSON_FIELDS))
-        _require(
-            not unknown,
-            f"DiscriminatorConfig has no field {', '.join(unknown)}; this file may need a newer diveq-codec",
-        )
-        for name, value in fields.items():
-            is_valid, expected = _JSON_FIELDS[name]
-            _require(is_valid(value), f"DiscriminatorConfig.{name} is {expected}, not {value!r}")
-        return cls(**{name: _tuples(value) for name, value in fields.items()})
+        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that names it."""
+        return from_plain(cls, fields)
 
 
 def full() -> DiscriminatorConfig:
@@ -264,34 +256,3 @@ def _convolution(inputs: int, outputs: int, *, kernel: tuple[int, int], stride: 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_integers(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(_is_integer(item) for item in value)
-
-
-def _are_bands(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(_is_band(item) for item in value)
-
-
-def _is_band(value: Any) -> bool:
-    is_pair = isinstance(value, list | tuple) and len(value) == 2
-    return is_pair and all(isinstance(edge, float) or _is_integer(edge) for edge in value)
-
-
-_JSON_FIELDS = {
-    "periods": (_are_integers, "a list of whole numbers"),
-    "windows": (_are_integers, "a list of whole numbers"),
-    "bands": (_are_bands, "a list of [low, high]"),
-    "period_width": (_is_integer, "a whole number"),
-    "spectral_width": (_is_integer, "a whole number"),
-}
-
-
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples they were."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import ConfigError
+from ..strict import from_plain
 from .discriminators import DiscriminatorConfig, small
 
 Precision = Literal["no", "bf16"]
@@ -65,16 +67,60 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.max_minutes is None):
             raise ConfigError("a run has either steps or max_minutes")
-        for name in ("steps", "max_minutes", "batch_size", "accumulate", "segment_seconds", "learning_rate"):
+        for name in _POSITIVE:
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name} is positive, not {value}")
-        for name in ("quantize_from", "adversarial_from", "table_from", "dropout_share", "final_rate_share"):
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is at least 0, not {getattr(self, name)}")
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay is at least 0 and below 1, not {self.ema_decay}")
+        for name in ("beta_1", "beta_2", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> TrainingConfig:
+        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that names it."""
+        return from_plain(cls, fields)
+
+
+_POSITIVE = (
+    "steps",
+    "max_minutes",
+    "batch_size",
+    "accumulate",
+    "segment_seconds",
+    "learning_rate",
+    "codebook_rate_scale",
+    "discriminator_rate",
+    "rate_warmup_steps",
+    "gradient_clip",
+    "discriminator_clip",
+    "initialise_vectors",
+    "replace_every_steps",
+)
+_NOT_NEGATIVE = (
+    "position_bits",
+    "weight_decay",
+    "mel_weight",
+    "stft_weight",
+    "waveform_weight",
+    "adversarial_weight",
+    "feature_weight",
+    "replace_below",
+)
+_SHARES = (
+    "quantize_from",
+    "adversarial_from",
+    "table_from",
+    "final_rate_share",
+    "dropout_share",
+    "normalisation_momentum",
+)

@@ -1,0 +1,170 @@
+"""Configurations: what is refused, and that plain JSON gives back what it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from codec.config import MAX_STAGES, PRESETS, STAGE_KINDS, ModelConfig, StageConfig, tiny
+from codec.errors import ConfigError
+from codec.training.discriminators import DiscriminatorConfig, full
+from codec.training.settings import TrainingConfig
+
+
+def through_json(config: Any) -> Any:
+    return json.loads(json.dumps(config.to_dict()))
+
+
+@pytest.mark.parametrize("kind", STAGE_KINDS)
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_model_survives_json(preset, kind):
+    config = preset(kind=kind)
+    assert ModelConfig.from_dict(through_json(config)) == config
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TrainingConfig(steps=5),
+        TrainingConfig(max_minutes=0.5, precision="bf16", discriminator=full(), compile=True),
+        TrainingConfig(steps=1, discriminator=DiscriminatorConfig(periods=(), bands=((0.0, 1.0),))),
+    ],
+)
+def test_settings_survive_json(settings):
+    assert TrainingConfig.from_dict(through_json(settings)) == settings
+
+
+def test_what_has_a_default_may_be_left_out():
+    given = through_json(tiny())
+    for name in ("dilations", "residual_kernel", "causal"):
+        del given[name]
+    given["stages"] = [{}, {"bits": 3}]
+    config = ModelConfig.from_dict(given)
+    assert (config.dilations, config.residual_kernel, config.causal) == ((1, 3, 9), 7, False)
+    assert config.stages == (StageConfig(), StageConfig(bits=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"widht": 3, "rate": 1}, "ModelConfig has no field rate, widht; this file may need a newer diveq-codec"),
+        ({"hop": 320}, "has no field hop"),
+        ({"causal": 0}, "ModelConfig.causal is true or false, not 0"),
+        ({"sample_rate_hz": 16000.0}, "ModelConfig.sample_rate_hz is a whole number, not 16000.0"),
+        ({"sample_rate_hz": True}, "sample_rate_hz is a whole number, not True"),
+        ({"sample_rate_hz": None}, "sample_rate_hz is a whole number, not None"),
+        ({"strides": 8}, "ModelConfig.strides is a list of whole numbers, not 8"),
+        ({"strides": [2, "4"]}, r"strides is a list of whole numbers, not \[2, '4'\]"),
+        ({"strides": {"0": 2}}, "strides is a list of whole numbers"),
+        ({"stages": {}}, "ModelConfig.stages is a list of JSON objects, not {}"),
+        ({"stages": [6]}, "StageConfig is a JSON object, not int"),
+        ({"stages": [{"bit": 6}]}, "StageConfig has no field bit;"),
+        ({"stages": [{"kind": "vq"}]}, "StageConfig.kind is one of 'diveq', .*, not 'vq'"),
+        ({"stages": [{"noise_variance": "1"}]}, "StageConfig.noise_variance is a number, not '1'"),
+        ({"stages": [{"noise_variance": float("nan")}]}, "noise_variance is a number, not nan"),
+        ({"stages": [{"noise_variance": 10**400}]}, "noise_variance is a number, not 10"),
+        ({"stages": []}, "a model has 1 to 127 stages, not 0"),
+    ],
+)
+def test_json_that_is_no_model_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig.from_dict(through_json(tiny()) | changes)
+
+
+@pytest.mark.parametrize("name", ["sample_rate_hz", "strides", "stages"])
+def test_what_is_missing_is_named(name):
+    given = through_json(tiny())
+    del given[name]
+    with pytest.raises(ConfigError, match=f"ModelConfig lacks {name}"):
+        ModelConfig.from_dict(given)
+
+
+def test_a_huge_value_is_not_quoted_whole():
+    with pytest.raises(ConfigError) as caught:
+        ModelConfig.from_dict(through_json(tiny()) | {"strides": ["x" * 10_000] * 10_000})
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 1e-3}, "TrainingConfig has no field lr"),
+        ({"precision": "fp16"}, "TrainingConfig.precision is one of 'no', 'bf16', not 'fp16'"),
+        ({"steps": 2.5}, "TrainingConfig.steps is a whole number or null, not 2.5"),
+        ({"discriminator": {"periods": "2"}}, "DiscriminatorConfig.periods is a list of whole numbers, not '2'"),
+        ({"steps": None}, "either steps or max_minutes"),
+        ({"rate_warmup_steps": 0}, "rate_warmup_steps is positive, not 0"),
+        ({"replace_every_steps": 0}, "replace_every_steps is positive, not 0"),
+        ({"weight_decay": -0.1}, "weight_decay is at least 0, not -0.1"),
+        ({"beta_2": 1}, "beta_2 is at least 0 and below 1, not 1"),
+        ({"normalisation_momentum": 2}, "normalisation_momentum is a share from 0 to 1, not 2"),
+    ],
+)
+def test_json_that_is_no_training_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig.from_dict(through_json(TrainingConfig(steps=5)) | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sample_rate_hz": 0}, "sample_rate_hz is 1 to 768000, not 0"),
+        ({"encoder_width": 0}, "encoder_width is at least 1, not 0"),
+        ({"frontend_kernel": 4}, "frontend_kernel 4 is shorter than frontend_stride 8"),
+        ({"strides": ()}, "strides are positive"),
+        ({"strides": (2, 0)}, "strides are positive"),
+        ({"dilations": ()}, "dilations are positive"),
+        ({"residual_kernel": 4}, "residual_kernel is odd, not 4"),
+        ({"decoder_width": 60}, "decoder_width 60 cannot be halved once per stride"),
+        ({"stages": (StageConfig(),) * (MAX_STAGES + 1)}, "1 to 127 stages, not 128"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(tiny(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "vq"}, "stage kind 'vq' is unknown"),
+        ({"bits": 0}, "1 to 16 bits, not 0"),
+        ({"bits": 17}, "1 to 16 bits, not 17"),
+        ({"dim": 0}, "dim is at least 1"),
+        ({"noise_variance": -1.0}, "noise_variance is at least 0, not -1"),
+        ({"noise_variance": float("nan")}, "noise_variance is at least 0, not nan"),
+        ({"noise_variance": float("inf")}, "noise_variance is at least 0, not inf"),
+    ],
+)
+def test_a_stage_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        StageConfig(**changes)
+
+
+def test_presets_have_the_rates_that_they_state():
+    facts = {
+        name: (config.sample_rate_hz, config.frame_rate_hz, sum(s.bits for s in config.stages) * config.frame_rate_hz)
+        for name, config in ((name, preset()) for name, preset in PRESETS.items())
+    }
+    assert facts == {
+        "speech_16khz": (16_000, 50, 6000),
+        "speech_16khz_small": (16_000, 50, 6000),
+        "speech_24khz": (24_000, 75, 7500),
+        "dac_16khz": (16_000, 50, 6000),
+        "tiny": (16_000, 50, 1200),
+    }
+
+
+def test_kinds_tell_curves_and_noise_apart():
+    found = {
+        kind: (StageConfig(kind=kind).is_space_filling, StageConfig(kind=kind).is_detached) for kind in STAGE_KINDS
+    }
+    assert found == {
+        "diveq": (False, False),
+        "diveq_detach": (False, True),
+        "sf_diveq": (True, False),
+        "sf_diveq_detach": (True, True),
+    }
