@@ -3,11 +3,12 @@
 Tensors named `model.*` are the weights (float16 or float32, weight norm and running statistics folded), tensors
 named `entropy.*` the integer tables of the entropy coder. The fingerprint that a `.dvq` file carries is the
 first 6 bytes of a SHA-256 over the configuration and all tensors, so a renamed model file still matches and a
-changed one does not.
+changed one does not. The stored fingerprint is also the file's checksum: loading compares it with the content.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from .config import ModelConfig
-from .errors import CheckpointError, ConfigError
+from .errors import AudioError, CheckpointError, ConfigError
+from .output import atomic_output
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "speech_16khz_small"  # the shipped model that encodes where none is named
 FINGERPRINT_BYTES = 6
+
+_WEIGHTS, _TABLES = "model.", "entropy."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,55 +42,70 @@ class Checkpoint:
 
     def fingerprint(self) -> bytes:
         """6 bytes that name the weights, the tables and the configuration."""
-        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+        # Through the strict reader, so that a whole number in a field for fractions counts as what a file gives back.
+        config = ModelConfig.from_dict(self.config.to_dict())
+        digest = hashlib.sha256(json.dumps(_departures(config), sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
             little = np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<"))
             digest.update(f"{name} {tensor.dtype.name} {tensor.shape}\n".encode())
             digest.update(little.tobytes())
         return digest.digest()[:FINGERPRINT_BYTES]
 
-    def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
-        from safetensors.numpy import save_file
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the file, whole or not at all; an existing one only with `overwrite`.
 
-        path = Path(path)
+        Raises:
+            CheckpointError: It cannot be written, or holds what a model file has no place for: weights that are
+                neither float16 nor float32 or not finite, tables that are not integers, facts that are not JSON.
+        """
+        from safetensors.numpy import save
+
+        tensors = self._tensors()
+        for name, tensor in tensors.items():
+            if fault := _misplaced(name, tensor.dtype.name):
+                raise CheckpointError(f"a model file cannot hold the tensor {fault}")
+            if not np.isfinite(tensor).all():
+                raise CheckpointError(f"the tensor {name!r} holds NaN or infinite values; such a model cannot code")
         metadata = {
             "format": FORMAT,
             "fingerprint": self.fingerprint().hex(),
             "config": json.dumps(self.config.to_dict()),
-            "facts": json.dumps(dict(self.facts)),
+            "facts": _to_json(self.facts),
         }
-        part = path.with_name(path.name + ".part")
         try:
-            save_file({name: np.ascontiguousarray(t) for name, t in self._tensors().items()}, part, metadata)
-            part.replace(path)
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error}") from error
-        finally:
-            part.unlink(missing_ok=True)
+            with atomic_output(path, overwrite=overwrite) as file:
+                file.write(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata))
+        except (AudioError, OSError) as error:
+            raise CheckpointError(f"the model is not saved: {error}") from error
 
     @classmethod
-    def load(cls, path: str | Path) -> Checkpoint:
-        """Read a model file; `CheckpointError` names what is wrong with it."""
+    def load(cls, path: str | PathLike[str]) -> Checkpoint:
+        """Read a model file.
+
+        Raises:
+            CheckpointError: There is none, it is damaged, or it is not a model file of this version; the message
+                says which.
+        """
         with _open(path) as file:
-            metadata = _metadata(path, file)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            header = _read_header(path, file)
+            tensors = _tensors_of(path, file)
         checkpoint = cls(
-            config=_config(path, metadata),
-            weights=_with_prefix(tensors, "model."),
-            tables=_with_prefix(tensors, "entropy."),
-            facts=json.loads(metadata.get("facts", "{}")),
+            config=header.config,
+            weights=_with_prefix(tensors, _WEIGHTS),
+            tables=_with_prefix(tensors, _TABLES),
+            facts=header.facts,
         )
-        found = checkpoint.fingerprint().hex()
-        if metadata.get("fingerprint") != found:
+        found = checkpoint.fingerprint()
+        if found != header.fingerprint:
             raise CheckpointError(
-                f"{path} is damaged: its content has fingerprint {found}, it says {metadata.get('fingerprint')}"
+                f"{path} is damaged: its content has the fingerprint {found.hex()}, "
+                f"and it says {header.fingerprint.hex()}; fetch it again"
             )
         return checkpoint
 
     def _tensors(self) -> dict[str, np.ndarray]:
-        weights = {f"model.{name}": tensor for name, tensor in self.weights.items()}
-        return weights | {f"entropy.{name}": tensor for name, tensor in self.tables.items()}
+        weights = {_WEIGHTS + name: tensor for name, tensor in self.weights.items()}
+        return weights | {_TABLES + name: tensor for name, tensor in self.tables.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +129,13 @@ def model_info(path: str | Path) -> ModelInfo:
     """What a model file says of itself, without reading its weights."""
     path = Path(path)
     with _open(path) as file:
-        metadata = _metadata(path, file)
+        header = _read_header(path, file)
     return ModelInfo(
         name=path.stem,
         path=path,
-        fingerprint=bytes.fromhex(metadata["fingerprint"]),
-        config=_config(path, metadata),
-        facts=json.loads(metadata.get("facts", "{}")),
+        fingerprint=header.fingerprint,
+        config=header.config,
+        facts=header.facts,
         size_bytes=path.stat().st_size,
     )
 
@@ -149,28 +168,88 @@ def _models_folder() -> Path:
     return Path(str(files("codec.checkpoints")))
 
 
-def _open(path: str | Path):
+@dataclass(frozen=True)
+class _Header:
+    config: ModelConfig
+    fingerprint: bytes
+    facts: dict[str, Any]
+
+
+def _open(path: str | PathLike[str]) -> Any:
     from safetensors import SafetensorError, safe_open
 
     try:
         return safe_open(path, framework="np")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no model file {path}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable model file: {error}") from error
 
 
-def _metadata(path: str | Path, file: Any) -> dict[str, str]:
+def _read_header(path: str | PathLike[str], file: Any) -> _Header:
     metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "no format at all")
-        raise CheckpointError(f"{path} is not a model of this version: it says {found!r}, expected {FORMAT!r}")
-    return metadata
-
-
-def _config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
+        found = repr(metadata["format"]) if "format" in metadata else "none"
+        raise CheckpointError(f"{path} is not a model file of this version: its format is {found}, not {FORMAT!r}")
     try:
-        return ModelConfig.from_dict(json.loads(metadata.get("config", "")))
-    except (json.JSONDecodeError, ConfigError) as error:
+        config = ModelConfig.from_dict(json.loads(metadata.get("config", "")))
+    except (ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path} has a configuration that cannot be used: {error}") from error
+    try:
+        facts = json.loads(metadata.get("facts", "{}"))
+        fingerprint = bytes.fromhex(metadata.get("fingerprint", ""))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {error}") from error
+    if not isinstance(facts, dict) or len(fingerprint) != FINGERPRINT_BYTES:
+        raise CheckpointError(f"{path} has a damaged header: its facts or its fingerprint cannot be read")
+    return _Header(config, fingerprint, facts)
+
+
+def _tensors_of(path: str | PathLike[str], file: Any) -> dict[str, np.ndarray]:
+    tensors = {}
+    for name in file.keys():  # noqa: SIM118 (not a dict)
+        kind = str(file.get_slice(name).get_dtype())
+        if fault := _misplaced(name, _NUMPY_NAMES.get(kind, kind)):
+            raise CheckpointError(f"{path} holds the tensor {fault}")
+        tensors[name] = file.get_tensor(name)
+    return tensors
+
+
+_NUMPY_NAMES = {"F16": "float16", "F32": "float32", "U16": "uint16", "U32": "uint32", "I32": "int32"}
+
+
+def _misplaced(name: str, type_name: str) -> str | None:
+    """Why a tensor has no place in a model file, if so."""
+    if name.startswith(_WEIGHTS):
+        allowed = ("float16", "float32")
+    elif name.startswith(_TABLES):
+        allowed = ("uint16", "uint32", "int32")
+    else:
+        return f"{name!r}, which belongs to no part of a model"
+    return None if type_name in allowed else f"{name!r} of the type {type_name}, not {' or '.join(allowed)}"
+
+
+def _departures(value: Any) -> Any:
+    """A configuration as JSON types, without the fields that have their defaults.
+
+    So a field that a later version adds, with the default that keeps old models as they are, changes no fingerprint;
+    the default of a field that was released may never change.
+    """
+    if isinstance(value, tuple):
+        return [_departures(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: field.default for field in dataclasses.fields(value)}
+    return {
+        name: _departures(getattr(value, name)) for name, default in fields.items() if getattr(value, name) != default
+    }
+
+
+def _to_json(facts: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(facts), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the facts of a model are plain JSON (no NaN, no arrays): {error}") from error
 
 
 def _with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
