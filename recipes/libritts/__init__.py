@@ -1,0 +1,1 @@
+"""LibriTTS: from the official archives to a model and its scores on test-clean."""

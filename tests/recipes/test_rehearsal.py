@@ -1,0 +1,123 @@
+"""From nothing to a result, on small corpora of the real layouts: LibriTTS by the one script, VCTK by its functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from local_mirror import packed, serve, write_libritts
+from synthesis import synthesize_speech
+
+from codec import AudioError, Codec
+from codec.training.logs import read_metrics
+from recipes.folder import train
+from recipes.libritts.train import RUNS
+from recipes.vctk import prepare
+from recipes.vctk.train import Study, paper
+
+ROOT = Path(train.__file__).parents[2]
+SUBSETS = {"train-clean-100": {"101": 2, "102": 2}, "dev-clean": {"201": 1, "202": 1}, "test-clean": {"301": 3}}
+
+
+def run_script(mirror, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    sums = tmp_path / "sums"
+    sums.write_text(mirror.sums())
+    places = ["--corpora", tmp_path / "corpora", "--out", tmp_path / "run", "--mirror", mirror.url, "--checksums", sums]
+    command = [sys.executable, "-m", "recipes.libritts.all", "rehearsal", *map(str, places)]
+    environment = {**os.environ, "no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "--clips", "2", "--workers", "1"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_libritts_from_nothing_to_a_result(tmp_path):
+    with serve() as mirror:
+        for subset, speakers in SUBSETS.items():
+            write_libritts(tmp_path / subset, subset, speakers)
+            archive = packed(tmp_path / subset / "LibriTTS", tmp_path / f"{subset}.tar.gz")
+            mirror.files[f"{subset}.tar.gz"] = archive
+        mirror.break_after = [5000]
+        done = run_script(mirror, tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    result = json.loads((run / "test-clean.json").read_text())
+    assert (result["clips"], result["files"], result["data"]) == (2, 3, "test-clean")
+    assert [row["stages"] for row in result["rows"]] == [1, 2, 3, 4]
+    assert all(np.isfinite(row["pesq_wb"]) and row["failed"] == 0 for row in result["rows"])
+    kbps = [row["kbps"] for row in result["rows"]]
+    assert kbps == sorted(kbps)
+    markdown = (run / "test-clean.md").read_text()
+    assert "2, evenly spread, of 3 files" in markdown
+    assert done.stdout.endswith(markdown)
+    codec = Codec.load(run / train.MODEL)
+    assert codec.fingerprint.hex() == result["fingerprint"]
+    assert (codec.facts["steps"], codec.facts["data"]["clips"]) == (RUNS["rehearsal"].settings.steps, 4)
+    phases = {record["event"] for record in read_metrics(run / "metrics.jsonl")}
+    assert {"initialise", "train", "validation"} <= phases
+    assert "adversarial" in read_metrics(run / "metrics.jsonl")[-2]
+
+
+@pytest.fixture
+def vctk(tmp_path) -> Path:
+    """Four speakers with two clips each, from two microphones; the texts beside them."""
+    root = tmp_path / "VCTK-Corpus-0.92"
+    for number, speaker in enumerate(("p225", "p226", "p227", "s5")):
+        folder = root / "wav48_silence_trimmed" / speaker
+        folder.mkdir(parents=True)
+        for clip in (1, 2):
+            for microphone in (1, 2):
+                speech = synthesize_speech(1.5, sample_rate_hz=48_000, seed=10 * number + clip)
+                soundfile.write(folder / f"{speaker}_{clip:03}_mic{microphone}.flac", speech, 48_000)
+        (root / "txt" / speaker).mkdir(parents=True)
+    (root / "wav48_silence_trimmed" / "log.txt").write_text("")
+    return root
+
+
+def test_vctk_is_sorted_by_speaker(vctk, tmp_path):
+    prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("p226", "s5")))
+    found = sorted(path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.flac"))
+    expected = [f"held_out/{s}/{s}_{clip:03}_mic1.flac" for s in ("p226", "s5") for clip in (1, 2)]
+    expected += [f"train/{s}/{s}_{clip:03}_mic1.flac" for s in ("p225", "p227") for clip in (1, 2)]
+    assert found == expected
+    source = vctk / "wav48_silence_trimmed" / "s5" / "s5_001_mic1.flac"
+    assert (tmp_path / "sorted" / "held_out" / "s5" / "s5_001_mic1.flac").read_bytes() == source.read_bytes()
+    with pytest.raises(AudioError, match="sorted exists already; delete it"):
+        prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("s5",)))
+
+
+def test_vctk_asks_for_what_is_missing(vctk, tmp_path):
+    with pytest.raises(AudioError, match="has no speaker p360, p361, p362, p363, p364, p374, p376; choose others"):
+        prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted"))
+    with pytest.raises(AudioError, match=r"has no folder wav48_silence_trimmed; unpack VCTK-Corpus-0\.92\.zip"):
+        prepare.main(prepare.Arguments(root=tmp_path, out=tmp_path / "sorted"))
+    assert not (tmp_path / "sorted").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
+def test_a_row_of_the_vctk_study(vctk, tmp_path):
+    """The paper's run in all but size: one SF codebook, trained, exported and read from coded files."""
+    prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("p226", "s5")))
+    run = paper(Study(kind="sf_diveq", bits=6, data=tmp_path / "sorted", out=tmp_path / "run"))
+    settings = dataclasses.replace(
+        run.settings, steps=12, batch_size=4, quantize_from=0.2, initialise_vectors=200,
+        discriminator=RUNS["rehearsal"].settings.discriminator,
+    )  # fmt: skip
+    train.main(
+        dataclasses.replace(
+            run, preset="tiny", cpu=True, bank="files", data_workers=0, settings=settings, final_clips=2, workers=1
+        )
+    )
+    codec = Codec.load(tmp_path / "run" / train.MODEL)
+    assert [(stage.kind, stage.bits) for stage in codec.config.stages] == [("sf_diveq", 6)]
+    assert codec.facts["data"]["clips"] == 4
+    (row,) = codec.facts["validation"]
+    assert row["stages"] == 1
+    assert row["kbps"] < 6 * 50 / 1000 + 0.6  # the codes, and the files' headers over 1.5 s
