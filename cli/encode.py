@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
@@ -75,14 +74,7 @@ class Encode:
             open_source(task.source, meter, stoppable=False) as source,
             open_target(task.target, overwrite=self.many.force) as target,
         ):
-            codec.encode_file(source, stoppable(target, meter), stages=stages, position_bits=self.position_bits or 0)
-        return _made(task.target)
-
-
-def _made(target: str) -> Made:
-    from codec import read_info
-
-    if not Path(target).is_file():  # a pipe: what went into it is not known any more
-        return Made(seconds=0.0, coded_bytes=0)
-    info = read_info(target)
-    return Made(seconds=info.seconds, coded_bytes=info.total_bytes)
+            made = codec.encode_file(
+                source, stoppable(target, meter), stages=stages, position_bits=self.position_bits or 0
+            )
+        return Made(seconds=made.seconds, coded_bytes=made.size_bytes)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Audio, Codec, DecodedFile, Encoded
+    from .api import Audio, Codec, DecodedFile, Encoded, EncodedFile
     from .audio import AUDIO_SUFFIXES
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Audio", "Codec", "DecodedFile", "Encoded"),
+    "api": ("Audio", "Codec", "DecodedFile", "Encoded", "EncodedFile"),
     "audio": ("AUDIO_SUFFIXES",),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
@@ -42,6 +42,7 @@ __all__ = [
     "DecodedFile",
     "DiveqCodecError",
     "Encoded",
+    "EncodedFile",
     "ModelConfig",
     "ModelInfo",
     "StageConfig",

@@ -27,7 +27,7 @@ from .bitstream import (
     default_packet_frames,
 )
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
-from .config import ModelConfig
+from .config import MAX_RATE_HZ, ModelConfig
 from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
 from .geometry import decoder_context, encoder_context
 from .model import CodecModel
@@ -80,6 +80,19 @@ class Audio:
 
     wave: np.ndarray
     sample_rate_hz: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedFile:
+    """What `Codec.encode_file` wrote: samples at the original rate, and the bytes of the stream."""
+
+    header: StreamHeader
+    samples: int
+    size_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.header.original_rate_hz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +213,7 @@ class Codec:
         stages: int | None = None,
         position_bits: int = 0,
         overwrite: bool = False,
-    ) -> StreamHeader:
+    ) -> EncodedFile:
         """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory.
 
         Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
@@ -213,7 +226,7 @@ class Codec:
             for codes in self._codes(counter, header):
                 writer.write(codes)
             writer.close(samples=counter.samples)
-        return header
+        return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
 
     def decode(
         self,
@@ -407,11 +420,11 @@ def _output(stack: ExitStack, target: Any, overwrite: bool) -> BinaryIO:
 
 
 def _output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
-    if sample_rate_hz == "original":
-        return header.original_rate_hz
-    if sample_rate_hz == "model":
-        return header.model_rate_hz
-    return sample_rate_hz
+    named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
+    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else sample_rate_hz
+    if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
+        raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
+    return rate
 
 
 def _checked_wave(wave: ArrayLike) -> np.ndarray:

@@ -80,7 +80,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _exists(target: Path) -> str:
-    return f"{target} exists already; choose another name, or allow overwriting"
+    return f"{target} exists already; choose another name, or allow overwriting (overwrite=True)"
 
 
 def _create(temporary: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -89,7 +90,8 @@ def test_channels_are_coded_by_themselves(tiny):
 def test_files_hold_what_memory_holds(tiny, tmp_path):
     wave = wave_of(30_001, channels=2)
     soundfile.write(tmp_path / "speech.wav", wave.T, 22_050, subtype="FLOAT")
-    tiny.encode_file(tmp_path / "speech.wav", tmp_path / "speech.dvq", stages=3)
+    made = tiny.encode_file(tmp_path / "speech.wav", tmp_path / "speech.dvq", stages=3)
+    assert (made.samples, made.size_bytes) == (30_001, (tmp_path / "speech.dvq").stat().st_size)
     encoded = tiny.encode(wave, sample_rate_hz=22_050, stages=3)
     assert (tmp_path / "speech.dvq").read_bytes() == encoded.to_bytes()
     encoded.save(tmp_path / "saved.dvq")
@@ -201,6 +203,23 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
         tiny.decode(encoded, stages=3)
     with pytest.raises(BitstreamError, match="cannot read"):
         tiny.decode("missing.dvq")
+
+
+@pytest.mark.parametrize("rate", [0, 768_001, 99_999_999])
+def test_absurd_output_rates_are_refused(tiny, rate):
+    encoded = tiny.encode(np.zeros(100), sample_rate_hz=16_000)
+    with pytest.raises(AudioError, match="1 to 768000 Hz"):
+        tiny.decode(encoded, sample_rate_hz=rate)
+
+
+def test_a_stream_cannot_ask_for_an_absurd_original_rate(tiny):
+    """A 3 kB file that claims 16.7 MHz once took 5 GB to decode."""
+    encoded = tiny.encode(np.zeros(16_000), sample_rate_hz=16_000)
+    header = dataclasses.replace(encoded.header, original_rate_hz=16_700_000)
+    hostile = dataclasses.replace(encoded, header=header, samples=16_700_000).to_bytes()
+    with pytest.raises(AudioError, match="not 16700000"):
+        tiny.decode(hostile)
+    assert tiny.decode(hostile, sample_rate_hz="model").wave.shape == (1, 16_000)
 
 
 def test_torch_tensors_are_audio_too(tiny):

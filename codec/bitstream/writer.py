@@ -34,6 +34,9 @@ class StreamWriter:
     >>> reader = StreamReader(io.BytesIO(file.getvalue()))
     >>> [packet.codes.shape for packet in reader.packets()], reader.samples
     ([(1, 4, 50), (1, 4, 25)], 71500)
+
+    Attributes:
+        size_bytes: What was written so far.
     """
 
     def __init__(self, file: BinaryIO, header: StreamHeader, tables: EntropyTables | None = None) -> None:
@@ -47,7 +50,8 @@ class StreamWriter:
         self._pending_frames = 0
         self._packets = 0
         self._is_closed = False
-        write_all(self._file, header.to_bytes())
+        self.size_bytes = 0
+        self._put(header.to_bytes())
 
     @property
     def frames(self) -> int:
@@ -84,8 +88,12 @@ class StreamWriter:
             )
         if self._pending_frames:
             self._write_packet()
-        write_all(self._file, self._framing.end(self._packets, samples))
+        self._put(self._framing.end(self._packets, samples))
         self._is_closed = True
+
+    def _put(self, data: bytes) -> None:
+        write_all(self._file, data)
+        self.size_bytes += len(data)
 
     def _buffer(self, codes: np.ndarray) -> int:
         """Take as many frames of `codes` as the packet has room for; returns how many."""
@@ -105,6 +113,6 @@ class StreamWriter:
             ranged = encode_range(codes, self.header.stages, self._tables)
             if len(ranged) < len(payload):
                 coding, payload = "range", ranged
-        write_all(self._file, self._framing.packet(self._packets, frames, coding, payload))
+        self._put(self._framing.packet(self._packets, frames, coding, payload))
         self._pending_frames = 0
         self._packets += 1
