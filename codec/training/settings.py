@@ -39,10 +39,10 @@ class TrainingConfig:
     position_bits: int = 0
 
     learning_rate: float = 5e-4
-    codebook_rate_scale: float = 10.0
+    codebook_rate_scale: float = 5.0
     discriminator_rate: float = 3e-4
     beta_1: float = 0.8
-    beta_2: float = 0.95
+    beta_2: float = 0.99
     weight_decay: float = 1e-3
     rate_warmup_steps: int = 200
     final_rate_share: float = 0.05
@@ -58,7 +58,7 @@ class TrainingConfig:
 
     dropout_share: float = 0.5  # of the batch decodes from a random number of stages
     initialise_vectors: int = 50_000
-    normalisation_momentum: float = 0.02
+    normalisation_momentum: float = 0.1
     replace_every_steps: int = 100  # use is counted over about as many steps
     replace_below: float = 0.01  # of a codeword's fair share
 
