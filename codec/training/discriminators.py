@@ -7,7 +7,7 @@ HiFi-GAN's (Kong et al., 2020). Layers, paddings and bands are those of descript
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,14 +94,6 @@ class Verdict:
     logit: Float[Tensor, "batch 1 _ _"]
 
 
-@dataclass(frozen=True, slots=True)
-class PairVerdicts:
-    """The verdicts on the two halves of a pair of batches, one per discriminator."""
-
-    reference: tuple[Verdict, ...]
-    estimate: tuple[Verdict, ...]
-
-
 class Discriminators(nn.Module):
     """All discriminators of a configuration, on mono audio in [-1, 1] of any length.
 
@@ -129,29 +121,6 @@ class Discriminators(nn.Module):
             audio = level(audio.float())
             audio = F.pad(audio, (0, max(0, self.config.shortest_clip - audio.shape[-1])))
         return tuple(discriminator(audio) for discriminator in self.discriminators)
-
-
-def judge_pair(
-    discriminators: Callable[[Tensor], tuple[Verdict, ...]],
-    *,
-    reference: Float[Tensor, "batch 1 time"],
-    estimate: Float[Tensor, "batch 1 time"],
-) -> PairVerdicts:
-    """Both batches in one call of `discriminators`, which may be wrapped (compiled, distributed).
-
-    Half the kernel launches of two calls: the choice for the discriminators' own step and for small batches. For the
-    generator's gradient two calls cost less arithmetic, for here it also runs back through the reference's half.
-    """
-    verdicts = discriminators(torch.cat([reference, estimate]))
-    halves = [_split(verdict, [reference.shape[0], estimate.shape[0]]) for verdict in verdicts]
-    return PairVerdicts(reference=tuple(first for first, _ in halves), estimate=tuple(second for _, second in halves))
-
-
-def _split(verdict: Verdict, clips: list[int]) -> tuple[Verdict, Verdict]:
-    # Not by slices: their gradients are two full-size tensors and a sum, a split's is one concatenation.
-    first, second = zip(*(feature.split(clips) for feature in verdict.features), strict=True)
-    first_logit, second_logit = verdict.logit.split(clips)
-    return Verdict(first, first_logit), Verdict(second, second_logit)
 
 
 def level(audio: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:

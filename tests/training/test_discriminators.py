@@ -21,7 +21,6 @@ from codec.training.discriminators import (
     SpectralDiscriminator,
     Verdict,
     full,
-    judge_pair,
     level,
     small,
 )
@@ -97,14 +96,14 @@ def test_full_is_dacs_pair() -> None:
     estimate = 0.8 * reference + 0.02 * np.random.RandomState(3).standard_normal(reference.shape).astype(np.float32)
     discriminators = pseudo_trained(Discriminators(full()))
     with torch.no_grad():
-        pair = judge_pair(discriminators, reference=torch.from_numpy(reference), estimate=torch.from_numpy(estimate))
-    for verdict, (features, shape, mean, deviation) in zip(pair.reference, DAC_VERDICTS, strict=True):
+        real, generated = discriminators(torch.from_numpy(reference)), discriminators(torch.from_numpy(estimate))
+    for verdict, (features, shape, mean, deviation) in zip(real, DAC_VERDICTS, strict=True):
         assert (len(verdict.features), tuple(verdict.logit.shape)) == (features, shape)
         assert verdict.logit.mean().item() == pytest.approx(mean, abs=2e-5)
         assert verdict.features[-1].std().item() == pytest.approx(deviation, rel=2e-5)
-    both = {"reference": pair.reference, "estimate": pair.estimate}
+    both = {"reference": real, "estimate": generated}
     assert discriminator_loss(**both).item() == pytest.approx(DAC_DISCRIMINATOR_LOSS, rel=2e-5)
-    assert generator_loss(pair.estimate).item() == pytest.approx(DAC_GENERATOR_LOSS, rel=2e-5)
+    assert generator_loss(generated).item() == pytest.approx(DAC_GENERATOR_LOSS, rel=2e-5)
     assert feature_matching_loss(**both).item() == pytest.approx(DAC_FEATURE_LOSS, rel=2e-5)
 
 
@@ -174,22 +173,14 @@ def test_spectral_bands_are_judged_apart() -> None:
 
 def test_gradients_reach_every_parameter() -> None:
     discriminators = minute()
-    pair = judge_pair(discriminators, reference=noise(2, 1, 1000), estimate=noise(2, 1, 1000, seed=1))
-    discriminator_loss(reference=pair.reference, estimate=pair.estimate).backward()
+    real, generated = discriminators(noise(2, 1, 1000)), discriminators(noise(2, 1, 1000, seed=1))
+    discriminator_loss(reference=real, estimate=generated).backward()
     idle = [
         name
         for name, parameter in discriminators.named_parameters()
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert idle == []
-
-
-def test_a_pair_is_judged_as_its_halves_are() -> None:
-    discriminators = minute()
-    reference, estimate = noise(3, 1, 1000), noise(3, 1, 1000, seed=1)
-    pair = judge_pair(discriminators, reference=reference, estimate=estimate)
-    assert_same(pair.reference, discriminators(reference), rtol=1e-5, atol=1e-6)
-    assert_same(pair.estimate, discriminators(estimate), rtol=1e-5, atol=1e-6)
 
 
 def test_one_pass_serves_both_players() -> None:
@@ -233,10 +224,11 @@ def test_learns_noise_from_tones() -> None:
     loss = torch.tensor(math.inf)
     for step in range(40):
         pitch = 200 + 3000 * torch.rand(8, 1, 1, generator=torch.Generator().manual_seed(step))
-        pair = judge_pair(
-            discriminators, reference=noise(8, 1, 2048, seed=step), estimate=torch.sin(2 * math.pi * pitch * time)
+        tones, noises = (
+            discriminators(torch.sin(2 * math.pi * pitch * time)),
+            discriminators(noise(8, 1, 2048, seed=step)),
         )
-        loss = discriminator_loss(reference=pair.reference, estimate=pair.estimate)
+        loss = discriminator_loss(reference=noises, estimate=tones)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
