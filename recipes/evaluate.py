@@ -48,7 +48,7 @@ def main(arguments: Arguments) -> None:
     with score_workers(arguments.workers) as workers:
         rows = rate_table(codec, clips, counts, workers)
     result: dict[str, Any] = {
-        "model": codec.name,
+        "model": str(arguments.model),
         "fingerprint": codec.fingerprint.hex(),
         "data": arguments.data.name,
         "files": len(paths),

@@ -67,9 +67,9 @@ def open_batches(
         config: how crops are made.
         share: which crops are this process's.
         place: "device": decoded audio in the device's memory, crops made there. "memory": decoded audio in a file
-            that all processes map, so that it takes the machine's memory once and may be larger than that; crops
-            made by the workers. "files": nothing is decoded beforehand; the workers read parts of the audio files.
-            "auto": "device", unless that is a GPU with too little free memory: then "memory".
+            that all processes map, so that it takes the machine's memory once; crops made by the workers. "files":
+            nothing is decoded beforehand; the workers read parts of the audio files. "auto": "device", unless that is
+            a GPU with too little free memory: then "memory".
         cache_folder: where decoded audio is kept.
         device: where the crops are wanted.
         workers: processes that make crops ahead of the steps, for "memory" and "files"; 0 makes them in this one.

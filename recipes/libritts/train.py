@@ -80,16 +80,20 @@ def rehearsal() -> train.Arguments:
         cpu=True,
         speakers="libritts",
         settings=TrainingConfig(
-            steps=60, batch_size=8, initialise_vectors=2000, discriminator=DiscriminatorConfig(
-                periods=(2, 3), windows=(512,), period_width=2, spectral_width=2
-            ),
+            steps=40,
+            batch_size=4,
+            segment_seconds=0.4,
+            learning_rate=3e-3,
+            rate_warmup_steps=10,
+            initialise_vectors=1000,
+            discriminator=DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2),
         ),
         validation_clips=2,
         final_clips=4,
         stage_counts=(1, 4),
         log_every_steps=10,
         workers=1,
-    )  # fmt: skip
+    )
 
 
 def _run(

@@ -29,7 +29,7 @@ class DownloadError(DiveqCodecError):
 
 
 def fetch(
-    url: str, path: Path, *, sha256: str, report: Report | None = None, attempts: int = 6, pause_s: float = 5.0
+    url: str, path: Path, *, sha256: str, report: Report | None = None, attempts: int = 8, pause_s: float = 1.0
 ) -> None:
     """Fetch `url` as `path`, which appears only when its checksum is right.
 
