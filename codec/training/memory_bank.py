@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,9 @@ class MemoryBank:
             if not path.exists():
                 _decode_to_file(manifest, planner, path, total, jobs)
             samples = _map_file(path, total)
-        return cls(torch.from_numpy(samples), planner)
+        with warnings.catch_warnings():  # torch would warn that the map is read-only; nothing writes to it
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return cls(torch.from_numpy(samples), planner)
 
     @property
     def seconds(self) -> float:
@@ -117,9 +120,9 @@ def _decode_to_file(manifest: Manifest, planner: CropPlanner, path: Path, total:
 
 
 def _map_file(path: Path, total: int) -> np.ndarray:
-    """Copy-on-write, since torch wants writable memory; nothing writes to it."""
+    """Read-only: a copy-on-write map larger than memory is refused by the system."""
     try:
-        samples = np.load(path, mmap_mode="c")
+        samples = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise AudioError(f"cannot read the decoded audio {path}: {error}; delete the file") from error
     if samples.dtype != np.int16 or samples.shape != (total,):
