@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -28,5 +29,7 @@ def spread(items: Sequence[Item], at_most: int | None) -> list[Item]:
 
 
 def read_held_out(paths: Sequence[Path], sample_rate_hz: int) -> list[HeldOut]:
-    """The files, decoded, at the rate asked for."""
-    return [HeldOut(name=path.stem, wave=read_clip(path, sample_rate_hz)) for path in paths]
+    """The files, decoded, at the rate asked for, named by their place below the folder that holds them all."""
+    root = os.path.commonpath([path.parent for path in paths])
+    names = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
+    return [HeldOut(name=name, wave=read_clip(path, sample_rate_hz)) for name, path in zip(names, paths, strict=True)]

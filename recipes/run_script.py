@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,9 +26,11 @@ def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) ->
 
 
 def score_workers(count: int) -> ProcessPoolExecutor:
-    """Processes for metrics, one thread each."""
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread)
+    """Processes for metrics, one thread each. Stop signals, which go to all processes of a run, do not end them."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare_worker)
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -13,10 +13,11 @@ import torch
 from ..bitstream import EntropyTables, StageLayout
 from ..checkpoint import Checkpoint
 from ..config import ModelConfig
+from ..errors import CheckpointError
 from ..model import CodecModel
 from ..quantizers import sort_codebook
 
-_WEIGHT_TYPES = {"float16": np.float16, "float32": np.float32}
+WeightType = Literal["float16", "float32"]
 
 
 def averaged_model(state: dict[str, Any]) -> CodecModel:
@@ -24,9 +25,21 @@ def averaged_model(state: dict[str, Any]) -> CodecModel:
 
     The codebooks of DiVeQ stages are put in tour order: it changes no sound, and gives the high bits of an index
     a meaning that the entropy coder uses. SF codebooks are in the order of their curve already.
+
+    Raises:
+        CheckpointError: The run had not begun to quantize, or the weights are not those of its configuration.
     """
+    trainer = state["trainer"]
+    if not trainer["quantizing"]:
+        raise CheckpointError(
+            f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
+            "until its first validation"
+        )
     model = CodecModel(ModelConfig.from_dict(state["model_config"]))
-    model.load_state_dict(state["trainer"]["averaged"])
+    try:
+        model.load_state_dict(trainer["averaged"])
+    except RuntimeError as error:
+        raise CheckpointError(f"the state's weights do not fit its configuration: {error}") from error
     model = model.folded()
     for stage in model.quantizer:
         if not stage.config.is_space_filling:
@@ -37,11 +50,15 @@ def averaged_model(state: dict[str, Any]) -> CodecModel:
 def to_checkpoint(
     model: CodecModel,
     *,
-    weight_type: Literal["float16", "float32"] = "float16",
+    weight_type: WeightType = "float16",
     tables: EntropyTables | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """A folded model as the content of a model file."""
+    """A folded model as the content of a model file.
+
+    Raises:
+        CheckpointError: A weight is not finite, or beyond float16's 65504.
+    """
     return Checkpoint(
         config=model.config,
         weights={name: _as_stored(name, value, weight_type) for name, value in model.named_parameters()},
@@ -50,12 +67,14 @@ def to_checkpoint(
     )
 
 
-def _as_stored(name: str, value: torch.Tensor, weight_type: str) -> np.ndarray:
+def _as_stored(name: str, value: torch.Tensor, weight_type: WeightType) -> np.ndarray:
     array = value.detach().cpu().numpy()
-    stored = array.astype(_WEIGHT_TYPES[weight_type])
-    if not np.isfinite(stored).all():
-        raise ValueError(f"{name} does not fit {weight_type}; export float32")
-    return stored
+    if not np.isfinite(array).all():
+        raise CheckpointError(f"the weights {name} hold NaN or infinite values: the training has failed")
+    largest, limit = float(np.abs(array).max(initial=0)), float(np.finfo(weight_type).max)
+    if largest > limit:
+        raise CheckpointError(f"the weights {name} reach {largest:.4g}, beyond {weight_type}: export float32")
+    return array.astype(weight_type)
 
 
 def fit_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTables:
@@ -66,11 +85,14 @@ def fit_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTable
 
 def code_commit() -> str:
     """The git commit of this source tree, with "+" where it has changes; "unknown" outside of a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__)
     try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+"], cwd=here, capture_output=True, check=True
-        )
+        # An installed package may lie in the repository of something else, which does not track it.
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--abbrev=12", "--dirty=+")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.decode().strip()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, text=True).stdout.strip()

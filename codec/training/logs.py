@@ -3,33 +3,53 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..output import atomic_output
 
 METRICS = "metrics.jsonl"
+
+_SPECTROGRAM_WINDOW = 512
+_SPECTROGRAM_RANGE_DB = 80
 
 
 class RunLog:
     """The log of one run's folder; on the first process only, elsewhere it does nothing.
 
-    Opened at a step, it first drops what an interrupted run wrote beyond that step, so the file reads as that of
-    one unbroken run.
+    Opened at a step, it first drops what an interrupted run wrote beyond that step, so that file and TensorBoard
+    read as those of one unbroken run. Figures without a value (None, NaN, infinite) are null in the file.
+
+    Args:
+        folder: the run's; it exists.
+        accelerator: one that logs with TensorBoard.
+        at_step: steps done so far.
     """
 
     def __init__(self, folder: Path, accelerator: Accelerator, *, at_step: int) -> None:
         self.accelerator = accelerator
         self.is_main = accelerator.is_main_process
         self.path = folder / METRICS
+        self.note = ""
+        if "tensorboard" not in map(str, accelerator.log_with):
+            raise ConfigError(
+                "the Accelerator does not log with TensorBoard: install diveq-codec[train], and give it "
+                "log_with='tensorboard' and a project_dir"
+            )
         if self.is_main:
             _drop_after(self.path, at_step)
-        accelerator.init_trackers("tensorboard")
+        accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": at_step + 1}})
         console = Console(file=sys.stderr)
         self.progress = Progress(
             TextColumn("step {task.fields[step]}"),
@@ -56,27 +76,55 @@ class RunLog:
         """One line of `metrics.jsonl`; the numbers among the values also go to TensorBoard."""
         if not self.is_main:
             return
+        values = _finite(values)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "event": event, **values}) + "\n")
-        self.accelerator.log({f"{event}/{name}": v for name, v in _numbers(values).items()}, step=step)
+            file.write(json.dumps({"step": step, "event": event, **values}, allow_nan=False) + "\n")
+        numbers = _numbers(values)
+        self.accelerator.log({f"{event}/{name}": value for name, value in numbers.items()}, step=step)
         if self.progress.disable:
-            shown = {name: round(v, 3) for name, v in _numbers(values).items() if "/" not in name}
-            print(f"step {step} {event} {shown}", file=sys.stderr, flush=True)
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items() if "/" not in name)
+            print(f"step {step} {event}  {shown}", file=sys.stderr, flush=True)
 
-    def show(self, step: int, progress: float, note: str) -> None:
+    def show(self, step: int, progress: float) -> None:
         """Move the bar on the terminal."""
-        self.progress.update(self.task, completed=progress, step=step, note=note)
+        self.progress.update(self.task, completed=progress, step=step, note=self.note)
 
     def audio(self, step: int, name: str, wave: np.ndarray, sample_rate_hz: int) -> None:
         """A clip (samples,) and its spectrogram, for TensorBoard."""
         if self.is_main:
             writer: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
-            writer.add_audio(f"audio/{name}", wave, step, sample_rate=sample_rate_hz)
-            writer.add_image(f"spectrogram/{name}", _spectrogram(wave), step, dataformats="HW")
+            writer.add_audio(f"audio/{name}", np.clip(wave, -1, 1), step, sample_rate=sample_rate_hz)
+            writer.add_image(f"spectrogram/{name}", spectrogram(wave), step, dataformats="HW")
+
+
+class MeanFigures:
+    """The mean of each figure over the steps since `take`, kept on the device. Values that are not finite are left out.
+
+    When other figures come (a phase of the training begins), the means start anew.
+    """
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sums = self._counts = torch.zeros(0)
+
+    def add(self, figures: dict[str, Tensor]) -> None:
+        values = torch.stack([value.float() for value in figures.values()])
+        finite = values.isfinite()
+        if self._names != tuple(figures):
+            self._names = tuple(figures)
+            self._sums, self._counts = torch.zeros_like(values), torch.zeros_like(values)
+        self._sums += torch.where(finite, values, 0.0)
+        self._counts += finite
+
+    def take(self) -> dict[str, float | None]:
+        """The means by name, None where no value was finite; then start anew."""
+        means = (self._sums / self._counts).tolist()
+        names, self._names = self._names, ()
+        return {name: mean if math.isfinite(mean) else None for name, mean in zip(names, means, strict=True)}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a `metrics.jsonl`; a last line cut off by a crash is left out."""
+    """The records of a `metrics.jsonl`; a line that a crash cut off is left out."""
     records = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -86,26 +134,39 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def spectrogram(wave: np.ndarray) -> np.ndarray:
+    """Of (samples,): an image in [0, 1], rows from high to low frequencies; 0 is 80 dB below the loudest."""
+    window = _SPECTROGRAM_WINDOW
+    padded = np.pad(wave, (0, max(0, window - len(wave))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4] * np.hanning(window)
+    level = 20 * np.log10(np.abs(np.fft.rfft(frames)).T[::-1] + 1e-7)
+    return np.clip((level - level.max()) / _SPECTROGRAM_RANGE_DB + 1, 0, 1)
+
+
 def _drop_after(path: Path, step: int) -> None:
     if path.exists():
         kept = [record for record in read_metrics(path) if record["step"] <= step]
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        with atomic_output(path, overwrite=True) as file:
+            file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
+
+
+def _finite(value: Any) -> Any:
+    """The same JSON, with null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a record by path: stages of a list count from 1."""
     flat: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, list):
-            flat |= {f"{name}/{index + 1}": float(v) for index, v in enumerate(value)}
-        elif isinstance(value, dict):
-            flat |= {f"{name}/{inner}": v for inner, v in _numbers(value).items()}
+            value = {str(index): inner for index, inner in enumerate(value, start=1)}
+        if isinstance(value, dict):
+            flat |= {f"{name}/{inner}": number for inner, number in _numbers(value).items()}
         elif isinstance(value, int | float):
             flat[name] = float(value)
     return flat
-
-
-def _spectrogram(wave: np.ndarray, window: int = 512) -> np.ndarray:
-    """dB magnitudes from -80 to 0 under the loudest, as an image in [0, 1], low frequencies at the bottom."""
-    frames = np.lib.stride_tricks.sliding_window_view(wave, window)[:: window // 4] * np.hanning(window)
-    level = 20 * np.log10(np.abs(np.fft.rfft(frames)).T[::-1] + 1e-7)
-    return np.clip((level - level.max()) / 80 + 1, 0, 1)

@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-import signal
-import time
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 
-from ..errors import DiveqCodecError
+from ..errors import ConfigError, DiveqCodecError
 from ..model import CodecModel
-from .distributed import from_first
-from .logs import RunLog
+from .clock import Clock, Every, stopped_by_signals
+from .distributed import processes
+from .export import code_commit
+from .logs import MeanFigures, RunLog
 from .state import save_state
 from .trainer import Batches, StepResult, Trainer
 
 Validate = Callable[[CodecModel, RunLog, int], dict[str, Any]]
 
-_SYNC_STEPS = 10  # how often the processes agree on clock and stop signal
+_SYNC_STEPS = 10  # how often several processes agree on clock and stop signal; one process looks at every step
 _MOST_SKIPPED = 50
 
 
 class TrainingError(DiveqCodecError):
     """A run that cannot go on."""
-
-
-class Clock:
-    """How much of the run has passed, over all its resumptions: by steps, or by minutes of training."""
-
-    def __init__(self, trainer: Trainer, elapsed_s: float) -> None:
-        self.trainer = trainer
-        self.elapsed_s = elapsed_s
-        self.started = time.monotonic() - elapsed_s
-        self.stop = False
-
-    def tick(self) -> None:
-        """Agree on the first process's clock and stop signal."""
-        values = [time.monotonic() - self.started, float(self.stop)]
-        elapsed, stop = from_first(values, self.trainer.device)
-        self.elapsed_s, self.stop = elapsed, bool(stop)
-
-    @property
-    def progress(self) -> float:
-        settings = self.trainer.settings
-        if settings.steps is not None:
-            return min(1.0, self.trainer.steps / settings.steps)
-        assert settings.max_minutes is not None
-        return min(1.0, self.elapsed_s / (60 * settings.max_minutes))
 
 
 def train(
@@ -59,6 +36,7 @@ def train(
     *,
     validate: Validate,
     elapsed_s: float = 0.0,
+    origin: dict[str, Any] | None = None,
     log_every_steps: int = 50,
     save_every_minutes: float = 5.0,
     validate_every_minutes: float = 10.0,
@@ -66,117 +44,165 @@ def train(
 ) -> bool:
     """Train until the budget is spent (True) or a stop signal came (False); the state is saved in both cases.
 
+    SIGTERM and the first SIGINT (Ctrl-C) stop; a second SIGINT interrupts at once, without saving. A run whose
+    budget is spent already is left as it is.
+
     Args:
+        trainer: new, or with the state of the folder's run (`open_run`).
         batches: step → this process's share of the batch, (batch, 1, samples), the same for the same step.
+        folder: where state, `metrics.jsonl` and TensorBoard files go.
         validate: called with the averaged model on the first process; returns the figures to log.
-        elapsed_s: seconds of training before this resumption, from the saved state.
+        elapsed_s: seconds of training before this resumption (`open_run`).
+        origin: facts of the state that the run started from (`open_run`).
+        log_every_steps: one line of figures, each the mean over these steps.
+        save_every_minutes: of training, also counted over resumptions; the state is saved at each validation too.
+        validate_every_minutes: likewise.
+        data_facts: what the data are, as JSON; they are put into the model file.
+
+    Raises:
+        TrainingError: 50 steps in a row gave no finite gradient. The last state saved is from before.
+        ConfigError: An interval is not positive.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in (
+        ("log_every_steps", log_every_steps),
+        ("save_every_minutes", save_every_minutes),
+        ("validate_every_minutes", validate_every_minutes),
+    ):
+        if not value > 0:
+            raise ConfigError(f"{name} is positive, not {value}")
     clock = Clock(trainer, elapsed_s)
-    previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: setattr(clock, "stop", True))
-    with RunLog(folder, trainer.accelerator, at_step=trainer.steps) as log:
-        try:
-            _loop(trainer, batches, folder, clock, log, validate, log_every_steps, save_every_minutes,
-                  validate_every_minutes, data_facts or {})  # fmt: skip
-        finally:
-            signal.signal(signal.SIGTERM, _restorable(previous))
+    if clock.progress >= 1:
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"data": data_facts or {}, "origin": origin, "commit": code_commit()}
+    with RunLog(folder, trainer.accelerator, at_step=trainer.steps) as log, stopped_by_signals(clock):
+        run = _Run(trainer, batches, folder, clock, log, validate, facts)
+        run.loop(log_every_steps, Every(60 * save_every_minutes, clock), Every(60 * validate_every_minutes, clock))
     return clock.progress >= 1
 
 
-def _loop(
-    trainer: Trainer,
-    batches: Batches,
-    folder: Path,
-    clock: Clock,
-    log: RunLog,
-    validate: Validate,
-    log_every_steps: int,
-    save_every_minutes: float,
-    validate_every_minutes: float,
-    data_facts: dict[str, Any],
-) -> None:
-    saved = validated = logged_at = clock.elapsed_s
-    logged_step = trainer.steps
-    while clock.progress < 1 and not clock.stop:
-        if not trainer.quantizing and clock.progress >= trainer.settings.quantize_from:
-            log.write(trainer.steps, "initialise", {"energy_left": trainer.start_quantizing(batches)})
-        result = trainer.step(batches(trainer.steps), clock.progress)
-        if trainer.steps % _SYNC_STEPS == 0:
-            clock.tick()
-        if trainer.steps % log_every_steps == 0:
-            seconds = (clock.elapsed_s - logged_at) or float("nan")
-            speed = (trainer.steps - logged_step) / seconds
-            _log_step(trainer, result, log, clock, speed)
-            logged_at, logged_step = clock.elapsed_s, trainer.steps
-        if clock.elapsed_s - saved > 60 * save_every_minutes:
-            _save(trainer, folder, clock, data_facts)
-            saved = clock.elapsed_s
-        if clock.elapsed_s - validated > 60 * validate_every_minutes:
-            _validate(trainer, validate, log)
-            validated = clock.elapsed_s
-    if clock.progress >= 1:
-        _validate(trainer, validate, log)
-    _save(trainer, folder, clock, data_facts)
+@dataclass
+class _Run:
+    """The loop and what it calls."""
 
+    trainer: Trainer
+    batches: Batches
+    folder: Path
+    clock: Clock
+    log: RunLog
+    validate: Validate
+    facts: dict[str, Any]
+    means: MeanFigures = field(default_factory=MeanFigures)
+    measured_from: tuple[float, int] = (0.0, 0)  # seconds and steps; the speed is measured from here on
 
-def _log_step(trainer: Trainer, result: StepResult, log: RunLog, clock: Clock, steps_per_s: float) -> None:
-    """The one place where figures leave the device; also where a run of broken steps ends the run."""
-    figures = {name: value.item() for name, value in result.figures.items()}
-    settings = trainer.settings
-    figures |= {
-        "learning_rate": trainer.optimiser.param_groups[0]["lr"],
-        "audio_s_per_s": steps_per_s * settings.batch_size * settings.segment_seconds,
-        "elapsed_s": clock.elapsed_s,
-        "skipped_steps": trainer.all_skipped.item(),
-    }
-    log.write(trainer.steps, "train", figures | _stage_figures(trainer, result))
-    log.show(trainer.steps, clock.progress, f"mel {figures['mel']:.3f}  {figures['audio_s_per_s']:.0f} s/s")
-    if trainer.skipped.item() >= _MOST_SKIPPED:
-        raise TrainingError(
-            f"{int(trainer.skipped.item())} steps in a row gave a gradient that is not finite (up to step "
-            f"{trainer.steps}); lower learning_rate, or look for broken audio in the data"
+    def __post_init__(self) -> None:
+        self.measured_from = (self.clock.elapsed_s, self.trainer.steps)
+
+    def loop(self, log_every_steps: int, save: Every, validate: Every) -> None:
+        trainer, clock = self.trainer, self.clock
+        while not clock.is_over:
+            result = self._step()
+            logging = trainer.steps % log_every_steps == 0
+            if logging or processes() == 1 or trainer.steps % _SYNC_STEPS == 0 or clock.progress >= 1:
+                clock.tick()
+            if logging or clock.is_over:
+                self._log(result)
+            validating = validate.is_due() or clock.progress >= 1
+            if save.is_due() or validating or clock.is_over:
+                self._save()  # before validation, so that nothing is lost where that fails or is killed
+            if validating:
+                self._validate()
+
+    def _step(self) -> StepResult:
+        trainer = self.trainer
+        energy_left = None
+        if not trainer.quantizing and self.clock.progress >= trainer.settings.quantize_from:
+            energy_left = trainer.start_quantizing(self.batches)
+            if not all(map(math.isfinite, energy_left)):
+                raise TrainingError(
+                    f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot start from "
+                    "them; lower learning_rate, or look for broken audio in the data"
+                )
+        result = trainer.step(self.batches(trainer.steps), self.clock.progress)
+        self.means.add(result.figures)
+        if energy_left is not None:  # after the step, whose number it gets: a run that goes on from before repeats it
+            self.log.write(trainer.steps, "initialise", {"energy_left": energy_left})
+        self.log.show(trainer.steps, self.clock.progress)
+        return result
+
+    def _log(self, result: StepResult) -> None:
+        """The one place where figures leave the device."""
+        trainer, clock = self.trainer, self.clock
+        figures: dict[str, Any] = dict(self.means.take())
+        figures |= {
+            "learning_rate": trainer.optimiser.param_groups[0]["lr"],
+            "audio_s_per_s": self._speed(),
+            "elapsed_s": clock.elapsed_s,
+            "skipped_steps": trainer.all_skipped.item(),
+        }
+        self.log.write(trainer.steps, "train", figures | _stage_figures(trainer, result))
+        self.log.note = "".join(
+            f"{name} {value:{form}}  "
+            for name, value, form in (("mel", figures["mel"], ".3f"), ("s/s", figures["audio_s_per_s"], ".0f"))
+            if value is not None
         )
+        self._check_health()
+        self.measured_from = (clock.elapsed_s, trainer.steps)
 
+    def _speed(self) -> float | None:
+        """Seconds of audio trained per second, without the time that saving and validation took."""
+        seconds, steps = self.clock.elapsed_s - self.measured_from[0], self.trainer.steps - self.measured_from[1]
+        settings = self.trainer.settings
+        return steps * settings.batch_size * settings.segment_seconds / seconds if seconds > 0 else None
 
-def _stage_figures(trainer: Trainer, result: StepResult) -> dict[str, list[float]]:
-    if not result.statistics:
-        return {}
-    use = [s.use / s.use.sum() for s in result.statistics]
-    perplexity = [torch.exp(-(p * (p + 1e-12).log()).sum()).item() for p in use]
-    below = trainer.settings.replace_below
-    used = [(stage.use >= below * stage.use.mean()).float().mean().item() for stage in trainer.model.quantizer]
-    return {
-        "perplexity": perplexity,
-        "used": used,
-        "error": [s.error.item() for s in result.statistics],
-        "scale": [stage.scale.item() for stage in trainer.model.quantizer],
-    }
+    def _check_health(self) -> None:
+        skipped = int(self.trainer.skipped.item())
+        if skipped >= _MOST_SKIPPED:
+            raise TrainingError(
+                f"{skipped} steps in a row gave a gradient that is not finite (up to step {self.trainer.steps}); "
+                "lower learning_rate, or look for broken audio in the data"
+            )
 
+    def _validate(self) -> None:
+        if self.trainer.accelerator.is_main_process and self.trainer.quantizing:
+            figures = self.validate(self.trainer.averaged, self.log, self.trainer.steps)
+            self.log.write(self.trainer.steps, "validation", figures)
+        self._resume_clock()
 
-def _validate(trainer: Trainer, validate: Validate, log: RunLog) -> None:
-    if trainer.accelerator.is_main_process and trainer.quantizing:
-        log.write(trainer.steps, "validation", validate(trainer.averaged, log, trainer.steps))
-    trainer.accelerator.wait_for_everyone()
-
-
-def _save(trainer: Trainer, folder: Path, clock: Clock, data_facts: dict[str, Any]) -> None:
-    if trainer.accelerator.is_main_process:
-        save_state(
-            folder,
-            {
+    def _save(self) -> None:
+        self._check_health()
+        trainer = self.trainer
+        if trainer.accelerator.is_main_process:
+            state = {
                 "trainer": trainer.state_dict(),
                 "model_config": trainer.model.config.to_dict(),
                 "settings": trainer.settings.to_dict(),
-                "elapsed_s": clock.elapsed_s,
-                "data": data_facts,
+                "elapsed_s": self.clock.elapsed_s,
                 "device": _device_name(trainer.device),
-            },
-        )
-    trainer.accelerator.wait_for_everyone()
+            }
+            save_state(self.folder, state | self.facts)
+        self._resume_clock()
+
+    def _resume_clock(self) -> None:
+        self.trainer.accelerator.wait_for_everyone()
+        self.clock.tick()
+        self.measured_from = (self.clock.elapsed_s, self.trainer.steps)
 
 
-def _restorable(handler: Any) -> Callable[[int, FrameType | None], Any] | int | signal.Handlers:
-    return signal.SIG_DFL if handler is None else handler
+def _stage_figures(trainer: Trainer, result: StepResult) -> dict[str, list[float]]:
+    """Per stage: perplexity and share of the codebook in use, over about the last `replace_every_steps` steps."""
+    if not result.statistics:
+        return {}
+    stages = list(trainer.model.quantizer)
+    shares = [stage.use / stage.use.sum() for stage in stages]
+    below = trainer.settings.replace_below
+    figures = {
+        "perplexity": [torch.exp(torch.special.entr(share).sum()) for share in shares],
+        "used": [(stage.use >= below * stage.use.mean()).float().mean() for stage in stages],
+        "error": [statistics.error for statistics in result.statistics],
+        "scale": [stage.scale for stage in stages],
+    }
+    return {name: torch.stack(values).tolist() for name, values in figures.items()}
 
 
 def _device_name(device: torch.device) -> str:

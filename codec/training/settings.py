@@ -66,7 +66,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.max_minutes is None):
-            raise ConfigError("a run has either steps or max_minutes")
+            raise ConfigError("a run has either steps or max_minutes: set one of them, and the other to None")
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

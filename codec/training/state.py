@@ -1,38 +1,216 @@
-"""Training states on disk: one file, whole or not at all, read without unpickling objects."""
+"""Training states on disk: one file, whole or not at all, checked when read, and read without running what it holds.
+
+A run's folder holds a full state (weights, averaged weights, discriminators, optimisers), from which the run goes on.
+A portable state is a seventh of that, for sharing: averaged weights and discriminators, the large ones in bfloat16,
+and no optimisers. A new run starts from either (`--init`). To make one:
+
+    python -m codec.training.state runs/mine small.pt
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import reprlib
+import sys
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..errors import CheckpointError
+from ..config import ModelConfig
+from ..errors import CheckpointError, DiveqCodecError
+from .settings import TrainingConfig
+from .trainer import Trainer
 
 STATE = "state.pt"
 _FORMAT = "diveq-codec training state 1"
+_KEYS = {"format", "trainer", "model_config", "settings", "elapsed_s", "data", "device"}
+
+# What may differ when a run goes on: how long it lasts, and how the machine at hand computes it.
+_FREE_SETTINGS = ("steps", "max_minutes", "accumulate", "precision", "compile")
+
+_LISTED = 3  # differences that a message names
+
+_LARGE = 4096  # elements; what is smaller, and all of the quantizer, stays exact in a portable state
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStart:
+    """Where a run begins: after so many seconds of training, and from which other run's state, if any."""
+
+    elapsed_s: float = 0.0
+    origin: dict[str, Any] | None = None
+
+
+def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> RunStart:
+    """Go on with the run of a folder; where there is none, begin one, with the weights of the state `init`.
+
+    Args:
+        init: another run's folder or state file, full or portable; not read where the folder's run goes on.
+
+    Raises:
+        CheckpointError: A state is damaged, or is not of this model, or of other settings.
+    """
+    if (folder / STATE).exists():
+        state = load_state(folder)
+        _check_same_run(trainer, state, folder / STATE)
+        trainer.load_state_dict(state["trainer"])
+        return RunStart(elapsed_s=state["elapsed_s"], origin=state.get("origin"))
+    if init is None:
+        return RunStart()
+    state = load_state(init)
+    _check_same_model(trainer, state, init)
+    trainer.start_from(state["trainer"])
+    return RunStart(origin=training_facts(state))
+
+
+def training_facts(state: dict[str, Any]) -> dict[str, Any]:
+    """How the weights of a state came to be, as JSON: data, steps, seconds of audio heard, code, settings."""
+    steps, settings = state["trainer"]["steps"], state["settings"]
+    facts = {
+        "data": state["data"],
+        "steps": steps,
+        "seconds_heard": steps * settings["batch_size"] * settings["segment_seconds"],
+        "training_seconds": state["elapsed_s"],
+        "device": state["device"],
+        "commit": state.get("commit", "unknown"),
+        "settings": settings,
+    }
+    origin = state.get("origin")
+    return facts | ({"fine_tuned_from": origin} if origin else {})
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> Path:
-    """Write `folder/state.pt`; a crash in between leaves the previous one."""
+    """Write `folder/state.pt`; whatever happens meanwhile, the previous one stays until this one is on the disk."""
     path = folder / STATE
-    part = folder / (STATE + ".part")
-    with part.open("wb") as file:
-        torch.save({"format": _FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    _write(path, state)
     return path
 
 
+def _write(path: Path, state: dict[str, Any]) -> None:
+    part = path.with_name(path.name + ".part")  # one name, so that runs that were killed leave one file, not many
+    try:
+        with part.open("wb") as file:
+            torch.save({**state, "format": _FORMAT}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError is torch's for a full disk
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error}") from error
+
+
 def load_state(path: Path) -> dict[str, Any]:
-    """Read a training state from its file or its folder."""
+    """Read a full or a portable state, from its file or its folder.
+
+    Raises:
+        CheckpointError: There is none, it is damaged, or it is something else.
+    """
     path = path / STATE if path.is_dir() else path
+    _check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds; all mean that the file is not one of ours
-        raise CheckpointError(f"{path} is not a readable training state: {error}") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is not a training state of this version; expected {_FORMAT!r}")
+    except Exception as error:  # of many kinds, and their texts advise to run what the file holds
+        raise CheckpointError(f"{path} is not a training state: it holds more than tensors and plain values") from error
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != _FORMAT or not state.keys() >= _KEYS:
+        raise CheckpointError(
+            f"{path} is not a training state of this version: its format is {found!r}, not {_FORMAT!r}"
+        )
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums that `torch.save` writes into its archive, and `torch.load` passes over."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no training state {path}") from error
+    except Exception as error:  # damage shows in many kinds
+        raise CheckpointError(f"{path} is not a training state, or a damaged one: {error}") from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged!r} in it is wrong")
+
+
+def portable(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with all that another run starts from, and no more."""
+    trainer = state["trainer"]
+    kept = {
+        "averaged": {name: _rounded(name, value) for name, value in trainer["averaged"].items()},
+        "discriminator": {name: _rounded(name, value) for name, value in trainer["discriminator"].items()},
+        "steps": trainer["steps"],
+        "quantizing": trainer["quantizing"],
+    }
+    return state | {"trainer": kept}
+
+
+def _rounded(name: str, value: Tensor) -> Tensor:
+    # Rounding a codebook or a running statistic would change codes; together they are a small part of the file.
+    is_weight = value.is_floating_point() and value.numel() >= _LARGE and not name.startswith("quantizer.")
+    return value.to(torch.bfloat16) if is_weight else value.clone()
+
+
+def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
+    _check_same_model(trainer, state, path)
+    if "optimiser" not in state["trainer"]:
+        raise CheckpointError(f"{path} is a portable state; no run goes on from it, but a new one can start (--init)")
+    changed = _differences(TrainingConfig.from_dict(state["settings"]), trainer.settings)
+    _refuse(path, "other settings", {name: pair for name, pair in changed.items() if name not in _FREE_SETTINGS})
+
+
+def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
+    settings = TrainingConfig.from_dict(state["settings"])
+    _refuse(path, "another model", _differences(ModelConfig.from_dict(state["model_config"]), trainer.model.config))
+    _refuse(path, "other discriminators", _differences(settings.discriminator, trainer.settings.discriminator))
+
+
+def _differences(theirs: Any, ours: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configurations differ, and both values; "stages[0].bits" for one of a part."""
+    if dataclasses.is_dataclass(ours):
+        prefix = f"{name}." if name else ""
+        parts = [(prefix + field.name, field.name) for field in dataclasses.fields(ours)]
+        pairs = [(path, getattr(theirs, key), getattr(ours, key)) for path, key in parts]
+    elif isinstance(ours, tuple) and len(ours) == len(theirs) and all(map(dataclasses.is_dataclass, ours)):
+        pairs = [(f"{name}[{index}]", *pair) for index, pair in enumerate(zip(theirs, ours, strict=True))]
+    else:
+        return {} if theirs == ours else {name: (theirs, ours)}
+    return {path: pair for one in pairs for path, pair in _differences(one[1], one[2], one[0]).items()}
+
+
+def _refuse(path: Path, what: str, changed: dict[str, tuple[Any, Any]]) -> None:
+    if not changed:
+        return
+    listed = [f"{name} {reprlib.repr(theirs)}, not {reprlib.repr(ours)}" for name, (theirs, ours) in changed.items()]
+    more = f"; and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    raise CheckpointError(
+        f"{path} is a state of {what}: it has {'; '.join(listed[:_LISTED])}{more}. "
+        "Ask for the same, or begin in another folder"
+    )
+
+
+def main(run: Path, out: Path, /, force: bool = False) -> None:
+    """Make a portable training state: what another run starts from (`--init`), small enough to share.
+
+    Args:
+        run: A run's folder, or its state file.
+        out: The file to write.
+        force: Overwrite an existing file.
+    """
+    if out.exists() and not force:
+        raise CheckpointError(f"{out} exists already; choose another name, or allow overwriting with --force")
+    _write(out, portable(load_state(run)))
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    try:
+        tyro.cli(main, prog="python -m codec.training.state")
+    except DiveqCodecError as error:
+        sys.exit(f"error: {error}")

@@ -24,18 +24,19 @@ MEASURES = ("pesq_wb", "estoi", "stoi", "si_sdr", "mel_distance")
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """A clip (samples,) at the model's rate."""
+    """A clip (samples,) at the model's rate; `name` is its own in TensorBoard."""
 
     name: str
     wave: np.ndarray
 
 
 def read_clips(folder: Path, sample_rate_hz: int) -> list[HeldOut]:
-    """All audio files below a folder, in order of their names."""
+    """All audio files below a folder, in order of their paths."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise AudioError(f"no audio files below {folder}")
-    return [HeldOut(name=path.stem, wave=read_clip(path, sample_rate_hz)) for path in paths]
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    return [HeldOut(name=name, wave=read_clip(path, sample_rate_hz)) for name, path in zip(names, paths, strict=True)]
 
 
 def read_clip(path: Path, sample_rate_hz: int) -> np.ndarray:
@@ -77,7 +78,7 @@ def _score(pair: tuple[np.ndarray, np.ndarray, int]) -> dict[str, float | None]:
 
 
 class Validator:
-    """Scores the averaged model during a run; also hands some clips to TensorBoard."""
+    """Scores the averaged model during a run, and lets the first clips be heard in TensorBoard."""
 
     def __init__(
         self,
@@ -87,16 +88,25 @@ class Validator:
         audio_clips: int = 2,
         workers: Executor | None = None,
     ) -> None:
-        self.clips, self.stage_counts = clips, stage_counts
-        self.audio_clips, self.workers = audio_clips, workers
+        self.clips, self.stage_counts, self.workers = clips, stage_counts, workers
+        self._heard = clips[:audio_clips]
+        self._originals_logged = False
 
     def __call__(self, model: CodecModel, log: RunLog, step: int) -> dict[str, Any]:
-        codec = codec_of(to_checkpoint(model.folded(), weight_type="float32"))
-        for clip in self.clips[: self.audio_clips]:
-            encoded = codec.encode(clip.wave, sample_rate_hz=codec.config.sample_rate_hz)
-            log.audio(step, clip.name, codec.decode(encoded).wave[0], codec.config.sample_rate_hz)
+        device = str(next(model.parameters()).device)
+        codec = codec_of(to_checkpoint(model.folded(), weight_type="float32"), device=device)
+        self._log_audio(codec, log, step)
         rows = rate_table(codec, self.clips, self.stage_counts, self.workers)
         return {f"{row['stages']}_stages": {k: v for k, v in row.items() if k != "stages"} for row in rows}
+
+    def _log_audio(self, codec: Codec, log: RunLog, step: int) -> None:
+        rate = codec.config.sample_rate_hz
+        for clip in self._heard:
+            if not self._originals_logged:
+                log.audio(step, f"{clip.name}/original", clip.wave, rate)
+            decoded = codec.decode(codec.encode(clip.wave, sample_rate_hz=rate))
+            log.audio(step, f"{clip.name}/decoded", decoded.wave[0], rate)
+        self._originals_logged = True
 
 
 def codec_of(checkpoint: Checkpoint, *, device: str = "auto") -> Codec:

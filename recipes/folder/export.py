@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from codec.bitstream import EntropyTables
 from codec.training.clips import Manifest, read_manifest
-from codec.training.export import averaged_model, code_commit, fit_tables, to_checkpoint
-from codec.training.state import load_state
-from codec.training.validation import HeldOut, codec_of, rate_table, read_clip, read_clips
+from codec.training.export import averaged_model, fit_tables, to_checkpoint
+from codec.training.state import load_state, training_facts
+from codec.training.validation import HeldOut, codec_of, rate_table, read_clip
 
+from ..held_out import audio_files, read_held_out
 from ..run_script import run_script, score_workers
 
 MANIFEST = "manifest.jsonl"
@@ -38,17 +39,19 @@ class Arguments:
     stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
     workers: int = 2
     """Processes that score."""
+    force: bool = False
+    """Overwrite an existing model file."""
 
 
 def main(arguments: Arguments) -> None:
     state = load_state(arguments.run)
     manifest = read_manifest(arguments.run / MANIFEST)
-    clips = read_clips(arguments.validation, state["model_config"]["sample_rate_hz"])
+    clips = read_held_out(audio_files(arguments.validation), state["model_config"]["sample_rate_hz"])
     with score_workers(arguments.workers) as workers:
         export(
             state, manifest, clips, arguments.model,
             weight_type=arguments.weight_type, table_minutes=arguments.table_minutes,
-            stage_counts=arguments.stage_counts, workers=workers,
+            stage_counts=arguments.stage_counts, workers=workers, overwrite=arguments.force,
         )  # fmt: skip
 
 
@@ -62,6 +65,7 @@ def export(
     table_minutes: float = 120.0,
     stage_counts: Sequence[int],
     workers: Executor | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
     model = averaged_model(state)
@@ -69,18 +73,9 @@ def export(
     tables = _tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
     rows = rate_table(codec, clips, stages, workers)
-    steps, settings = state["trainer"]["steps"], state["settings"]
-    facts = {
-        "data": state["data"],
-        "steps": steps,
-        "hours_heard": steps * settings["batch_size"] * settings["segment_seconds"] / 3600,
-        "minutes": state["elapsed_s"] / 60,
-        "device": state["device"],
-        "commit": code_commit(),
-        "settings": settings,
-        "validation": rows,
-    }
-    to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts).save(path)
+    facts = training_facts(state) | {"validation": rows}
+    checkpoint = to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts)
+    checkpoint.save(path, overwrite=overwrite)
     print(format_rows(rows))
 
 

@@ -34,7 +34,7 @@ from codec.training.crop_plan import CropConfig
 from codec.training.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
-from codec.training.state import STATE, load_state
+from codec.training.state import load_state, open_run
 from codec.training.trainer import Trainer
 from codec.training.validation import HeldOut, Validator
 
@@ -70,7 +70,8 @@ class Arguments:
     bits: int | None = None
     """Bits of every stage; None leaves the preset's."""
     init: Path | None = None
-    """Fine-tune: start from another run's state (weights and discriminators; fresh optimisers and schedule)."""
+    """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
+    and discriminators, with fresh optimisers and schedule."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with accelerate launch."""
     threads: int | None = None
@@ -124,7 +125,7 @@ def main(arguments: Arguments) -> None:
             workers=arguments.data_workers,
         )
     trainer = Trainer(config, settings, accelerator)
-    elapsed_s = _restore(trainer, arguments)
+    start = open_run(trainer, arguments.out, init=arguments.init)
     clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
     with score_workers(arguments.workers) as workers:
@@ -133,15 +134,16 @@ def main(arguments: Arguments) -> None:
             batches,
             arguments.out,
             validate=Validator(spread(clips, arguments.validation_clips), counts, workers=workers),
-            elapsed_s=elapsed_s,
+            elapsed_s=start.elapsed_s,
+            origin=start.origin,
             log_every_steps=arguments.log_every_steps,
             save_every_minutes=arguments.save_every_minutes,
             validate_every_minutes=arguments.validate_every_minutes,
             data_facts=_data_facts(arguments, manifest),
         )
         if done and accelerator.is_main_process:
-            model = arguments.out / MODEL
-            export(load_state(arguments.out), manifest, clips, model, stage_counts=counts, workers=workers)
+            state, model = load_state(arguments.out), arguments.out / MODEL
+            export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:
@@ -196,20 +198,6 @@ def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
         level_dbfs=arguments.level_dbfs,
         augment=arguments.augment,
     )
-
-
-def _restore(trainer: Trainer, arguments: Arguments) -> float:
-    """Go on with this run, or start from another's weights; returns the seconds trained so far."""
-    if (arguments.out / STATE).exists():
-        state = load_state(arguments.out)
-        trainer.load_state_dict(state["trainer"])
-        return state["elapsed_s"]
-    if arguments.init:
-        state = load_state(arguments.init)
-        if state["model_config"] != trainer.model.config.to_dict():
-            raise ConfigError(f"{arguments.init} is a state of another model configuration; choose its preset and kind")
-        trainer.start_from(state["trainer"])
-    return 0.0
 
 
 def _held_out(arguments: Arguments, sample_rate_hz: int) -> list[HeldOut]:

@@ -1,0 +1,84 @@
+"""When a run is over, and when something in it is due: by its own time, which goes on over resumptions."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import torch
+
+from .distributed import average, from_first, processes
+from .trainer import Trainer
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Clock:
+    """How much of the run has passed, over all its resumptions: by steps, or by minutes of training.
+
+    `tick` moves it. All processes see the same times and the same `stop`, whichever of them got the signal.
+    """
+
+    def __init__(self, trainer: Trainer, elapsed_s: float) -> None:
+        self.trainer = trainer
+        self.elapsed_s = elapsed_s
+        self.stop = False
+        self.stop_requested = False
+        self._zero = monotonic() - elapsed_s
+
+    def tick(self) -> None:
+        """Agree with the other processes on time and stop signal."""
+        (self.elapsed_s,) = from_first([monotonic() - self._zero], self.trainer.device)
+        self.stop = self._any_requested() if processes() > 1 else self.stop_requested
+
+    def _any_requested(self) -> bool:
+        requests = torch.tensor(float(self.stop_requested), device=self.trainer.device)
+        average([requests])
+        return bool(requests > 0)
+
+    @property
+    def progress(self) -> float:
+        settings = self.trainer.settings
+        if settings.steps is not None:
+            return min(1.0, self.trainer.steps / settings.steps)
+        assert settings.max_minutes is not None
+        return min(1.0, self.elapsed_s / (60 * settings.max_minutes))
+
+    @property
+    def is_over(self) -> bool:
+        return self.stop or self.progress >= 1
+
+
+class Every:
+    """Due once in each period of the run's time, so that a resumed run keeps the rhythm."""
+
+    def __init__(self, period_s: float, clock: Clock) -> None:
+        self.period_s, self.clock = period_s, clock
+        self._done = self._periods()
+
+    def is_due(self) -> bool:
+        done, self._done = self._done, self._periods()
+        return self._done > done
+
+    def _periods(self) -> int:
+        return int(self.clock.elapsed_s // self.period_s)
+
+
+@contextmanager
+def stopped_by_signals(clock: Clock) -> Iterator[None]:
+    """SIGTERM and the first SIGINT ask the clock to stop; a second SIGINT is as ever."""
+
+    def request(number: int, _frame: Any) -> None:
+        clock.stop_requested = True
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, request) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,64 @@
+"""A run that takes a second: a tiny model, small discriminators, 0.16 s of synthetic speech per clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from synthesis import synthesize_speech
+
+from codec.config import StageKind, tiny
+from codec.training.discriminators import DiscriminatorConfig
+from codec.training.settings import TrainingConfig
+from codec.training.trainer import Trainer
+
+CLIP_SAMPLES = 2560
+
+SETTINGS = TrainingConfig(
+    steps=12,
+    batch_size=2,
+    segment_seconds=CLIP_SAMPLES / 16_000,
+    quantize_from=0.25,
+    adversarial_from=0.5,
+    table_from=0.75,
+    initialise_vectors=64,  # 4 batches
+    replace_every_steps=3,
+    rate_warmup_steps=5,
+    discriminator=DiscriminatorConfig(periods=(2,), windows=(256,), period_width=1, spectral_width=2),
+)
+
+
+def small_trainer(folder: Path, kind: StageKind = "diveq", **changes: Any) -> Trainer:
+    accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(folder))
+    return Trainer(tiny(kind=kind), dataclasses.replace(SETTINGS, **changes), accelerator)
+
+
+@functools.cache
+def _speech() -> torch.Tensor:
+    return torch.from_numpy(synthesize_speech(4.0, seed=1))
+
+
+def batches(step: int) -> torch.Tensor:
+    starts = torch.randint(len(_speech()) - CLIP_SAMPLES, (2,), generator=torch.Generator().manual_seed(step))
+    return torch.stack([_speech()[start : start + CLIP_SAMPLES] for start in starts])[:, None]
+
+
+def assert_equal_states(one: Any, other: Any, path: str = "") -> None:
+    """Tensor for tensor, through dicts and lists."""
+    assert type(one) is type(other), path
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal_states(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_equal_states(a, b, f"{path}/{index}")
+    else:
+        assert one == other, path

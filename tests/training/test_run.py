@@ -1,0 +1,270 @@
+"""The loop around the steps: budget, saving, stopping, going on, and giving up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from codec.errors import ConfigError
+from codec.training import clock as clock_module
+from codec.training import run as run_module
+from codec.training.logs import METRICS, read_metrics
+from codec.training.run import TrainingError, train
+from codec.training.state import STATE, load_state, open_run
+from codec.training.trainer import Trainer
+
+from .small_run import assert_equal_states, batches, small_trainer
+
+NEVER = 1e9
+TIMES = ("elapsed_s", "audio_s_per_s")
+
+
+def no_validation(*_: Any) -> dict[str, Any]:
+    return {}
+
+
+def run(trainer: Trainer, folder: Path, data=batches, **options: Any) -> bool:
+    """Go on with the folder's run, or begin it, and log every step."""
+    start = open_run(trainer, folder)
+    defaults = {"validate": no_validation, "log_every_steps": 1, "save_every_minutes": NEVER}
+    options = defaults | {"validate_every_minutes": NEVER} | options
+    return train(trainer, data, folder, elapsed_s=start.elapsed_s, origin=start.origin, **options)
+
+
+def steps_of(folder: Path, event: str) -> list[int]:
+    return [record["step"] for record in read_metrics(folder / METRICS) if record["event"] == event]
+
+
+def failing_from(step: int, action) -> Any:
+    def data(number: int) -> torch.Tensor:
+        if number == step:
+            action()
+        return batches(number)
+
+    return data
+
+
+def send(*signals: signal.Signals) -> Any:
+    def action() -> None:
+        for number in signals:
+            signal.raise_signal(number)
+
+    return action
+
+
+def crash() -> None:
+    raise OSError("the machine is gone")
+
+
+# --- budgets
+
+
+def test_a_run_of_steps_is_logged_validated_and_saved(tmp_path):
+    trainer = small_trainer(tmp_path)
+    validated = []
+
+    def validate(model, _log, step: int) -> dict[str, Any]:
+        validated.append((model, step))
+        return {"2_stages": {"pesq_wb": 1.25, "estoi": None}}
+
+    assert run(trainer, tmp_path, validate=validate, log_every_steps=5, data_facts={"folder": "speech"}) is True
+    assert validated == [(trainer.averaged, 12)]
+    assert [(record["step"], record["event"]) for record in read_metrics(tmp_path / METRICS)] == [
+        (4, "initialise"), (5, "train"), (10, "train"), (12, "train"), (12, "validation"),
+    ]  # fmt: skip
+    last, validation = read_metrics(tmp_path / METRICS)[-2:]
+    assert validation["2_stages"] == {"pesq_wb": 1.25, "estoi": None}
+    assert {"mel", "total", "adversarial", "gradient_norm", "learning_rate", "audio_s_per_s", "elapsed_s"} <= set(last)
+    assert {len(last[name]) for name in ("used", "perplexity", "error", "scale")} == {4}
+    state = load_state(tmp_path)
+    assert_equal_states(state["trainer"], trainer.state_dict())
+    assert (state["data"], state["origin"]) == ({"folder": "speech"}, None)
+    assert state["elapsed_s"] > 0
+
+
+def test_figures_are_means_over_the_steps_since_the_last_line(tmp_path):
+    every, fifth = tmp_path / "every", tmp_path / "fifth"
+    run(small_trainer(every), every)
+    run(small_trainer(fifth), fifth, log_every_steps=4)
+    single = {r["step"]: r["mel"] for r in read_metrics(every / METRICS) if r["event"] == "train"}
+    means = {r["step"]: r["mel"] for r in read_metrics(fifth / METRICS) if r["event"] == "train"}
+    assert means[4] == pytest.approx(sum(single[step] for step in (1, 2, 3, 4)) / 4, rel=1e-5)
+    assert means[8] == pytest.approx(sum(single[step] for step in (7, 8)) / 2, rel=1e-5)  # adversarial from 7 on
+    assert means[12] == pytest.approx(sum(single[step] for step in (9, 10, 11, 12)) / 4, rel=1e-5)
+
+
+def test_a_run_of_minutes_saves_and_validates_by_its_clock(tmp_path, monkeypatch):
+    """A step takes 6 s and a validation 12 s: the budget counts both, the speed only the steps."""
+    trainer = small_trainer(tmp_path, steps=None, max_minutes=1.0)
+    pauses, saved, validated = [], [], []
+    monkeypatch.setattr(clock_module, "monotonic", lambda: 1000 + 6 * trainer.steps + sum(pauses))
+    monkeypatch.setattr(run_module, "save_state", lambda folder, state: saved.append(state["trainer"]["steps"]))
+
+    def validate(_model, _log, step: int) -> dict[str, Any]:
+        validated.append(step)
+        pauses.append(12)
+        return {}
+
+    assert run(trainer, tmp_path, validate=validate, save_every_minutes=0.25, validate_every_minutes=0.5) is True
+    # Seconds after each step: 6 12 18 24 30, validation to 42, 48 54 60.
+    assert (saved, validated) == ([3, 5, 6, 8], [5, 8])
+    records = [record for record in read_metrics(tmp_path / METRICS) if record["event"] == "train"]
+    assert [record["elapsed_s"] for record in records] == [6, 12, 18, 24, 30, 48, 54, 60]
+    assert [record["audio_s_per_s"] for record in records] == pytest.approx([2 * 0.16 / 6] * 8)
+    assert steps_of(tmp_path, "initialise") == [4]  # from 0.25 of the minute on
+
+
+def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(clock_module, "monotonic", lambda: now[0])
+
+    def data(step: int) -> torch.Tensor:
+        now[0] += 6
+        if step in stops:
+            signal.raise_signal(signal.SIGTERM)
+        return batches(step)
+
+    validated: list[int] = []
+    changes = {"steps": None, "max_minutes": 1.0, "quantize_from": 0.0}
+    for stops in ([4], []):
+        done = run(
+            small_trainer(tmp_path, **changes), tmp_path, data, validate_every_minutes=0.5,
+            validate=lambda _model, _log, step: validated.append(step) or {},
+        )  # fmt: skip
+        now[0] += 3600  # the machine was away
+        assert done is not bool(stops)
+    # The start of the codebooks reads 4 batches: 30 s after the first step.
+    assert steps_of(tmp_path, "train") == [1, 2, 3, 4, 5, 6]
+    assert validated == [1, 6]
+
+
+@pytest.mark.parametrize("name", ["log_every_steps", "save_every_minutes", "validate_every_minutes"])
+def test_intervals_are_positive(tmp_path, name):
+    with pytest.raises(ConfigError, match=f"{name} is positive, not 0"):
+        run(small_trainer(tmp_path), tmp_path, **{name: 0})
+
+
+# --- stopping and going on
+
+
+@pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
+def test_a_run_stopped_and_killed_ends_as_an_unbroken_one(kind, tmp_path):
+    """SIGTERM saves; a crash goes back to that, and what it wrote since is forgotten."""
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert run(small_trainer(unbroken, kind), unbroken) is True
+    assert run(small_trainer(broken, kind), broken, failing_from(2, send(signal.SIGTERM))) is False
+    assert load_state(broken)["trainer"]["steps"] == 3  # the step in which the signal came is done
+    with pytest.raises(OSError, match="the machine is gone"):
+        run(small_trainer(broken, kind), broken, failing_from(8, crash))
+    assert steps_of(broken, "train") == [1, 2, 3, 4, 5, 6, 7, 8]
+    torch.manual_seed(12345)  # whatever else draws random numbers
+    assert run(small_trainer(broken, kind), broken) is True
+
+    assert_equal_states(load_state(broken)["trainer"], load_state(unbroken)["trainer"])
+    one, other = (
+        [{k: v for k, v in record.items() if k not in TIMES} for record in read_metrics(folder / METRICS)]
+        for folder in (unbroken, broken)
+    )
+    assert one == other
+    assert [event["elapsed_s"] for event in read_metrics(broken / METRICS) if "elapsed_s" in event] == sorted(
+        event["elapsed_s"] for event in read_metrics(broken / METRICS) if "elapsed_s" in event
+    )
+
+
+def test_a_cut_off_line_of_the_log_is_dropped(tmp_path):
+    assert run(small_trainer(tmp_path), tmp_path, failing_from(2, send(signal.SIGTERM))) is False
+    with (tmp_path / METRICS).open("a") as file:
+        file.write('{"step": 3, "event": "tr')
+    assert run(small_trainer(tmp_path), tmp_path) is True
+    assert steps_of(tmp_path, "train") == list(range(1, 13))
+    for line in (tmp_path / METRICS).read_text().splitlines():
+        json.loads(line)
+
+
+def test_ctrl_c_stops_and_a_second_one_interrupts(tmp_path):
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert run(small_trainer(once), once, failing_from(1, send(signal.SIGINT))) is False
+    assert load_state(once)["trainer"]["steps"] == 2
+    with pytest.raises(KeyboardInterrupt):
+        run(small_trainer(twice), twice, failing_from(1, send(signal.SIGINT, signal.SIGINT)))
+    assert not (twice / STATE).exists()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    run(small_trainer(tmp_path), tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(small_trainer(tmp_path), tmp_path) is True
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_more_steps_continue_a_finished_run(tmp_path):
+    run(small_trainer(tmp_path), tmp_path)
+    assert run(small_trainer(tmp_path, steps=14), tmp_path) is True
+    assert steps_of(tmp_path, "train") == list(range(1, 15))
+
+
+# --- giving up
+
+
+def broken_from(first: int, last: float = float("inf")) -> Any:
+    def data(step: int) -> torch.Tensor:
+        return batches(step) * float("nan") if first <= step < last else batches(step)
+
+    return data
+
+
+@pytest.mark.parametrize("looked_at", ["log_every_steps", "save_every_minutes"])
+def test_broken_steps_that_persist_end_the_run_and_keep_the_state(tmp_path, monkeypatch, looked_at):
+    assert run(small_trainer(tmp_path, steps=400), tmp_path, failing_from(2, send(signal.SIGTERM))) is False
+    saved = (tmp_path / STATE).read_bytes()
+    trainer = small_trainer(tmp_path, steps=400)
+    weights = {name: value.clone() for name, value in load_state(tmp_path)["trainer"]["model"].items()}
+    monkeypatch.setattr(clock_module, "monotonic", lambda: float(trainer.steps))
+    intervals = {"log_every_steps": 10_000, "save_every_minutes": NEVER} | {looked_at: 1}
+    with pytest.raises(
+        TrainingError, match=r"[56]\d steps in a row gave a gradient that is not finite .* learning_rate"
+    ):
+        run(trainer, tmp_path, broken_from(3), **intervals)
+    assert (tmp_path / STATE).read_bytes() == saved
+    assert_equal_states(dict(trainer.model.state_dict()), weights)
+
+
+def test_a_few_broken_steps_are_counted_and_survived(tmp_path):
+    trainer = small_trainer(tmp_path)
+    assert run(trainer, tmp_path, broken_from(8, 10)) is True
+    records = {record["step"]: record for record in read_metrics(tmp_path / METRICS) if record["event"] == "train"}
+    assert [records[step]["mel"] is None for step in (8, 9, 10, 11)] == [False, True, True, False]
+    assert [records[step]["skipped_steps"] for step in (8, 9, 10, 12)] == [0, 1, 2, 2]
+    assert all(value.isfinite().all() for value in trainer.averaged.state_dict().values())
+
+
+def test_codebooks_do_not_start_from_broken_latents(tmp_path):
+    with pytest.raises(TrainingError, match="the latents at step 3 are not finite"):
+        run(small_trainer(tmp_path), tmp_path, broken_from(3))
+    assert not (tmp_path / STATE).exists()
+
+
+# --- several processes
+
+
+def test_a_signal_to_any_process_stops_all(tmp_path):
+    """Only the second process gets it; both must leave the loop at the same step, or they wait for ever."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [*launch, "-m", "training.stopped_process", str(tmp_path)],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert load_state(tmp_path)["trainer"]["steps"] == 8  # they agree at lines of the log, or every tenth step
+    assert steps_of(tmp_path, "train") == [4, 8]

@@ -1,0 +1,267 @@
+"""Training states: written whole, refused when damaged, hostile or of something else, and small enough to share."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from codec.config import speech_16khz, tiny
+from codec.errors import CheckpointError
+from codec.model import CodecModel
+from codec.training.discriminators import DiscriminatorConfig, Discriminators, small
+from codec.training.state import STATE, load_state, main, open_run, portable, save_state, training_facts
+from codec.training.trainer import Trainer
+
+from .small_run import SETTINGS, assert_equal_states, batches, small_trainer
+
+
+def state_of(trainer: Trainer, **changes: Any) -> dict[str, Any]:
+    return {
+        "trainer": trainer.state_dict(),
+        "model_config": trainer.model.config.to_dict(),
+        "settings": trainer.settings.to_dict(),
+        "elapsed_s": 90.0,
+        "device": "1 CPU thread(s)",
+        "data": {"folder": "speech"},
+        "origin": None,
+        "commit": "0123456789ab",
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trainer:
+    """Ten steps, of all phases."""
+    trainer = small_trainer(tmp_path_factory.mktemp("run"))
+    for step in range(10):
+        if step == 3:
+            trainer.start_quantizing(batches)
+        trainer.step(batches(step), step / 12)
+    return trainer
+
+
+@pytest.fixture
+def saved(trained, tmp_path) -> Path:
+    """The folder of a run that was saved."""
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    save_state(folder, state_of(trained))
+    return folder
+
+
+# --- the file
+
+
+def test_a_state_comes_back_as_it_was(trained, saved):
+    state = state_of(trained)
+    for path in (saved, saved / STATE):
+        loaded = load_state(path)
+        del loaded["format"]
+        assert_equal_states(loaded, state)
+    assert [path.name for path in saved.iterdir()] == [STATE]
+
+
+def test_an_interrupted_write_leaves_the_state_before(trained, saved, monkeypatch):
+    before = (saved / STATE).read_bytes()
+
+    def fail(_state, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.save", fail)
+    with pytest.raises(CheckpointError, match=r"cannot write .*state\.pt: .*No space left"):
+        save_state(saved, state_of(trained))
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == {STATE: before}
+
+
+def test_every_kind_of_damage_is_named(trained, saved, tmp_path):
+    whole = (saved / STATE).read_bytes()
+    tensor = state_of(trained)["trainer"]["model"]["decoder.0.conv.bias"].numpy().tobytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(tensor)] ^= 4
+    other = tmp_path / "other.pt"
+    for content, message in (
+        (bytes(flipped), "is damaged: the checksum of '.*/data/.*' in it is wrong"),
+        (whole[:-100], "is not a training state, or a damaged one"),
+        (whole[: len(whole) // 2], "is not a training state, or a damaged one"),
+        (b"", "is not a training state, or a damaged one"),
+        (b"not a state at all", "is not a training state, or a damaged one"),
+    ):
+        other.write_bytes(content)
+        with pytest.raises(CheckpointError, match=message):
+            load_state(other)
+    with pytest.raises(CheckpointError, match=r"there is no training state .*nowhere"):
+        load_state(tmp_path / "nowhere")
+
+
+class Hostile:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_state_that_would_run_code_is_refused_and_does_not_run(trained, tmp_path):
+    path, trace = tmp_path / "state.pt", tmp_path / "trace"
+    torch.save(state_of(trained, device=Hostile(trace)), path)
+    with pytest.raises(CheckpointError, match="it holds more than tensors and plain values") as caught:
+        load_state(path)
+    assert "weights_only" not in str(caught.value)  # torch's own text says how to run it
+    assert not trace.exists()
+    torch.load(path, weights_only=False)  # so it was a real one
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"format": "diveq-codec training state 0"}, {"model": torch.zeros(3)}])
+def test_other_files_of_torch_are_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"not a training state of this version: its format is .*, not 'diveq"):
+        load_state(tmp_path / "other.pt")
+
+
+# --- going on, and beginning from another
+
+
+def test_a_folder_without_a_state_begins_at_the_start(tmp_path):
+    trainer = small_trainer(tmp_path)
+    fresh = small_trainer(tmp_path)
+    start = open_run(trainer, tmp_path)
+    assert (start.elapsed_s, start.origin) == (0.0, None)
+    assert_equal_states(trainer.state_dict(), fresh.state_dict())
+
+
+def test_a_run_goes_on_where_it_was_whatever_init_says(trained, saved, tmp_path):
+    trainer = small_trainer(saved)
+    start = open_run(trainer, saved, init=tmp_path / "nowhere")
+    assert (start.elapsed_s, start.origin) == (90.0, None)
+    assert_equal_states(trainer.state_dict(), trained.state_dict())
+
+
+def test_length_and_machine_may_change(trained, saved):
+    trainer = small_trainer(saved, steps=None, max_minutes=3.0, accumulate=2, precision="bf16")
+    open_run(trainer, saved)
+    assert trainer.steps == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 1e-3, "seed": 1}, "other settings: it has seed 0, not 1; learning_rate 0.0005, not 0.001."),
+        ({"batch_size": 4}, "other settings: it has batch_size 2, not 4. Ask for the same, or begin in another"),
+        ({"kind": "sf_diveq"}, r"another model: it has stages\[0\].kind 'diveq', not 'sf_diveq'; .*; and 1 more"),
+        (
+            {"discriminator": DiscriminatorConfig(periods=(3,), windows=())},
+            r"other discriminators: it has periods \(2,\), not \(3,\); windows \(256,\), not \(\);",
+        ),
+    ],
+)
+def test_a_run_of_something_else_does_not_go_on(saved, changes, message):
+    trainer = small_trainer(saved, **changes)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=message):
+        open_run(trainer, saved)
+    assert_equal_states(dict(trainer.model.state_dict()), before)
+
+
+def test_a_new_run_begins_from_the_averaged_weights_and_discriminators(trained, saved, tmp_path):
+    trainer = small_trainer(tmp_path, learning_rate=1e-4, seed=5)
+    start = open_run(trainer, tmp_path, init=saved)
+    assert_equal_states(trainer.model.state_dict(), trained.averaged.state_dict())
+    assert_equal_states(trainer.discriminator.state_dict(), trained.discriminator.state_dict())
+    assert (trainer.steps, trainer.quantizing, trainer.optimiser.state_dict()["state"]) == (0, True, {})
+    assert start.elapsed_s == 0
+    assert start.origin == training_facts(load_state(saved))
+
+
+@pytest.mark.parametrize("is_portable", [False, True])
+def test_a_new_run_does_not_begin_from_another_model(saved, tmp_path, is_portable):
+    main(saved, tmp_path / "small.pt")
+    init = tmp_path / "small.pt" if is_portable else saved
+    discriminator = dataclasses.replace(SETTINGS.discriminator, period_width=2)
+    with pytest.raises(CheckpointError, match=r"another model: it has stages\[0\].kind"):
+        open_run(small_trainer(tmp_path, "sf_diveq"), tmp_path, init=init)
+    with pytest.raises(CheckpointError, match="other discriminators: it has period_width 1, not 2"):
+        open_run(small_trainer(tmp_path, discriminator=discriminator), tmp_path, init=init)
+
+
+def test_facts_say_what_was_heard_and_where_it_came_from(trained):
+    facts = training_facts(state_of(trained))
+    assert facts == {
+        "data": {"folder": "speech"}, "steps": 10, "seconds_heard": pytest.approx(10 * 2 * 0.16),
+        "training_seconds": 90.0, "device": "1 CPU thread(s)", "commit": "0123456789ab",
+        "settings": trained.settings.to_dict(),
+    }  # fmt: skip
+    tuned = training_facts(state_of(trained, origin=facts))
+    assert tuned["fine_tuned_from"] == facts
+
+
+# --- portable states
+
+
+def test_a_portable_state_holds_what_a_run_begins_from_and_no_more(trained, saved):
+    full, kept = load_state(saved), portable(load_state(saved))
+    assert kept["trainer"].keys() == {"averaged", "discriminator", "steps", "quantizing"}
+    assert_equal_states({**kept, "trainer": {}}, {**full, "trainer": {}})
+    for part in ("averaged", "discriminator"):
+        for name, value in full["trainer"][part].items():
+            found = kept["trainer"][part][name]
+            if name.startswith("quantizer."):
+                assert torch.equal(found, value), name
+            torch.testing.assert_close(found.float(), value, rtol=2**-8, atol=0)
+    rounded = {name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.bfloat16}
+    assert {"decoder.0.conv.parametrizations.weight.original1"} <= rounded
+
+
+def test_a_run_begins_from_a_portable_state(trained, saved, tmp_path):
+    main(saved, tmp_path / "small.pt")
+    assert (tmp_path / "small.pt").stat().st_size < 0.3 * (saved / STATE).stat().st_size
+    trainer = small_trainer(tmp_path)
+    start = open_run(trainer, tmp_path, init=tmp_path / "small.pt")
+    assert start.origin == training_facts(load_state(saved))
+    assert trainer.quantizing
+    assert {value.dtype for value in trainer.model.state_dict().values()} == {torch.float32}
+    for name, value in trained.averaged.state_dict().items():
+        torch.testing.assert_close(trainer.model.state_dict()[name], value, rtol=2**-8, atol=0)
+    trainer.step(batches(0), 0.6)
+
+
+def test_no_run_goes_on_from_a_portable_state(saved, tmp_path):
+    main(saved, tmp_path / STATE)
+    with pytest.raises(CheckpointError, match=r"is a portable state; no run goes on from it, .* \(--init\)"):
+        open_run(small_trainer(tmp_path), tmp_path)
+
+
+def test_generator_and_discriminators_of_the_default_model_fit_into_30_mb(tmp_path):
+    trainer = {
+        "averaged": CodecModel(speech_16khz()).state_dict(),
+        "discriminator": Discriminators(small()).state_dict(),
+        "steps": 1,
+        "quantizing": True,
+    }
+    save_state(tmp_path, portable({"trainer": trainer}))
+    assert (tmp_path / STATE).stat().st_size < 30e6
+
+
+def test_the_command_makes_one_and_keeps_what_exists(saved, tmp_path):
+    command = [sys.executable, "-m", "codec.training.state", str(saved), str(tmp_path / "small.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith("MB\n")
+    before = (tmp_path / "small.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="exists already; choose another name, or allow overwriting with --force"):
+        main(saved, tmp_path / "small.pt")
+    assert (tmp_path / "small.pt").read_bytes() == before
+    main(saved, tmp_path / "small.pt", force=True)
+
+
+def test_tiny_is_the_model_of_these_tests(saved):
+    assert load_state(saved)["model_config"] == tiny().to_dict()
