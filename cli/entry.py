@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
     try:
         verb = _parse(arguments)
+    except BrokenPipeError:  # help | head
+        discard_stdout()
+        return BROKEN_PIPE
     except SystemExit as parsed:  # help was shown, or tyro has said what is wrong
         return int(parsed.code or DONE)
     except UsageError as error:

@@ -124,10 +124,11 @@ def test_ctrl_c_leaves_nothing(start, library, folder, tiny, names, arguments):
 
 
 @needs_signals
-def test_a_closed_pipe_ends_it_quietly(start, coded):
+@pytest.mark.parametrize("arguments", [("info", "coded.dvq"), ("--help",)])
+def test_a_closed_pipe_ends_it_quietly(start, coded, arguments):
     reading, writing = os.pipe()
     os.close(reading)
-    process = start("info", "coded.dvq", stdout=writing)
+    process = start(*arguments, stdout=writing)
     os.close(writing)
     assert (process.communicate()[1], process.returncode) == (b"", 141)
 
