@@ -10,11 +10,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
 from ..errors import ConfigError
 from ..output import atomic_output
@@ -95,32 +93,6 @@ class RunLog:
             writer: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
             writer.add_audio(f"audio/{name}", np.clip(wave, -1, 1), step, sample_rate=sample_rate_hz)
             writer.add_image(f"spectrogram/{name}", spectrogram(wave), step, dataformats="HW")
-
-
-class MeanFigures:
-    """The mean of each figure over the steps since `take`, kept on the device. Values that are not finite are left out.
-
-    When other figures come (a phase of the training begins), the means start anew.
-    """
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-        self._sums = self._counts = torch.zeros(0)
-
-    def add(self, figures: dict[str, Tensor]) -> None:
-        values = torch.stack([value.float() for value in figures.values()])
-        finite = values.isfinite()
-        if self._names != tuple(figures):
-            self._names = tuple(figures)
-            self._sums, self._counts = torch.zeros_like(values), torch.zeros_like(values)
-        self._sums += torch.where(finite, values, 0.0)
-        self._counts += finite
-
-    def take(self) -> dict[str, float | None]:
-        """The means by name, None where no value was finite; then start anew."""
-        means = (self._sums / self._counts).tolist()
-        names, self._names = self._names, ()
-        return {name: mean if math.isfinite(mean) else None for name, mean in zip(names, means, strict=True)}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

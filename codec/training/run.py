@@ -15,9 +15,10 @@ from ..model import CodecModel
 from .clock import Clock, Every, stopped_by_signals
 from .distributed import processes
 from .export import code_commit
-from .logs import MeanFigures, RunLog
+from .figures import MeanFigures, StageFigures
+from .logs import RunLog
 from .state import save_state
-from .trainer import Batches, StepResult, Trainer
+from .trainer import Batches, Trainer
 
 Validate = Callable[[CodecModel, RunLog, int], dict[str, Any]]
 
@@ -93,6 +94,7 @@ class _Run:
     validate: Validate
     facts: dict[str, Any]
     means: MeanFigures = field(default_factory=MeanFigures)
+    stages: StageFigures = field(default_factory=StageFigures)
     measured_from: tuple[float, int] = (0.0, 0)  # seconds and steps; the speed is measured from here on
 
     def __post_init__(self) -> None:
@@ -101,19 +103,19 @@ class _Run:
     def loop(self, log_every_steps: int, save: Every, validate: Every) -> None:
         trainer, clock = self.trainer, self.clock
         while not clock.is_over:
-            result = self._step()
+            self._step()
             logging = trainer.steps % log_every_steps == 0
             if logging or processes() == 1 or trainer.steps % _SYNC_STEPS == 0 or clock.progress >= 1:
                 clock.tick()
             if logging or clock.is_over:
-                self._log(result)
+                self._log()
             validating = validate.is_due() or clock.progress >= 1
             if save.is_due() or validating or clock.is_over:
                 self._save()  # before validation, so that nothing is lost where that fails or is killed
             if validating:
                 self._validate()
 
-    def _step(self) -> StepResult:
+    def _step(self) -> None:
         trainer = self.trainer
         energy_left = None
         if not trainer.quantizing and self.clock.progress >= trainer.settings.quantize_from:
@@ -125,22 +127,24 @@ class _Run:
                 )
         result = trainer.step(self.batches(trainer.steps), self.clock.progress)
         self.means.add(result.figures)
+        self.stages.add(result.statistics)
         if energy_left is not None:  # after the step, whose number it gets: a run that goes on from before repeats it
             self.log.write(trainer.steps, "initialise", {"energy_left": energy_left})
         self.log.show(trainer.steps, self.clock.progress)
-        return result
 
-    def _log(self, result: StepResult) -> None:
+    def _log(self) -> None:
         """The one place where figures leave the device."""
         trainer, clock = self.trainer, self.clock
-        figures: dict[str, Any] = dict(self.means.take())
+        figures: dict[str, Any] = {**self.means.take(), **self.stages.take()}
         figures |= {
             "learning_rate": trainer.optimiser.param_groups[0]["lr"],
             "audio_s_per_s": self._speed(),
             "elapsed_s": clock.elapsed_s,
             "skipped_steps": trainer.all_skipped.item(),
         }
-        self.log.write(trainer.steps, "train", figures | _stage_figures(trainer, result))
+        if trainer.quantizing:
+            figures["scale"] = torch.stack([stage.scale for stage in trainer.model.quantizer]).tolist()
+        self.log.write(trainer.steps, "train", figures)
         self.log.note = "".join(
             f"{name} {value:{form}}  "
             for name, value, form in (("mel", figures["mel"], ".3f"), ("s/s", figures["audio_s_per_s"], ".0f"))
@@ -187,22 +191,6 @@ class _Run:
         self.trainer.accelerator.wait_for_everyone()
         self.clock.tick()
         self.measured_from = (self.clock.elapsed_s, self.trainer.steps)
-
-
-def _stage_figures(trainer: Trainer, result: StepResult) -> dict[str, list[float]]:
-    """Per stage: perplexity and share of the codebook in use, over about the last `replace_every_steps` steps."""
-    if not result.statistics:
-        return {}
-    stages = list(trainer.model.quantizer)
-    shares = [stage.use / stage.use.sum() for stage in stages]
-    below = trainer.settings.replace_below
-    figures = {
-        "perplexity": [torch.exp(torch.special.entr(share).sum()) for share in shares],
-        "used": [(stage.use >= below * stage.use.mean()).float().mean() for stage in stages],
-        "error": [statistics.error for statistics in result.statistics],
-        "scale": [stage.scale for stage in stages],
-    }
-    return {name: torch.stack(values).tolist() for name, values in figures.items()}
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""What a run writes down: the lines of `metrics.jsonl`, TensorBoard's files, means over steps."""
+"""What a run writes down: the lines of `metrics.jsonl`, TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from accelerate import Accelerator
 from synthesis import tone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from codec.errors import ConfigError
-from codec.training.logs import METRICS, MeanFigures, RunLog, read_metrics, spectrogram
+from codec.training.logs import METRICS, RunLog, read_metrics, spectrogram
 
 
 def open_log(folder: Path, at_step: int = 0) -> RunLog:
@@ -109,20 +108,3 @@ def test_a_log_without_a_terminal_prints_its_lines(tmp_path, capsys):
 def test_a_log_needs_tensorboard(tmp_path):
     with pytest.raises(ConfigError, match="does not log with TensorBoard"):
         RunLog(tmp_path, Accelerator(cpu=True), at_step=0)
-
-
-def test_means_leave_out_what_is_not_finite():
-    means = MeanFigures()
-    for mel, total in ((1.0, math.nan), (2.0, math.inf), (6.0, math.nan)):
-        means.add({"mel": torch.tensor(mel), "total": torch.tensor(total)})
-    assert means.take() == {"mel": 3.0, "total": None}
-
-
-def test_means_start_anew_when_taken_and_when_other_figures_come():
-    means = MeanFigures()
-    assert means.take() == {}
-    means.add({"mel": torch.tensor(5.0)})
-    assert means.take() == {"mel": 5.0}
-    means.add({"mel": torch.tensor(1.0)})
-    means.add({"mel": torch.tensor(3.0, dtype=torch.bfloat16), "adversarial": torch.tensor(2)})
-    assert means.take() == {"mel": 3.0, "adversarial": 2.0}
