@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.bitstream import EntropyTables
+from codec.errors import CheckpointError
 from codec.training.clips import Manifest, read_manifest
 from codec.training.export import averaged_model, fit_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
@@ -44,6 +45,10 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    if arguments.model.exists() and not arguments.force:  # before an hour of scoring, not after it
+        raise CheckpointError(
+            f"{arguments.model} exists already; choose another name, or allow overwriting with --force"
+        )
     state = load_state(arguments.run)
     manifest = read_manifest(arguments.run / MANIFEST)
     clips = read_held_out(audio_files(arguments.validation), state["model_config"]["sample_rate_hz"])

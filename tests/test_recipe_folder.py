@@ -1,0 +1,154 @@
+"""The recipe from a folder of speech to a model file: stopped on the way, gone on with, fine-tuned."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tyro
+from synthesis import synthesize_speech, write_corpus
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from codec import Codec
+from codec.errors import CheckpointError
+from codec.training import state as training_state
+from codec.training.logs import METRICS, read_metrics
+
+ROOT = Path(__file__).parents[1]
+OPTIONS = shlex.split("""
+    --preset tiny --cpu --threads 1 --workers 1 --speakers folder --stage-counts 1 4 12 --log-every-steps 3
+    --settings.steps 30 --settings.max-minutes None --settings.batch-size 4 --settings.segment-seconds 0.32
+    --settings.rate-warmup-steps 5 --settings.initialise-vectors 100
+    --settings.discriminator.periods 2 --settings.discriminator.windows 512
+    --settings.discriminator.period-width 2 --settings.discriminator.spectral-width 2
+""")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory) -> Path:
+    """A folder to train on, with files that cannot be used, and one to measure on."""
+    folder = tmp_path_factory.mktemp("speech")
+    write_corpus(folder / "train", [1.2, 2.0, 1.5, 1.0])
+    write_corpus(folder / "val", [1.5, 1.2])
+    broken = folder / "train" / "broken"
+    broken.mkdir()
+    (broken / "text.wav").write_bytes(b"not audio at all")
+    (broken / "empty.flac").write_bytes(b"")
+    soundfile.write(broken / "silent.wav", np.zeros(16_000), 16_000)
+    soundfile.write(broken / "short.wav", synthesize_speech(0.1), 16_000)
+    soundfile.write(broken / "clipped.wav", np.sign(synthesize_speech(1.0)), 16_000, subtype="FLOAT")
+    return folder
+
+
+def command(speech: Path, out: Path) -> list[str]:
+    places = ["--data", str(speech / "train"), "--validation", str(speech / "val"), "--out", str(out)]
+    return [sys.executable, "-m", "recipes.folder.train", *places, *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def run(speech, tmp_path_factory) -> Path:
+    """A run that was stopped by SIGTERM, and finished by the same command."""
+    out = tmp_path_factory.mktemp("run") / "mine"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command(speech, out), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        errors = ""
+        for line in process.stderr:
+            errors += line
+            if line.startswith("step 9 train"):
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0, errors
+    assert 9 <= training_state.load_state(out)["trainer"]["steps"] < 30, errors
+    assert not (out / "model.safetensors").exists()
+    done = subprocess.run(command(speech, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "| stages | kbps | pesq_wb |" in done.stdout
+    return out
+
+
+def test_the_model_file_codes_speech(run):
+    codec = Codec.load(run / "model.safetensors", device="cpu")
+    wave = synthesize_speech(1.0, sample_rate_hz=22_050, seed=9)
+    decoded = codec.decode(codec.encode(wave, sample_rate_hz=22_050).to_bytes())
+    assert (decoded.wave.shape, decoded.sample_rate_hz) == ((1, 22_050), 22_050)
+    assert np.isfinite(decoded.wave).all()
+    assert codec.tables is not None  # fitted on the training clips
+
+
+def test_the_model_file_says_how_it_was_made(run):
+    facts = Codec.load(run / "model.safetensors", device="cpu").facts
+    assert (facts["steps"], facts["seconds_heard"]) == (30, pytest.approx(30 * 4 * 0.32))
+    assert facts["data"] == {"folder": "train", "subsets": [], "clips": 4, "hours": pytest.approx(5.7 / 3600)}
+    assert facts["training_seconds"] > 0
+    assert facts["device"] == "1 CPU thread(s)"
+    assert facts["commit"]
+    assert facts["settings"]["batch_size"] == 4
+    assert "fine_tuned_from" not in facts
+    rows = facts["validation"]
+    assert [row["stages"] for row in rows] == [1, 4]  # the model has 4
+    assert 0.3 < rows[0]["kbps"] < rows[1]["kbps"] < 2.5
+    assert {"pesq_wb", "estoi"} <= set(rows[0])
+
+
+def test_files_that_cannot_be_used_are_listed_with_the_reason(run):
+    lines = (run / "rejected.txt").read_text().splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        f"broken/{name}" for name in ("clipped.wav", "empty.flac", "short.wav", "silent.wav", "text.wav")
+    ]
+    for line, reason in zip(lines, ("clipped: ", "", "0.100 s, shorter than", "silent: ", ""), strict=True):
+        assert reason in line.partition(": ")[2]
+
+
+def test_the_log_reads_as_one_unbroken_run(run):
+    steps = [record["step"] for record in read_metrics(run / METRICS) if record["event"] == "train"]
+    assert steps == sorted(set(steps))
+    assert set(range(3, 31, 3)) <= set(steps)
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in events.Scalars("train/mel")] == steps
+    assert set(events.Tags()["audio"]) == {
+        f"audio/speaker0{number}/clip/{kind}" for number in range(2) for kind in ("original", "decoded")
+    }
+    assert "validation/4_stages/estoi" in events.Tags()["scalars"]
+
+
+def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    from recipes.folder import export, train
+
+    small = tmp_path / "small.pt"
+    training_state.main(run, small)
+    arguments = tyro.cli(train.Arguments, args=[*command(speech, tmp_path / "tuned")[3:], "--init", str(small)])
+    settings = dataclasses.replace(arguments.settings, steps=2, learning_rate=1e-4)
+    train.main(dataclasses.replace(arguments, settings=settings, stage_counts=(2,)))
+    model = tmp_path / "tuned" / "model.safetensors"
+    facts = Codec.load(model, device="cpu").facts
+    assert facts["steps"] == 2
+    assert facts["fine_tuned_from"]["steps"] == 30
+    assert facts["fine_tuned_from"]["seconds_heard"] == pytest.approx(30 * 4 * 0.32)
+    assert (tmp_path / "tuned" / "rejected.txt").read_text() == (run / "rejected.txt").read_text()
+
+    again = export.Arguments(
+        run=tmp_path / "tuned", validation=speech / "val", model=model, stage_counts=(2,), workers=1
+    )
+    before = model.read_bytes()
+    with pytest.raises(CheckpointError, match="exists already"):
+        export.main(again)
+    assert model.read_bytes() == before
+
+
+def test_an_error_is_one_line(speech, tmp_path):
+    arguments = [*command(speech, tmp_path), "--settings.max-minutes", "1"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: a run has either steps or max_minutes: set one of them, and the other to None\n"
