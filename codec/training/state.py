@@ -1,7 +1,7 @@
 """Training states on disk: one file, whole or not at all, checked when read, and read without running what it holds.
 
 A run's folder holds a full state (weights, averaged weights, discriminators, optimisers), from which the run goes on.
-A portable state is a seventh of that, for sharing: averaged weights and discriminators, the large ones in bfloat16,
+A portable state is about a sixth of that, for sharing: averaged weights and discriminators, the large ones in bfloat16,
 and no optimisers. A new run starts from either (`--init`). To make one:
 
     python -m codec.training.state runs/mine small.pt

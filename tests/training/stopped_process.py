@@ -14,6 +14,7 @@ from .small_run import batches, small_trainer
 
 
 def main(folder: str) -> None:
+    signal.alarm(100)  # where the two wait for each other for ever, as this test is to find, they end all the same
     torch.set_num_threads(1)
     trainer = small_trainer(Path(folder), steps=40, adversarial_from=1.0)
 

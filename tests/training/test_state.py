@@ -247,8 +247,11 @@ def test_generator_and_discriminators_of_the_default_model_fit_into_30_mb(tmp_pa
         "steps": 1,
         "quantizing": True,
     }
-    save_state(tmp_path, portable({"trainer": trainer}))
+    kept = portable({"trainer": trainer})
+    save_state(tmp_path, kept)
     assert (tmp_path / STATE).stat().st_size < 30e6
+    exact = {name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.float32}
+    assert {name for name in trainer["averaged"] if name.startswith("quantizer.")} <= exact  # codes stay what they were
 
 
 def test_the_command_makes_one_and_keeps_what_exists(saved, tmp_path):
