@@ -9,24 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Audio, Codec, DecodedFile, Encoded, EncodedFile
+    from .api import Codec
     from .audio import AUDIO_SUFFIXES
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .config import PRESETS, ModelConfig, StageConfig
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .output import atomic_output
+    from .results import Audio, DecodedFile, Encoded, EncodedFile
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Audio", "Codec", "DecodedFile", "Encoded", "EncodedFile"),
+    "api": ("Codec",),
     "audio": ("AUDIO_SUFFIXES",),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
     "config": ("PRESETS", "ModelConfig", "StageConfig"),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
     "output": ("atomic_output",),
+    "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
 }
 
 __all__ = [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from os import PathLike
@@ -16,97 +15,25 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .audio import AudioWriter, atomic_output, open_audio, resample_blocks, resampled_length
+from .audio import MAX_CHANNELS, AudioWriter, atomic_output, open_audio, resample_blocks, resampled_length
 from .bitstream import (
     EntropyTables,
-    Packet,
     StageLayout,
     StreamHeader,
     StreamReader,
     StreamWriter,
     default_packet_frames,
 )
+from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .config import MAX_RATE_HZ, ModelConfig
 from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
-from .geometry import decoder_context, encoder_context
 from .model import CodecModel
-from .windows import windowed
-
-WINDOW_SECONDS = 10
-"""How much audio, over all channels, is computed at once. Results do not depend on it; memory does."""
-
-_MAX_CHANNELS = 255
+from .results import Audio, DecodedFile, Encoded, EncodedFile
+from .runner import Runner
 
 Path_ = str | PathLike[str]
 OutputRate = int | Literal["original", "model"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """Coded audio.
-
-    Attributes:
-        codes: int32 (channels, stages, frames); stage s has values in [0, 2^bits).
-        samples: length of the audio that was coded, in samples at `header.original_rate_hz`.
-        header: rates, layout and the model's fingerprint, as a file would start.
-    """
-
-    codes: np.ndarray
-    samples: int
-    header: StreamHeader
-    tables: EntropyTables | None = None
-
-    def to_bytes(self) -> bytes:
-        """The `.dvq` stream."""
-        file = BytesIO()
-        self._write(file)
-        return file.getvalue()
-
-    def save(self, path: Path_, *, overwrite: bool = False) -> None:
-        """Write a `.dvq` file, whole or not at all; an existing one only with `overwrite`."""
-        with atomic_output(path, overwrite=overwrite) as file:
-            self._write(file)
-
-    def _write(self, file: BinaryIO) -> None:
-        writer = StreamWriter(file, self.header, self.tables)
-        writer.write(self.codes)
-        writer.close(samples=self.samples)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audio:
-    """Decoded audio: `wave` float32 (channels, samples), nominally in [-1, 1], and its rate."""
-
-    wave: np.ndarray
-    sample_rate_hz: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedFile:
-    """What `Codec.encode_file` wrote: samples at the original rate, and the bytes of the stream."""
-
-    header: StreamHeader
-    samples: int
-    size_bytes: int
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / self.header.original_rate_hz
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodedFile:
-    """What `Codec.decode_file` did.
-
-    `lost` lists (start in seconds, seconds, reason) of each stretch that `recover` replaced by silence; `clipped`
-    counts samples that the file's format could not hold.
-    """
-
-    sample_rate_hz: int
-    samples: int
-    clipped: int
-    lost: list[tuple[float, float, str]]
 
 
 class Codec:
@@ -131,7 +58,7 @@ class Codec:
         self.fingerprint = checkpoint.fingerprint()
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
         self.device = _device(device)
-        self._model = _build(checkpoint).to(self.device)
+        self._runner = Runner(_build(checkpoint), self.device)
 
     @classmethod
     def load(cls, name_or_path: Path_ = DEFAULT_MODEL, *, device: str = "auto") -> Codec:
@@ -176,7 +103,7 @@ class Codec:
 
     def encode(
         self,
-        wave: ArrayLike,
+        wave: ArrayLike | torch.Tensor,
         *,
         sample_rate_hz: int,
         stages: int | None = None,
@@ -221,7 +148,7 @@ class Codec:
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
             header = self._header(reader.sample_rate_hz, reader.channels, stages, position_bits)
-            counter = _Counter(reader.blocks(reader.sample_rate_hz))
+            counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(_output(stack, target, overwrite), header, self.tables)
             for codes in self._codes(counter, header):
                 writer.write(codes)
@@ -281,7 +208,7 @@ class Codec:
                     overwrite=overwrite,
                 )
             )
-            counter = _Counter(self._decoded(stream, rate, stages, recover))
+            counter = Counter(self._decoded(stream, rate, stages, recover))
             for block in counter:
                 writer.write(block)
         seconds = stream.header.seconds
@@ -289,11 +216,14 @@ class Codec:
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
 
     def _header(self, sample_rate_hz: int, channels: int, stages: int | None, position_bits: int) -> StreamHeader:
-        count = len(self.config.stages) if stages is None else stages
+        sample_rate_hz, position_bits = _whole("sample_rate_hz", sample_rate_hz), _whole("position_bits", position_bits)
+        count = len(self.config.stages) if stages is None else _whole("stages", stages)
+        if not 1 <= sample_rate_hz <= MAX_RATE_HZ:
+            raise ConfigError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {sample_rate_hz}")
         if not 1 <= count <= len(self.config.stages):
             raise ConfigError(f"{self.name} has stages 1 to {len(self.config.stages)}, not {count}")
-        if not 1 <= channels <= _MAX_CHANNELS:
-            raise AudioError(f"audio has 1 to {_MAX_CHANNELS} channels, not {channels}")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise AudioError(f"audio has 1 to {MAX_CHANNELS} channels, not {channels}")
         used = self.config.stages[:count]
         if position_bits and not any(stage.is_space_filling for stage in used):
             raise ConfigError(f"{self.name} has no SF-DiVeQ stage, so position_bits is 0, not {position_bits}")
@@ -315,23 +245,10 @@ class Codec:
 
     def _codes(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        blocks = resample_blocks(
+        at_model_rate = resample_blocks(
             blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
         )
-        position_bits = [stage.position_bits for stage in header.stages]
-
-        @torch.inference_mode()
-        def compute(wave: np.ndarray) -> np.ndarray:
-            batch = torch.from_numpy(np.ascontiguousarray(wave))[:, None].to(self.device)
-            return self._model.encode(batch, position_bits).int().cpu().numpy()
-
-        return windowed(
-            _whole_frames(blocks, header.hop),
-            compute,
-            context=encoder_context(self.config),
-            window=self._window(header),
-            items_per_frame=header.hop,
-        )
+        return self._runner.encode(at_model_rate, header)
 
     def _decoded(
         self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool
@@ -339,41 +256,16 @@ class Codec:
         """Blocks (channels, samples) at `rate`, of the exact length."""
         header = stream.header
         self._check(header)
+        stages = None if stages is None else _whole("stages", stages)
         if stages is not None and not 1 <= stages <= len(header.stages):
             raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {stages}")
         packets = [stream] if isinstance(stream, Encoded) else stream.packets(self.tables, recover=recover)
 
-        waves = self._waves(packets, header, stages or len(header.stages))
-        waves = _cut(waves, header.hop, lambda: header.model_samples(stream.samples))
+        waves = self._runner.decode(packets, header, stages or len(header.stages))
+        waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
         waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
         slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
-        return _cut(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
-
-    def _waves(self, packets: Iterable[Packet | Encoded], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
-        """Decode each stretch of whole packets by itself; silence for the lost ones between."""
-        position_bits = [stage.position_bits for stage in header.stages[:stages]]
-
-        @torch.inference_mode()
-        def compute(codes: np.ndarray) -> np.ndarray:
-            batch = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64)).to(self.device)
-            return self._model.decode(batch, position_bits)[:, 0].cpu().numpy()
-
-        for is_lost, stretch in itertools.groupby(packets, key=lambda packet: packet.codes is None):
-            if is_lost:
-                for packet in stretch:
-                    assert isinstance(packet, Packet)
-                    yield from _silence(header.channels, packet.frames * header.hop)
-            else:
-                yield from windowed(
-                    (packet.codes[:, :stages] for packet in stretch if packet.codes is not None),
-                    compute,
-                    context=decoder_context(self.config),
-                    window=self._window(header),
-                    outputs_per_frame=header.hop,
-                )
-
-    def _window(self, header: StreamHeader) -> int:
-        return max(1, int(WINDOW_SECONDS * header.frame_rate_hz) // header.channels)
+        return cut_to(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
 
     def _check(self, header: StreamHeader) -> None:
         if header.fingerprint != self.fingerprint:
@@ -387,23 +279,10 @@ class Codec:
             raise BitstreamError(f"the stream's rate, hop or stages are not those of {self.name}: it is damaged")
 
 
-class _Counter:
-    """Passes blocks (channels, samples) on and counts their samples."""
-
-    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
-        self._blocks = blocks
-        self.samples = 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self._blocks:
-            self.samples += block.shape[1]
-            yield block
-
-
 def _stream(stack: ExitStack, source: Any) -> StreamReader:
     if isinstance(source, StreamReader):
         return source
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return StreamReader(BytesIO(source))
     if isinstance(source, str | PathLike):
         try:
@@ -421,55 +300,39 @@ def _output(stack: ExitStack, target: Any, overwrite: bool) -> BinaryIO:
 
 def _output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
     named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
-    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else sample_rate_hz
+    if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
+        raise AudioError(f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}")
+    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else _whole("sample_rate_hz", sample_rate_hz)
     if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
         raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
     return rate
 
 
-def _checked_wave(wave: ArrayLike) -> np.ndarray:
-    array = np.asarray(wave)
+def _checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
+    if isinstance(wave, torch.Tensor):
+        wave = wave.detach().cpu().to(torch.float32 if wave.is_floating_point() else wave.dtype).numpy()
+    try:
+        array = np.asarray(wave)
+    except ValueError as error:
+        raise AudioError(f"audio has the shape (samples,) or (channels, samples): {error}") from error
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2:
         raise AudioError(f"audio has the shape (samples,) or (channels, samples), not {array.shape}")
     if not np.issubdtype(array.dtype, np.floating):
         raise AudioError(f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768")
+    with np.errstate(over="ignore"):
+        array = np.asarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
         raise AudioError("the audio holds NaN or infinite samples")
-    return np.asarray(array, dtype=np.float32)
+    return array
 
 
-def _whole_frames(blocks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]:
-    """The blocks, and zeros up to a whole number of frames."""
-    counter = _Counter(blocks)
-    channels = None
-    for block in counter:
-        channels = len(block)
-        yield block
-    missing = -counter.samples % hop
-    if channels is not None and missing:
-        yield np.zeros((channels, missing), dtype=np.float32)
-
-
-def _cut(blocks: Iterable[np.ndarray], slack: int, length: Callable[[], int]) -> Iterator[np.ndarray]:
-    """The first `length()` samples; it is asked at the end, and at most `slack` samples more arrived by then."""
-    done = 0
-    held: np.ndarray | None = None
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block], axis=-1)
-        ready = held.shape[-1] - slack
-        if ready > 0:
-            yield held[..., :ready]
-            held = held[..., ready:]
-            done += ready
-    if held is not None:
-        yield held[..., : length() - done]
-
-
-def _silence(channels: int, samples: int, block: int = 1 << 16) -> Iterator[np.ndarray]:
-    for start in range(0, samples, block):
-        yield np.zeros((channels, min(block, samples - start)), dtype=np.float32)
+def _whole(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"{name} is a whole number, not {value!r}") from None
 
 
 def _device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthesis import synthesize_speech
 
-import codec.api
+import codec.runner
 from codec import AudioError, BitstreamError, CheckpointError, Codec, ConfigError, StreamReader, cut, verify
 from codec.bitstream import EntropyTables, StageLayout
 from codec.checkpoint import Checkpoint
@@ -59,8 +59,8 @@ def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
     wave = wave_of(50 * 320)
     encoded = tiny.encode(wave, sample_rate_hz=16_000)
     with torch.inference_mode():
-        codes = tiny._model.encode(torch.from_numpy(wave)[:, None], [0] * 4)
-        expected = tiny._model.decode(codes, [0] * 4)[:, 0].numpy()
+        codes = tiny._runner.model.encode(torch.from_numpy(wave)[:, None], [0] * 4)
+        expected = tiny._runner.model.decode(codes, [0] * 4)[:, 0].numpy()
     np.testing.assert_array_equal(encoded.codes, codes.numpy())
     np.testing.assert_allclose(tiny.decode(encoded.to_bytes()).wave, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(
@@ -74,7 +74,7 @@ def test_windows_change_nothing(tiny, monkeypatch, seconds):
     wave = wave_of(77_777, channels=2)
     whole = tiny.encode(wave, sample_rate_hz=44_100)
     heard = tiny.decode(whole).wave
-    monkeypatch.setattr(codec.api, "WINDOW_SECONDS", seconds)
+    monkeypatch.setattr(codec.runner, "WINDOW_SECONDS", seconds)
     pieces = tiny.encode(wave, sample_rate_hz=44_100)
     np.testing.assert_array_equal(pieces.codes, whole.codes)
     np.testing.assert_allclose(tiny.decode(pieces).wave, heard, rtol=0, atol=1e-5)
@@ -179,6 +179,9 @@ def test_bitrates_choose_stages(tiny):
         (np.array([0.0, np.inf]), "infinite"),
         (np.zeros((0, 10)), "channels"),
         (np.zeros((256, 1)), "channels"),
+        (np.full(10, 1e300), "infinite"),  # finite only as float64
+        ([[0.0, 1.0], [0.0]], "shape"),
+        (torch.zeros(10, dtype=torch.int16), "divide int16"),
     ],
 )
 def test_what_is_not_audio_is_refused(tiny, wave, message):
@@ -192,8 +195,13 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
         tiny.encode(silence, sample_rate_hz=16_000, stages=5)
     with pytest.raises(ConfigError, match="no SF-DiVeQ stage"):
         tiny.encode(silence, sample_rate_hz=16_000, position_bits=1)
-    with pytest.raises(ConfigError, match="original_rate_hz"):
-        tiny.encode(silence, sample_rate_hz=0)
+    for rate in (0, 768_001):
+        with pytest.raises(ConfigError, match="1 to 768000 Hz"):
+            tiny.encode(silence, sample_rate_hz=rate)
+    with pytest.raises(ConfigError, match=r"sample_rate_hz is a whole number, not 16000\.0"):
+        tiny.encode(silence, sample_rate_hz=16_000.0)
+    with pytest.raises(ConfigError, match="stages is a whole number"):
+        tiny.encode(silence, sample_rate_hz=16_000, stages=2.0)
     with pytest.raises(ConfigError, match="not available"):
         Codec.load(tiny_model, device="nonsense")
     with pytest.raises(CheckpointError, match="no model file at missing"):
@@ -203,6 +211,27 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
         tiny.decode(encoded, stages=3)
     with pytest.raises(BitstreamError, match="cannot read"):
         tiny.decode("missing.dvq")
+
+
+def test_codes_out_of_range_are_no_codes(tiny):
+    encoded = tiny.encode(wave_of(3200), sample_rate_hz=16_000)
+    for wrong in (-1, 64):
+        codes = encoded.codes.copy()
+        codes[0, 2, 5] = wrong
+        with pytest.raises(BitstreamError, match=f"index {wrong} "):
+            dataclasses.replace(encoded, codes=codes)
+
+
+def test_many_channels_at_once(tiny):
+    wave = wave_of(40_000)
+    codes = tiny.encode(np.repeat(wave, 30, axis=0), sample_rate_hz=16_000).codes
+    np.testing.assert_array_equal(codes, np.repeat(tiny.encode(wave, sample_rate_hz=16_000).codes, 30, axis=0))
+
+
+def test_what_names_no_rate_is_refused(tiny):
+    encoded = tiny.encode(np.zeros(100), sample_rate_hz=16_000)
+    with pytest.raises(AudioError, match="'original', 'model' or a number"):
+        tiny.decode(encoded, sample_rate_hz="orig")
 
 
 @pytest.mark.parametrize("rate", [0, 768_001, 99_999_999])
@@ -224,7 +253,18 @@ def test_a_stream_cannot_ask_for_an_absurd_original_rate(tiny):
 
 def test_torch_tensors_are_audio_too(tiny):
     wave = wave_of(3200)
+    expected = tiny.encode(wave, sample_rate_hz=16_000).codes
+    tensor = torch.from_numpy(wave)
+    for given_tensor in (tensor, tensor.double(), tensor.clone().requires_grad_()):
+        np.testing.assert_array_equal(tiny.encode(given_tensor, sample_rate_hz=16_000).codes, expected)
+    halves = tensor.bfloat16()
     np.testing.assert_array_equal(
-        tiny.encode(torch.from_numpy(wave), sample_rate_hz=16_000).codes,
-        tiny.encode(wave, sample_rate_hz=16_000).codes,
+        tiny.encode(halves, sample_rate_hz=16_000).codes, tiny.encode(halves.float(), sample_rate_hz=16_000).codes
     )
+
+
+def test_bytes_of_any_kind_decode(tiny):
+    encoded = tiny.encode(wave_of(3200), sample_rate_hz=16_000)
+    expected = tiny.decode(encoded).wave
+    for kind in (bytes, bytearray, memoryview):
+        np.testing.assert_array_equal(tiny.decode(kind(encoded.to_bytes())).wave, expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .entropy import EntropyTables, StageTable
 from .framing import RawPacket
 from .header import StreamHeader
-from .layout import StageLayout, default_packet_frames
+from .layout import StageLayout, default_packet_frames, find_bad_index
 from .reader import Packet, StreamReader
 from .recovery import Loss
 from .tools import StreamInfo, cut, read_info, verify
@@ -24,6 +24,7 @@ __all__ = [
     "StreamWriter",
     "cut",
     "default_packet_frames",
+    "find_bad_index",
     "read_info",
     "verify",
 ]

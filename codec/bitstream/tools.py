@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from ..errors import BitstreamError
+from ..output import atomic_output
 from .entropy import EntropyTables
 from .framing import Framing, RawPacket
 from .header import StreamHeader
@@ -62,7 +63,7 @@ class StreamInfo:
 
 def read_info(stream: PathOrFile) -> StreamInfo:
     """Describe a stream, damaged or not; only a header that cannot be read is a `BitstreamError`."""
-    with _opened(stream, "rb") as file:
+    with _opened(stream) as file:
         reader = StreamReader(file)
         header_bytes = reader.offset
         frames = packets = range_packets = payload_bytes = 0
@@ -91,7 +92,7 @@ def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Los
     Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the ends of the stages
     unless `tables` are given.
     """
-    with _opened(stream, "rb") as file:
+    with _opened(stream) as file:
         reader = StreamReader(file)
         if tables is not None:
             tables.check_fits(reader.header.stages)
@@ -106,20 +107,19 @@ def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Los
         return tuple(sorted([*faults, *reader.losses]))
 
 
-def cut(source: PathOrFile, target: PathOrFile, *, stages: int) -> None:
+def cut(source: PathOrFile, target: PathOrFile, *, stages: int, overwrite: bool = False) -> None:
     """Write a stream of only the first `stages` stages; what they decode to stays the same.
 
-    Neither model nor tables are needed. A fault in `source` is a `BitstreamError`. A file `target` is overwritten.
+    Neither model nor tables are needed. A fault in `source` is a `BitstreamError`, and a path `target` then stays as
+    it was. An existing one is replaced only with `overwrite`.
     """
     if stages < 1:
         raise ValueError(f"at least one stage is kept, not {stages}")
-    if _is_same_file(source, target):
-        raise ValueError(f"{source} cannot be cut into itself")
-    with _opened(source, "rb") as file:
+    with _opened(source) as file:
         reader = StreamReader(file)
         if stages > len(reader.header.stages):
             raise BitstreamError(f"the stream has {len(reader.header.stages)} stages; it cannot be cut to {stages}")
-        with _opened(target, "wb") as out:
+        with _target(target, overwrite) as out:
             _write_cut(reader, out, stages)
 
 
@@ -149,16 +149,20 @@ def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTable
 
 
 @contextlib.contextmanager
-def _opened(stream: PathOrFile, mode: str) -> Iterator[BinaryIO]:
+def _opened(stream: PathOrFile) -> Iterator[BinaryIO]:
     """The file itself, or the file of that path, closed afterwards."""
-    if isinstance(stream, (str, os.PathLike)):
-        with Path(stream).open(mode) as file:
-            yield cast(BinaryIO, file)
-    else:
+    if not isinstance(stream, (str, os.PathLike)):
         yield stream
+        return
+    try:
+        file = Path(stream).open("rb")  # noqa: SIM115 (closed below; only opening is to be reported so)
+    except OSError as error:
+        raise BitstreamError(f"cannot read {os.fspath(stream)}: {error.strerror or error}") from error
+    with file:
+        yield file
 
 
-def _is_same_file(source: PathOrFile, target: PathOrFile) -> bool:
-    if not isinstance(source, (str, os.PathLike)) or not isinstance(target, (str, os.PathLike)):
-        return False
-    return Path(target).exists() and Path(source).samefile(target)
+def _target(target: PathOrFile, overwrite: bool) -> contextlib.AbstractContextManager[BinaryIO]:
+    if isinstance(target, (str, os.PathLike)):
+        return atomic_output(target, overwrite=overwrite)
+    return contextlib.nullcontext(target)

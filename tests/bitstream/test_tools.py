@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from codec.bitstream import StageLayout, StreamReader, cut, read_info, verify
 from codec.bitstream.framing import Framing
-from codec.errors import BitstreamError
+from codec.errors import AudioError, BitstreamError
 
 from .examples import (
     header,
@@ -94,11 +94,27 @@ def test_cut_refuses(tmp_path):
         cut(path, io.BytesIO(), stages=6)
     with pytest.raises(ValueError, match="at least one stage"):
         cut(path, io.BytesIO(), stages=0)
-    with pytest.raises(ValueError, match="cannot be cut into itself"):
-        cut(path, str(path), stages=2)
-    assert path.read_bytes() == data
+    with pytest.raises(BitstreamError, match="cannot read"):
+        cut(tmp_path / "missing.dvq", io.BytesIO(), stages=2)
     with pytest.raises(BitstreamError, match="cut off in the end marker"):
         cut(io.BytesIO(data[:-4]), io.BytesIO(), stages=2)
+
+
+def test_cut_keeps_what_is_there(tmp_path):
+    source, target = tmp_path / "whole.dvq", tmp_path / "precious.dvq"
+    data = write(np.zeros((1, 5, 120), int), header(STAGES))
+    source.write_bytes(data)
+    target.write_bytes(b"precious")
+    with pytest.raises(AudioError, match="exists already"):
+        cut(source, target, stages=2)
+    source.write_bytes(data[:-4])
+    with pytest.raises(BitstreamError, match="cut off"):
+        cut(source, target, stages=2, overwrite=True)
+    assert target.read_bytes() == b"precious"
+    source.write_bytes(data)
+    cut(source, target, stages=2, overwrite=True)
+    assert read_codes(target.read_bytes()).shape == (1, 2, 120)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious.dvq", "whole.dvq"]
 
 
 def test_info_adds_up(tmp_path):

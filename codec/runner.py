@@ -1,0 +1,103 @@
+"""A folded model at work on streams of any length: audio to codes and codes to audio, in windows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from .bitstream import StreamHeader
+from .blocks import silence, whole_frames
+from .geometry import decoder_context, encoder_context
+from .model import CodecModel
+from .windows import windowed
+
+WINDOW_SECONDS = 10.0
+"""How much audio, over all channels, is computed at once. Results do not depend on it; memory does."""
+
+_LEAST_FRAMES = 100  # of a window: shorter ones would compute more context than result
+
+
+class Piece(Protocol):
+    """A stretch of codes (channels, stages, frames), or of lost frames."""
+
+    @property
+    def codes(self) -> np.ndarray | None: ...
+
+    @property
+    def frames(self) -> int: ...
+
+
+class Runner:
+    """Runs a model on numpy arrays."""
+
+    def __init__(self, model: CodecModel, device: torch.device) -> None:
+        self.model = model.to(device)
+        self.device = device
+
+    def encode(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
+        """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames)."""
+        position_bits = [stage.position_bits for stage in header.stages]
+
+        @torch.inference_mode()
+        def compute(wave: np.ndarray) -> np.ndarray:
+            batch = torch.from_numpy(wave)[:, None].to(self.device)
+            return self.model.encode(batch, position_bits).int().cpu().numpy()
+
+        return windowed(
+            whole_frames(blocks, header.hop),
+            _by_channels(compute, self._channels_at_once(header)),
+            context=encoder_context(self.model.config),
+            window=self._window(header),
+            items_per_frame=header.hop,
+        )
+
+    def decode(self, pieces: Iterable[Piece], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
+        """Codes → blocks (channels, samples) at the model's rate, from the first `stages` stages.
+
+        Each stretch between losses is decoded by itself; silence stands for what is lost.
+        """
+        position_bits = [stage.position_bits for stage in header.stages[:stages]]
+
+        @torch.inference_mode()
+        def compute(codes: np.ndarray) -> np.ndarray:
+            batch = torch.from_numpy(codes.astype(np.int64)).to(self.device)
+            return self.model.decode(batch, position_bits)[:, 0].cpu().numpy()
+
+        for is_lost, stretch in itertools.groupby(pieces, key=lambda piece: piece.codes is None):
+            if is_lost:
+                for piece in stretch:
+                    yield from silence(header.channels, piece.frames * header.hop)
+            else:
+                yield from windowed(
+                    _codes(stretch, stages),
+                    _by_channels(compute, self._channels_at_once(header)),
+                    context=decoder_context(self.model.config),
+                    window=self._window(header),
+                    outputs_per_frame=header.hop,
+                )
+
+    def _window(self, header: StreamHeader) -> int:
+        return max(_LEAST_FRAMES, int(WINDOW_SECONDS * header.frame_rate_hz) // header.channels)
+
+    def _channels_at_once(self, header: StreamHeader) -> int:
+        return max(1, int(WINDOW_SECONDS * header.frame_rate_hz) // self._window(header))
+
+
+def _codes(pieces: Iterable[Piece], stages: int) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        assert piece.codes is not None
+        yield piece.codes[:, :stages]
+
+
+def _by_channels(compute: Callable[[np.ndarray], np.ndarray], at_once: int) -> Callable[[np.ndarray], np.ndarray]:
+    """`compute` on a few channels at a time, so that many channels take no more memory than one."""
+
+    def whole(items: np.ndarray) -> np.ndarray:
+        groups: Sequence[np.ndarray] = [items[start : start + at_once] for start in range(0, len(items), at_once)]
+        return np.concatenate([compute(np.ascontiguousarray(group)) for group in groups])
+
+    return whole
