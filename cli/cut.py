@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 from .arguments import Bitrate, Debug, Force, Stages, check_positive
 from .each import for_each
 from .errors import CommandError, UsageError
-from .files import open_source, open_target
+from .files import can_seek, open_source, open_target
 from .plan import Task, check
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Cut:
 @contextmanager
 def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     """The file, or a copy of what a pipe brings."""
-    if file.seekable():
+    if can_seek(file):
         yield file
         return
     with tempfile.TemporaryFile() as copy:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import select
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -62,7 +63,8 @@ class _MeteredFile(io.FileIO):
         self.name = display_name(path)
         self._meter = meter
         # libsndfile reads seekable files through a C callback, out of which no exception finds its way.
-        self._stoppable = stoppable or not self.seekable()
+        self._seeks = can_seek(self)
+        self._stoppable = stoppable or not self._seeks
 
     def readinto(self, buffer) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         if self._stoppable:
@@ -70,13 +72,19 @@ class _MeteredFile(io.FileIO):
             while not self._is_ready():
                 self._meter.check()
         count = super().readinto(buffer)
-        self._meter.reached(self.tell() if self.seekable() else self._meter.bytes_read + (count or 0))
+        self._meter.reached(self.tell() if self._seeks else self._meter.bytes_read + (count or 0))
         return count
 
     def _is_ready(self) -> bool:
-        if os.name != "posix" or self.seekable():
+        if os.name != "posix" or self._seeks:
             return True
         return bool(select.select([self], [], [], _POLL_SECONDS)[0])
+
+
+def can_seek(file: BinaryIO | io.FileIO) -> bool:
+    """Whether a file of the system can go back: no pipe, which on Windows says so (CPython issue 86768), no device."""
+    mode = os.fstat(file.fileno()).st_mode
+    return file.seekable() and not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode))
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[AudioReade
         else:
             name = str(getattr(source, "name", "audio stream"))
             file = source
-        if not file.seekable() or _is_device(file):
+        if not _can_seek(file):
             file = stack.enter_context(_spooled(file, name))
         yield AudioReader(stack.enter_context(_open_sound(file, name)), name)
 
@@ -91,12 +91,13 @@ def _open_path(name: str) -> BinaryIO:
         raise AudioError(f"cannot read {name}: {reason}") from error
 
 
-def _is_device(file: BinaryIO) -> bool:
-    """Terminals and the like may call themselves seekable."""
+def _can_seek(file: BinaryIO) -> bool:
+    """Terminals and the like may call themselves seekable, and so do all pipes on Windows (CPython issue 86768)."""
     try:
-        return stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+        mode = os.fstat(file.fileno()).st_mode
     except (OSError, AttributeError):
-        return False
+        return file.seekable()  # a file in memory
+    return file.seekable() and not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode))
 
 
 @contextlib.contextmanager

@@ -82,6 +82,32 @@ def test_reads_paths_and_named_pipes(tmp_path):
         thread.join()
 
 
+def test_does_not_believe_a_pipe_that_it_can_seek():
+    """As all pipes say on Windows, where seeking does nothing."""
+
+    class WindowsPipe(io.FileIO):
+        def seekable(self) -> bool:
+            return True
+
+        def seek(self, *_arguments) -> int:
+            return 0
+
+        def tell(self) -> int:
+            return 0
+
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(encoded())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with WindowsPipe(reading) as pipe:
+        np.testing.assert_array_equal(read_all(pipe), STEREO)
+    thread.join()
+
+
 def test_reads_standard_input_of_a_process():
     code = (
         "import sys; from codec.audio import open_audio\n"

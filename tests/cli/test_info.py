@@ -155,6 +155,26 @@ def test_cut_through_pipes(call, start, coded):
     assert piped == (coded / "cut.dvq").read_bytes()
 
 
+def test_cut_copies_a_pipe_that_says_it_can_seek(coded_bytes):
+    """As all pipes say on Windows, where seeking does nothing."""
+    from codec.cli.cut import _seekable
+
+    class WindowsPipe(io.FileIO):
+        def seekable(self) -> bool:
+            return True
+
+        def seek(self, *_arguments) -> int:
+            return 0
+
+    reading, writing = os.pipe()
+    os.write(writing, coded_bytes)  # less than a pipe holds
+    os.close(writing)
+    with WindowsPipe(reading) as pipe, _seekable(pipe) as file:
+        assert file.read(3) == b"DVQ"
+        file.seek(0)
+        assert file.read() == coded_bytes
+
+
 def test_cut_into_itself(call, coded):
     call("cut", "coded.dvq", "cut.dvq", "--stages", 1)
     assert call("cut", "coded.dvq", "coded.dvq", "--stages", 1).code == 1
