@@ -38,6 +38,13 @@ AUDIO_FORMATS = {
 }
 _PCM_BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
+# What a codec takes: rates in Hz, and the most channels. libsndfile names no remedy, and crashes on fast Vorbis.
+_LIMITS = {
+    "FLAC": (range(1, 655_351), 8),
+    "VORBIS": (range(1, 200_001), 255),
+    "OPUS": ((8_000, 12_000, 16_000, 24_000, 48_000), 255),
+    "MPEG_LAYER_III": ((8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000), 2),
+}
 # Headers whose lengths have 32 bits; libsndfile writes wrong ones, without a word, where more is needed.
 _SHORT_HEADERS = ("WAV", "AIFF", "AU")
 _SHORT_HEADER_BYTES = 0xFFFFFFFF - 4096
@@ -85,19 +92,22 @@ class AudioWriter:
             overwrite: Replace an existing file.
 
         Raises:
-            AudioError: The suffix is unknown, or the format cannot hold this rate, channels or subtype.
+            AudioError: The suffix is unknown, or the format cannot hold this rate, channels or subtype; or when the
+                `with` block ends, it cannot hold audio without samples.
         """
         self._target = target
         self._sample_rate_hz = sample_rate_hz
         self._channels = channels
         self._overwrite = overwrite
         self._format, self._subtype = _format_for(target, subtype)
+        self._check_limits()
         self._frames = 0
         self.clipped = 0
 
     def __enter__(self) -> AudioWriter:
         with contextlib.ExitStack() as stack:
             path = stack.enter_context(_writable_path(self._target, overwrite=self._overwrite))
+            stack.enter_context(self._refusing_emptiness(path))
             self._sound = stack.enter_context(self._open_sound(path))
             self._stack = stack.pop_all()
         return self
@@ -141,6 +151,37 @@ class AudioWriter:
             raise AudioError(
                 f"cannot write {self._name}: {self._format} ends at 4 GiB; write .flac, .w64 or .rf64 instead"
             )
+
+    def _check_limits(self) -> None:
+        codec = self._format if self._format in _LIMITS else self._subtype
+        if codec not in _LIMITS:
+            return
+        rates, most_channels = _LIMITS[codec]
+        if self._channels > most_channels:
+            raise AudioError(
+                f"cannot write {self._name}: {codec} holds up to {most_channels} channels, not {self._channels}; "
+                "write another format, such as .wav"
+            )
+        if self._sample_rate_hz not in rates:
+            known = f"1 to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
+            raise AudioError(
+                f"cannot write {self._name}: {codec} holds rates of {known} Hz, not {self._sample_rate_hz}; "
+                "choose such a rate, or write another format, such as .wav"
+            )
+
+    @contextlib.contextmanager
+    def _refusing_emptiness(self, path: Path) -> Iterator[None]:
+        """Some encoders write nothing, or no whole header, where there are no samples; no reader takes such a file."""
+        yield
+        if self._frames:
+            return
+        try:
+            soundfile.info(path)
+        except soundfile.LibsndfileError as error:
+            kind = f"{self._format} {self._subtype}"
+            raise AudioError(
+                f"cannot write {self._name}: {kind} cannot hold audio without samples; write .wav"
+            ) from error
 
     def _open_sound(self, path: Path) -> soundfile.SoundFile:
         with self._libsndfile_errors():

@@ -305,8 +305,12 @@ def test_impossible_targets_are_refused(tmp_path):
     for name, options, reason in [
         ("x.xyz", {}, "the suffix names no audio format; known: .wav"),
         ("x.flac", {"subtype": "FLOAT"}, "FLAC has no subtype FLOAT; it has PCM_S8 PCM_16 PCM_24"),
-        ("x.mp3", {"sample_rate_hz": 12_345}, "MP3 MPEG_LAYER_III at 12345 Hz, 1 channels"),
-        ("x.flac", {"channels": 9}, "FLAC PCM_16 at 16000 Hz, 9 channels"),
+        ("x.mp3", {"sample_rate_hz": 12_345}, "holds rates of 8000, 11025, .* 48000 Hz, not 12345; choose such a rate"),
+        ("x.opus", {"sample_rate_hz": 22_050}, "OPUS holds rates of 8000, 12000, .* Hz, not 22050; choose such a rate"),
+        ("x.ogg", {"sample_rate_hz": 200_001}, "VORBIS holds rates of 1 to 200000 Hz, not 200001; choose such a rate"),
+        ("x.mp3", {"channels": 6}, "up to 2 channels, not 6; write another format, such as .wav"),
+        ("x.flac", {"channels": 9}, "FLAC holds up to 8 channels, not 9; write another format, such as .wav"),
+        ("x.aiff", {"channels": 2000}, "AIFF PCM_16 at 16000 Hz, 2000 channels"),
     ]:
         with (
             pytest.raises(AudioError, match=reason),
@@ -314,6 +318,32 @@ def test_impossible_targets_are_refused(tmp_path):
         ):
             pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate_hz", "channels"),
+    [(".flac", 655_350, 8), (".ogg", 200_000, 255), (".ogg", 1, 1), (".opus", 48_000, 255), (".mp3", 11_025, 2)],
+)
+def test_limits_of_formats_can_be_reached(tmp_path, suffix, rate_hz, channels):
+    with AudioWriter(tmp_path / f"x{suffix}", sample_rate_hz=rate_hz, channels=channels) as writer:
+        writer.write(np.zeros((channels, 4000)))
+    info = soundfile.info(tmp_path / f"x{suffix}")
+    assert (info.samplerate, info.channels, info.frames) == (rate_hz, channels, 4000)
+
+
+@pytest.mark.parametrize("suffix", audio_writer.AUDIO_FORMATS)
+def test_no_samples_make_a_readable_file_or_an_error(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    writer = AudioWriter(path, sample_rate_hz=RATE_HZ, channels=2)
+    if suffix in (".flac", ".mp3", ".opus"):
+        with pytest.raises(AudioError, match=r"cannot hold audio without samples; write \.wav"), writer:
+            pass
+        assert list(tmp_path.iterdir()) == []
+        return
+    with writer:
+        pass
+    info = soundfile.info(path)
+    assert (info.samplerate, info.channels, info.frames) == (RATE_HZ, 2, 0)
 
 
 def test_nan_is_not_written(tmp_path):

@@ -99,6 +99,9 @@ def test_audio_of_no_samples_keeps_its_form(call, folder, tiny):
     assert call("decode", "none.dvq", "out.wav", "--model", tiny).code == 0
     info = soundfile.info("out.wav")
     assert (info.samplerate, info.frames, info.channels) == (44_100, 0, 2)
+    refused = call("decode", "none.dvq", "out.flac", "--model", tiny)
+    assert (refused.code, (folder / "out.flac").exists()) == (1, False)
+    assert "cannot hold audio without samples; write .wav" in refused.error
 
 
 def test_finds_the_shipped_model_of_a_stream(call, folder, shipped, models):
