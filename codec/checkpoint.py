@@ -142,8 +142,9 @@ def model_info(path: str | Path) -> ModelInfo:
 
 def find_model(name_or_path: str | PathLike[str]) -> Path:
     """The file of a shipped model's name, or the path itself."""
+    is_name = Path(name_or_path).name == str(name_or_path)
     named = _models_folder() / f"{name_or_path}{SUFFIX}"
-    if named.is_file():
+    if is_name and named.is_file():
         return named
     if Path(name_or_path).is_file():
         return Path(name_or_path)
