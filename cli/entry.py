@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, report
 from .errors import UsageError
+from .order import options_first
 
 if TYPE_CHECKING:
     from .arguments import Verb
@@ -63,8 +64,8 @@ def _parse(arguments: list[str]) -> Verb:
 
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     if arguments and arguments[0] in _VERBS:
-        name = arguments[0]
-        return tyro.cli(_verb(name), prog=f"{PROGRAM} {name}", args=arguments[1:], config=config)
+        name, verb = arguments[0], _verb(arguments[0])
+        return tyro.cli(verb, prog=f"{PROGRAM} {name}", args=options_first(arguments[1:], verb), config=config)
     verbs = reduce(operator.or_, (Annotated[_verb(name), _in_short(name)] for name in _VERBS))
     return tyro.cli(cast("type[Verb]", verbs), prog=PROGRAM, description=DESCRIPTION, args=arguments)
 
