@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, report
 from .errors import UsageError
 from .order import options_first
+from .signals import Terminated, terminable
 
 if TYPE_CHECKING:
     from .arguments import Verb
 
-DONE, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+DONE, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
 
 DESCRIPTION = """A neural speech codec: speech into small .dvq files, and back.
 
@@ -83,10 +84,13 @@ def _in_short(name: str) -> object:
 
 def _run(verb: Verb) -> int:
     try:
-        with quiet_libraries(debug=verb.debug):
+        with terminable(), quiet_libraries(debug=verb.debug):
             code = verb.run()
             sys.stdout.flush()
         return code
+    except Terminated:
+        note("terminated")
+        return TERMINATED
     except KeyboardInterrupt:
         note("interrupted")
         return INTERRUPTED

@@ -110,17 +110,37 @@ def write_hour(library) -> None:
 
 @needs_signals
 @pytest.mark.parametrize(
+    ("signals", "code", "words"), [((signal.SIGINT,), 130, b"interrupted"), (2 * (signal.SIGTERM,), 143, b"terminated")]
+)
+@pytest.mark.parametrize(
     "arguments", [("encode", "-", "out.dvq"), ("encode", "long.wav", "out.dvq"), ("decode", "long.dvq", "x.wav")]
 )
-def test_ctrl_c_leaves_nothing(start, library, folder, tiny, names, arguments):
+def test_signals_leave_nothing(start, library, folder, tiny, names, arguments, signals, code, words):
     write_hour(library)
     before = names()
     process = start(*arguments, "--model", tiny, stdin=-1)  # standard input never brings anything
     wait_for_part(folder)
-    process.send_signal(signal.SIGINT)
+    for number in signals:
+        process.send_signal(number)
     said = process.stderr.read()
-    assert (process.wait(timeout=20), said) == (130, b"diveq-codec: interrupted\n")
+    assert (process.wait(timeout=20), said) == (code, b"diveq-codec: " + words + b"\n")
     assert names() == before
+
+
+@needs_signals
+def test_the_signals_of_a_program_that_calls_us_are_its_own(call, coded, monkeypatch):
+    seen = []
+    monkeypatch.setattr("codec.cli.info.Info.run", lambda _info: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
+    before = signal.getsignal(signal.SIGTERM)
+    for action in (signal.SIG_DFL, signal.SIG_IGN):
+        signal.signal(signal.SIGTERM, action)
+        try:
+            assert call("info", "coded.dvq").code == 0
+            assert signal.getsignal(signal.SIGTERM) is action
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    assert callable(seen[0])
+    assert seen[1] is signal.SIG_IGN
 
 
 @needs_signals
