@@ -347,11 +347,14 @@ def _device(name: str) -> torch.device:
 
 
 def _build(checkpoint: Checkpoint) -> CodecModel:
-    model = CodecModel.plain(checkpoint.config)
+    with torch.device("meta"):  # no memory for what the file does not hold
+        model = CodecModel.plain(checkpoint.config)
     weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
     expected = dict(model.named_parameters())
     wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
     if wrong:
         raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    model.load_state_dict(weights, strict=False)  # what is not a parameter is for training only
+    model.to_empty(device="cpu").load_state_dict(weights, strict=False)
+    for stage in model.quantizer:
+        stage.forget_statistics()
     return model

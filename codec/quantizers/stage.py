@@ -143,6 +143,12 @@ class QuantizerStage(nn.Module):
         """Become the inference form of a trained stage: the same function in plain matrices."""
         self.projection.copy_(trained.directions())
         self.codebook.copy_(trained.table())
+        self.forget_statistics()
+        self.is_folded = True
+
+    @torch.no_grad()
+    def forget_statistics(self) -> None:
+        """What training needs of centre, scale and use is not in a model file."""
         self.center.zero_()
         self.scale.fill_(1.0)
-        self.is_folded = True
+        self.use.zero_()

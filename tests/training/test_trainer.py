@@ -191,7 +191,12 @@ def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
     Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a word.
     """
     script = Path(__file__).parent / "two_processes.py"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    tests = Path(__file__).parents[1]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(tests), str(script.parent)]),
+    }
     for processes in (1, 2):
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         command = [*launch, str(script), kind, str(tmp_path / f"{processes}")]

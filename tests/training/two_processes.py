@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
 from test_trainer import crops, settings
 
 from codec.config import tiny
