@@ -37,8 +37,25 @@ def _print(text: str, file: TextIO) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=file)
 
 
+def replace_closed_streams() -> None:
+    """Python has None for a standard stream that is closed (`>&-`): put the null device in its place.
+
+    It takes the stream's number as well, else the next file that is opened would, and get what C libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, open to the end
+
+
+def was_closed(stream: TextIO) -> bool:
+    """Whether a standard stream was closed from the start."""
+    return getattr(stream, "name", None) == os.devnull  # redirected there, it is still called <stdout>
+
+
 def binary_stdout() -> BinaryIO:
-    """Where data for a pipe goes; a terminal is refused."""
+    """Where data for a pipe goes; a terminal is refused, and so is nothing at all."""
+    if was_closed(sys.stdout):
+        raise CommandError("standard output is closed; redirect it, or name a file")
     if sys.stdout.isatty():
         raise CommandError("binary data is not written to a terminal; redirect it, or name a file")
     return sys.stdout.buffer

@@ -9,7 +9,7 @@ from functools import reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, cast
 
-from .console import PROGRAM, discard_stdout, note, quiet_libraries, report
+from .console import PROGRAM, discard_stdout, note, quiet_libraries, replace_closed_streams, report
 from .errors import UsageError
 from .order import options_first
 from .signals import Terminated, terminable
@@ -40,6 +40,7 @@ _VERBS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of this process; returns the exit code."""
+    replace_closed_streams()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["--version"]:
         from codec import __version__

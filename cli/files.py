@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from codec import atomic_output
 
-from .console import binary_stdout
+from .console import binary_stdout, was_closed
 from .errors import CommandError, Interrupted, display_name
 from .plan import PIPE
 
@@ -90,6 +90,8 @@ def can_seek(file: BinaryIO | io.FileIO) -> bool:
 @contextlib.contextmanager
 def open_source(path: str, meter: Meter | None = None, *, stoppable: bool = True) -> Iterator[BinaryIO]:
     """Open a file or standard input for reading; `stoppable` is for readers written in Python."""
+    if path == PIPE and was_closed(sys.stdin):
+        raise CommandError("standard input is closed; redirect a file into it, or name one")
     if path == PIPE and sys.stdin.isatty():
         raise CommandError("standard input is a terminal; redirect a file into it, or name one")
     with io.BufferedReader(_MeteredFile(path, meter or Meter(), stoppable=stoppable), _BUFFER_BYTES) as file:

@@ -153,6 +153,37 @@ def test_a_closed_pipe_ends_it_quietly(start, coded, arguments):
     assert (process.communicate()[1], process.returncode) == (b"", 141)
 
 
+CLOSED = "import os, sys; os.close({}); os.execv(sys.executable, [sys.executable, '-m', 'codec.cli', *sys.argv[1:]])"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX shells close standard streams")
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "out", "err"),
+    [
+        (0, ("info", "-"), 1, "", "error: standard input is closed; redirect a file into it, or name one"),
+        (0, ("verify", "coded.dvq"), 0, "coded.dvq: ok", ""),
+        (1, ("verify", "coded.dvq"), 0, "", ""),
+        (1, ("--version",), 0, "", ""),
+        (1, ("--help",), 0, "", ""),
+        (1, ("cut", "coded.dvq", "-", "--stages", "1"), 1, "", "error: coded.dvq: standard output is closed; "),
+        (1, ("cut", "coded.dvq", "out.dvq", "--stages", "1"), 0, "", ""),
+        (2, ("verify", "coded.dvq"), 0, "coded.dvq: ok", ""),
+        (2, ("verify", "missing.dvq"), 1, "", ""),
+        (2, ("verify", "--nonsense"), 2, "", ""),
+        (2, ("cut", "coded.dvq", "out.dvq", "--stages", "1"), 0, "", ""),
+    ],
+)
+def test_closed_standard_streams(start, coded, closed, arguments, code, out, err):
+    process = start(*arguments, python=("-c", CLOSED.format(closed)))
+    said_out, said_err = (said.decode().rstrip() for said in process.communicate())
+    assert (process.returncode, said_out) == (code, out)
+    assert said_err.startswith("diveq-codec: " + err if err else "")
+    assert said_err.count("\n") == 0
+    if "out.dvq" in arguments:
+        with open("out.dvq", "rb") as file:
+            assert not codec.verify(file)
+
+
 def test_a_pipe_closed_under_the_audio(call, coded, tiny, monkeypatch):
     class Closed(io.RawIOBase):
         def write(self, data):
