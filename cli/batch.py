@@ -12,7 +12,7 @@ from .arguments import Many
 from .console import note, report
 from .errors import display_name
 from .files import Meter
-from .plan import PIPE, Task, check
+from .plan import PIPE, Plan, Task, check
 from .progress import progress_bar
 from .workers import Made, Work, in_threads
 
@@ -23,6 +23,7 @@ class Summary:
 
     files: int = 0
     failures: int = 0
+    passed_over: int = 0
     seconds: float = 0.0
     coded_bytes: int = 0
 
@@ -34,7 +35,8 @@ class Summary:
     def line(self, verb_done: str, wall_seconds: float) -> str:
         """All in one line; `wall_seconds` is how long the work took."""
         failed = f", {self.failures} failed" if self.failures else ""
-        line = f"{self.files} file{'s' * (self.files != 1)} {verb_done}{failed}"
+        passed_over = f", {self.passed_over} passed over" if self.passed_over else ""
+        line = f"{self.files} file{'s' * (self.files != 1)} {verb_done}{failed}{passed_over}"
         if not self.seconds:
             return line
         rate = 8e-3 * self.coded_bytes / self.seconds
@@ -45,24 +47,24 @@ class Summary:
         )
 
 
-def run_batch(tasks: Sequence[Task], load: Callable[[], Work], options: Many, *, verb: str, debug: bool) -> int:
-    """Do all tasks; returns the exit code, 1 where any failed.
+def run_batch(plan: Plan, load: Callable[[], Work], options: Many, *, verb: str, debug: bool) -> int:
+    """Do all tasks of a plan; returns the exit code, 1 where any failed.
 
     Args:
-        tasks: sources and targets.
+        plan: sources and targets.
         load: loads the model and returns the work on one task. Not called where no task can succeed.
         options: jobs, manners, and whether folders are to be made.
         verb: "encode" or "decode".
         debug: show tracebacks.
     """
-    summary = Summary()
-    todo = [task for task in tasks if _can_start(task, summary, options, debug)]
+    summary = Summary(passed_over=plan.passed_over)
+    todo = [task for task in plan.tasks if _can_start(task, summary, options, debug)]
     started = time.perf_counter()
     if todo:
         work = load()
         started = time.perf_counter()
         _do(todo, _with_folder(work) if options.out_dir else work, summary, options, title=verb, debug=debug)
-    is_worth_saying = len(tasks) > 1 or (summary.files and tasks[0].target != PIPE)
+    is_worth_saying = len(plan.tasks) > 1 or (summary.files and plan.tasks[0].target != PIPE)
     if is_worth_saying and not options.quiet:
         note(summary.line(f"{verb}d", time.perf_counter() - started))
     return 1 if summary.failures else 0

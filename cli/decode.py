@@ -14,7 +14,7 @@ from .batch import run_batch
 from .console import binary_stdout
 from .errors import UsageError
 from .files import Meter, open_source
-from .plan import PIPE, STREAM_SUFFIX, Conversion, Task
+from .plan import PIPE, STREAM_SUFFIX, Conversion, Plan, Task
 from .workers import Made, Work
 
 if TYPE_CHECKING:
@@ -58,20 +58,19 @@ class Decode:
     def run(self) -> int:
         """Decode all sources."""
         self.engine.share_threads(self.many.jobs)
-        tasks = self._plan()
-        return run_batch(tasks, self._load, self.many, verb="decode", debug=self.debug)
+        return run_batch(self._plan(), self._load, self.many, verb="decode", debug=self.debug)
 
-    def _plan(self) -> list[Task]:
-        from codec import AUDIO_SUFFIXES
+    def _plan(self) -> Plan:
+        from codec import WRITABLE_SUFFIXES
 
         made_suffix = "." + (self.format or "wav").lower().removeprefix(".")
-        if made_suffix not in AUDIO_SUFFIXES:
-            known = " ".join(sorted(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES))
+        if made_suffix not in WRITABLE_SUFFIXES:
+            known = " ".join(sorted(suffix.removeprefix(".") for suffix in WRITABLE_SUFFIXES))
             raise UsageError(f"--format {self.format} is unknown; known: {known}")
         if self.format is not None and self.many.out_dir is None and (len(self.paths) == 2 or PIPE in self.paths):
             raise UsageError("--format is for targets that are not named; a target's suffix names its format")
         conversion = Conversion(
-            source_suffixes=(STREAM_SUFFIX,), target_suffixes=AUDIO_SUFFIXES, made_suffix=made_suffix
+            source_suffixes=(STREAM_SUFFIX,), target_suffixes=WRITABLE_SUFFIXES, made_suffix=made_suffix
         )
         return conversion.plan(self.paths, self.many.out_dir)
 

@@ -28,8 +28,8 @@ class Encode:
     $ cat speech.wav | diveq-codec encode - - > out.dvq
 
     Reads what libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and more, at any rate, with any channels. In
-    folders, hidden files are passed over. A file that fails is reported and does not stop the rest; the exit code is
-    then 1.
+    folders, hidden files are left out, and those whose suffix is no audio format's; the summary counts the latter as
+    passed over. A file that fails is reported and does not stop the rest; the exit code is then 1.
     """
 
     paths: Paths
@@ -57,8 +57,8 @@ class Encode:
         conversion = Conversion(
             source_suffixes=AUDIO_SUFFIXES, target_suffixes=(STREAM_SUFFIX,), made_suffix=STREAM_SUFFIX
         )
-        tasks = conversion.plan(self.paths, self.many.out_dir)
-        return run_batch(tasks, self._load, self.many, verb="encode", debug=self.debug)
+        plan = conversion.plan(self.paths, self.many.out_dir)
+        return run_batch(plan, self._load, self.many, verb="encode", debug=self.debug)
 
     def _load(self) -> Work:
         codec = self.engine.load()

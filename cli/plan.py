@@ -22,6 +22,14 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """All tasks, and how many files of folders are left out because their names say that they are something else."""
+
+    tasks: list[Task]
+    passed_over: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
     """What becomes what: by which suffixes (with their dot) sources and targets are known.
 
@@ -32,19 +40,26 @@ class Conversion:
     target_suffixes: Collection[str]
     made_suffix: str
 
-    def plan(self, paths: tuple[str, ...], out_dir: str | None) -> list[Task]:
+    def plan(self, paths: tuple[str, ...], out_dir: str | None) -> Plan:
         """`SOURCE [TARGET]`, or with `out_dir` any number of sources, files and folders."""
         if not paths:
             raise UsageError("no source is named: give a file, or - for standard input")
         if out_dir is None:
-            return [self._one(*paths)] if len(paths) <= 2 else self._refuse_many(paths)
+            return Plan(tasks=[self._one(*paths)]) if len(paths) <= 2 else self._refuse_many(paths)
         if PIPE in paths:
             raise UsageError("standard input has no name to use in --out-dir: give - and a target alone")
         if Path(out_dir).exists() and not Path(out_dir).is_dir():
             raise CommandError(f"--out-dir {out_dir} is a file, not a folder")
-        tasks = list(dict.fromkeys(self._in_folder(paths, Path(out_dir))))
+        tasks: list[Task] = []
+        passed_over = 0
+        for path in dict.fromkeys(map(Path, paths)):
+            files, others = self._files(path)
+            passed_over += others
+            folder = path if path.is_dir() else path.parent
+            tasks += [Task(str(file), self._made(Path(out_dir) / file.relative_to(folder))) for file in files]
+        tasks = list(dict.fromkeys(tasks))
         _check_collisions(tasks)
-        return tasks
+        return Plan(tasks=tasks, passed_over=passed_over)
 
     def _one(self, source: str, target: str | None = None) -> Task:
         if source != PIPE and Path(source).is_dir():
@@ -58,20 +73,19 @@ class Conversion:
             raise UsageError(f"{target} is no target, whose name ends in {known}; for several sources give --out-dir")
         return Task(source, target)
 
-    def _refuse_many(self, paths: tuple[str, ...]) -> list[Task]:
+    def _refuse_many(self, paths: tuple[str, ...]) -> Plan:
         raise UsageError(f"{len(paths)} paths: for several sources give --out-dir; else a source and a target")
 
-    def _in_folder(self, paths: Iterable[str], out_dir: Path) -> Iterator[Task]:
-        for path in map(Path, paths):
-            if not path.is_dir():
-                yield Task(str(path), self._made(out_dir / path.name))
-                continue
-            files = sorted(_visible_files(path, self.source_suffixes))
-            if not files:
-                known = " ".join(sorted(self.source_suffixes))
-                raise CommandError(f"the folder {path} holds no file to work on (looked for {known})")
-            for file in files:
-                yield Task(str(file), self._made(out_dir / file.relative_to(path)))
+    def _files(self, path: Path) -> tuple[list[Path], int]:
+        """The file itself, or a folder's files with our suffixes; and how many others are there."""
+        if not path.is_dir():
+            return [path], 0
+        visible = sorted(_visible_files(path))
+        files = [file for file in visible if file.suffix.lower() in self.source_suffixes]
+        if not files:
+            known = " ".join(sorted(self.source_suffixes))
+            raise CommandError(f"the folder {path} holds no file to work on (looked for {known})")
+        return files, len(visible) - len(files)
 
     def _made(self, path: Path) -> str:
         return str(path.with_suffix(self.made_suffix))
@@ -91,12 +105,12 @@ def _is_special(path: str) -> bool:
     return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
 
 
-def _visible_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    """The files below `folder` with one of the suffixes; hidden files and folders are passed over."""
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """The files below `folder`, but for hidden ones and those in hidden folders."""
     for root, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+            if not name.startswith("."):
                 yield Path(root, name)
 
 

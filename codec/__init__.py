@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import Codec
-    from .audio import AUDIO_SUFFIXES
+    from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .config import PRESETS, ModelConfig, StageConfig
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("Codec",),
-    "audio": ("AUDIO_SUFFIXES",),
+    "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
     "config": ("PRESETS", "ModelConfig", "StageConfig"),
@@ -35,6 +35,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "DEFAULT_MODEL",
     "PRESETS",
+    "WRITABLE_SUFFIXES",
     "Audio",
     "AudioError",
     "BitstreamError",

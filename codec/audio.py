@@ -27,6 +27,7 @@ from .resampling import resample_blocks, resampled_length
 __all__ = [
     "AUDIO_SUFFIXES",
     "MAX_CHANNELS",
+    "WRITABLE_SUFFIXES",
     "AudioReader",
     "AudioWriter",
     "atomic_output",
@@ -37,7 +38,12 @@ __all__ = [
 
 MAX_CHANNELS = 255
 BLOCK_SAMPLES = 65_536
-AUDIO_SUFFIXES = frozenset(AUDIO_FORMATS)
+WRITABLE_SUFFIXES = frozenset(AUDIO_FORMATS)
+# What libsndfile reads besides, where the name tells that it is audio: .mat, .htk, .mpc and .xi are other things too.
+AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
+    ".8svx", ".aifc", ".avr", ".bwf", ".iff", ".mp1", ".mp2", ".nist", ".paf", ".pvf", ".sf", ".snd", ".svx", ".voc",
+    ".wve",
+}  # fmt: skip
 
 # Programs that write WAV to a pipe cannot know its length and put a huge one (ffmpeg 2³²-1, sox 2³¹-4096, …).
 _PLACEHOLDER_BYTES = 0x7FFF0000

@@ -17,7 +17,7 @@ import soundfile
 from synthesis import synthesize_speech
 
 from codec import audio_writer
-from codec.audio import AudioWriter, open_audio
+from codec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, open_audio
 from codec.errors import AudioError
 
 RATE_HZ = 16_000
@@ -67,6 +67,33 @@ def test_reads_what_soundfile_reads(format, subtype, piped):
     # libmpg123's last bit depends on how much is asked for at a time.
     tolerance = 1e-6 if format == "MP3" else 0
     np.testing.assert_allclose(read_all(Pipe(data) if piped else io.BytesIO(data)), expected.T, rtol=0, atol=tolerance)
+
+
+FOREIGN_FORMATS = {
+    ".8svx": "SVX", ".aifc": "AIFF", ".avr": "AVR", ".bwf": "WAV", ".iff": "SVX", ".nist": "NIST", ".paf": "PAF",
+    ".pvf": "PVF", ".sf": "IRCAM", ".snd": "AU", ".svx": "SVX", ".voc": "VOC", ".wve": "WVE",
+}  # fmt: skip
+# MPEG-1 at 44.1 kHz, mono: a frame's header, bytes and samples; all zeros after the header are silence.
+SILENT_FRAMES = {
+    ".mp1": (b"\xff\xff\x80\xc0", 12 * 256_000 // 44_100 * 4, 384),
+    ".mp2": (b"\xff\xfd\x80\xc0", 417, 1152),
+}
+
+
+@pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES - WRITABLE_SUFFIXES))
+def test_suffixes_that_are_only_read(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    if suffix in SILENT_FRAMES:
+        header, size, samples = SILENT_FRAMES[suffix]
+        path.write_bytes((header + bytes(size - len(header))) * 20)
+        heard = read_all(path)
+        assert heard.shape[0] == 1
+        assert heard.shape[1] > 10 * samples
+        assert not heard.any()
+        return
+    subtype, rate_hz = ("ALAW", 8000) if suffix == ".wve" else ("PCM_16", RATE_HZ)
+    soundfile.write(path, SPEECH, rate_hz, format=FOREIGN_FORMATS[suffix], subtype=subtype)
+    np.testing.assert_allclose(read_all(path), SPEECH[None], rtol=0, atol=2**-5 if suffix == ".wve" else 2**-15)
 
 
 def test_reads_paths_and_named_pipes(tmp_path):

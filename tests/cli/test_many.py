@@ -26,12 +26,25 @@ def test_keeps_the_tree(call, tree, tiny, names):
     before = names()
     result = call("encode", "talks", "speech.wav", "--out-dir", "new/coded", "--jobs", 2, "--model", tiny)
     assert result.code == 0
-    assert result.error.startswith("diveq-codec: 4 files encoded: 13.32 s of audio, ")
+    assert result.error.startswith("diveq-codec: 4 files encoded, 1 passed over: 13.32 s of audio, ")
     coded = {"a.dvq", "day 1/b.dvq", "day 1/late/c.v2.dvq", "speech.dvq"}
     assert names() - before == {f"new/coded/{name}" for name in coded}
     assert call("decode", "new", "--out-dir", "heard", "--format", "flac", "--model", tiny).code == 0
     heard = {name for name in names() if name.startswith("heard")}
     assert heard == {f"heard/coded/{name.replace('.dvq', '.flac')}" for name in coded}
+
+
+def test_finds_all_that_can_be_read_and_counts_the_rest(call, folder, tiny, wave, names):
+    (folder / "talks").mkdir()
+    formats = {"a.aifc": "AIFF", "b.SND": "AU", "c.voc": "VOC", "d.avr": "AVR", "e.nist": "NIST", "f.paf": "PAF"}
+    for name, format in formats.items():
+        soundfile.write(f"talks/{name}", wave, 16_000, format=format, subtype="PCM_16")
+    for name in ("notes.txt", "talk.pdf", "no suffix", ".hidden.txt"):
+        (folder / "talks" / name).write_text("no audio")
+    result = call("encode", "talks", "--out-dir", "coded", "--model", tiny)
+    assert result.code == 0
+    assert result.error.startswith("diveq-codec: 6 files encoded, 3 passed over: 19.98 s of audio, ")
+    assert {name for name in names() if name.startswith("coded")} == {f"coded/{name[0]}.dvq" for name in formats}
 
 
 def test_jobs_change_nothing_but_the_time(call, tree, tiny):
@@ -48,7 +61,7 @@ def test_a_bad_file_does_not_stop_the_rest(call, tree, tiny, names):
     missing, broken, summary = result.err.splitlines()
     assert missing == "diveq-codec: error: missing.wav: no such file"
     assert broken.startswith("diveq-codec: error: cannot read talks/aa broken.wav: not audio in a known format")
-    assert summary.startswith("diveq-codec: 3 files encoded, 2 failed: 9.99 s of audio, ")
+    assert summary.startswith("diveq-codec: 3 files encoded, 2 failed, 1 passed over: 9.99 s of audio, ")
     coded = {name for name in names() if name.startswith("coded")}
     assert coded == {"coded/a.dvq", "coded/day 1/b.dvq", "coded/day 1/late/c.v2.dvq"}
 
@@ -98,7 +111,7 @@ def test_a_folder_without_audio(call, folder):
     (folder / "empty").mkdir()
     result = call("encode", "empty", "--out-dir", "coded")
     assert result.code == 1
-    assert "error: the folder empty holds no file to work on (looked for .aif .aiff" in result.error
+    assert "error: the folder empty holds no file to work on (looked for .8svx .aif .aifc .aiff" in result.error
 
 
 def test_out_dir_that_is_a_file(call, folder):
