@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from codec.checkpoint import DEFAULT_MODEL
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("codec", "cli", "checkpoints", "recipes", "tests")
 
@@ -44,6 +46,12 @@ def test_wheel_holds_all_of_codec_and_nothing_else(wheel):
             assert f"{installed}/{file.relative_to(ROOT / folder).as_posix()}" in names
     models = {f"codec/checkpoints/{file.name}" for file in (ROOT / "checkpoints").glob("*.safetensors")}
     assert models | {"codec/py.typed", "codec/bitstream/FORMAT.md"} <= names
+
+
+@pytest.mark.skipif(not any((ROOT / "checkpoints").glob("*.safetensors")), reason="no model is in checkpoints/")
+def test_wheel_brings_the_default_model_and_its_card(wheel):
+    for name in (f"{DEFAULT_MODEL}.safetensors", "README.md"):
+        assert wheel.read(f"codec/checkpoints/{name}") == (ROOT / "checkpoints" / name).read_bytes()
 
 
 def test_wheel_runs_by_itself(wheel, tmp_path):
