@@ -15,6 +15,8 @@ with install_import_hook(["codec.quantizers", "codec.model"], "beartype.beartype
 from codec.checkpoint import Checkpoint
 from codec.config import StageKind, tiny
 
+collect_ignore = ["training/two_processes.py"]  # a program of its own, which torchrun starts
+
 
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:
     """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its codes are varied."""

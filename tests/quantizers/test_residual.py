@@ -121,6 +121,14 @@ def test_update_normalisation_reaches_unit_scale(quantizer, latent):
     assert z.square().mean().item() == pytest.approx(1, abs=1e-3)
 
 
+def test_one_wild_batch_hardly_moves_the_scale(quantizer, latent):
+    stage = quantizer.stages[0]
+    before = stage.scale.item()
+    _, _, statistics = stage(10 * latent.transpose(1, 2).flatten(0, 1))
+    stage.update_normalisation(statistics, momentum=0.1)
+    assert stage.scale.item() / before == pytest.approx(10**0.1, rel=0.02)
+
+
 def test_quantization_stays_in_float32_under_autocast(quantizer, latent):
     codes = quantizer.encode(latent, (0, 0, 0, 0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
