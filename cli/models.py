@@ -68,4 +68,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"  bitrate      {facts['least_kbps']:g} to {facts['most_kbps']:g} kbps, {facts['stages']} stages"
     yield f"  size         {facts['bytes'] / 1e6:.1f} MB"
     for name, value in facts["trained"].items():
-        yield f"  {name:<12} {value if isinstance(value, str) else json_format.dumps(value)}"
+        if isinstance(value, float):
+            value = f"{value:,.0f}"
+        if isinstance(value, str | int):  # settings and tables of scores are for --json
+            yield f"  {name.replace('_', ' '):<12} {value}"
