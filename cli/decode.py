@@ -75,6 +75,8 @@ class Decode:
         return conversion.plan(self.paths, self.many.out_dir)
 
     def _load(self) -> Work:
+        from codec import Codec  # noqa: F401 (torch is loaded here, before the work is timed)
+
         models = _Models(self.engine)
 
         def work(task: Task, meter: Meter) -> Made:

@@ -164,9 +164,8 @@ def model_with_fingerprint(fingerprint: bytes) -> Path:
 
 
 def _models_folder() -> Path:
-    from importlib.resources import files
-
-    return Path(str(files("codec.checkpoints")))
+    installed, in_a_checkout = Path(__file__).parent / "checkpoints", Path(__file__).parents[1] / "checkpoints"
+    return installed if installed.is_dir() else in_a_checkout
 
 
 @dataclass(frozen=True)
