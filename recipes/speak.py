@@ -5,6 +5,7 @@ python recipes/speak.py speech.wav
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,10 @@ def main(target: Path) -> None:
     if speaker:
         subprocess.run([speaker, "-w", str(target), TEXT], check=True)
     else:
-        sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
         import soundfile
-        from synthesis import synthesize_speech
 
-        soundfile.write(str(target), synthesize_speech(5.0), 16_000)
+        synthesis = runpy.run_path(str(Path(__file__).parents[1] / "tests" / "synthesis.py"))
+        soundfile.write(str(target), synthesis["synthesize_speech"](5.0), 16_000)
     print(f"wrote {target}")
 
 
