@@ -12,10 +12,10 @@ from typing import Any
 
 from codec import Codec, ConfigError, atomic_output
 from codec.training.export import code_commit
-from codec.training.validation import rate_table
+from codec.training.validation import audio_files, rate_table, read_held_out
 
 from .folder.export import format_rows
-from .held_out import audio_files, read_held_out, spread
+from .held_out import spread
 from .run_script import run_script, score_workers
 
 

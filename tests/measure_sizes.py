@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from codec import Codec
-from codec.training.validation import read_clips
+from codec.training.validation import audio_files, read_held_out
 
 
 def dac_bytes(codes: np.ndarray, samples: int, rate: int) -> int:
@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     codec = Codec.load(arguments.model) if arguments.model else Codec.load()
     rate = codec.config.sample_rate_hz
-    clips = read_clips(arguments.folder, rate)
+    clips = read_held_out(audio_files(arguments.folder), rate)
     seconds = sum(len(clip.wave) for clip in clips) / rate
     print(f"{codec.name}, {len(clips)} files, {seconds:.0f} s; bytes per second of audio")
     print("| stages | codes at fixed width | .dvq fixed | .dvq | saved by range coding | .dac |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -30,12 +31,18 @@ class HeldOut:
     wave: np.ndarray
 
 
-def read_clips(folder: Path, sample_rate_hz: int) -> list[HeldOut]:
-    """All audio files below a folder, in order of their paths."""
+def audio_files(folder: Path) -> list[Path]:
+    """All audio files below a folder, sorted by path."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not paths:
         raise AudioError(f"no audio files below {folder}")
-    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    return paths
+
+
+def read_held_out(paths: Sequence[Path], sample_rate_hz: int) -> list[HeldOut]:
+    """The files, decoded, at the rate asked for, named by their place below the folder that holds them all."""
+    root = os.path.commonpath([path.parent for path in paths])
+    names = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
     return [HeldOut(name=name, wave=read_clip(path, sample_rate_hz)) for name, path in zip(names, paths, strict=True)]
 
 

@@ -16,9 +16,8 @@ from codec.errors import CheckpointError
 from codec.training.clips import Manifest, read_manifest
 from codec.training.export import averaged_model, fit_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
-from codec.training.validation import HeldOut, codec_of, rate_table, read_clip
+from codec.training.validation import HeldOut, audio_files, codec_of, rate_table, read_clip, read_held_out
 
-from ..held_out import audio_files, read_held_out
 from ..run_script import run_script, score_workers
 
 MANIFEST = "manifest.jsonl"

@@ -36,9 +36,9 @@ from codec.training.run import train
 from codec.training.settings import TrainingConfig
 from codec.training.state import load_state, open_run
 from codec.training.trainer import Trainer
-from codec.training.validation import HeldOut, Validator
+from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
 
-from ..held_out import audio_files, read_held_out, spread
+from ..held_out import spread
 from ..progress import progress_on_stderr
 from ..run_script import run_script, score_workers
 from .batches import Place, Share, open_batches

@@ -16,9 +16,9 @@ from pathlib import Path
 from codec.config import StageKind
 from codec.training.discriminators import full
 from codec.training.settings import Precision, TrainingConfig
+from codec.training.validation import audio_files
 
 from ..folder import train
-from ..held_out import audio_files
 from ..run_script import run_script
 from .prepare import HELD_OUT, TRAIN
 

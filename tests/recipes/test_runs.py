@@ -14,9 +14,10 @@ from accelerate.commands.launch import launch_command_parser
 from synthesis import write_corpus
 
 from codec.errors import AudioError, ConfigError
+from codec.training.validation import audio_files
 from recipes import evaluate
 from recipes.folder import export, train
-from recipes.held_out import audio_files, spread
+from recipes.held_out import spread
 from recipes.libritts import all as everything
 from recipes.libritts import download
 from recipes.libritts import evaluate as libritts_evaluate

@@ -45,20 +45,3 @@ def _speech() -> torch.Tensor:
 def batches(step: int) -> torch.Tensor:
     starts = torch.randint(len(_speech()) - CLIP_SAMPLES, (2,), generator=torch.Generator().manual_seed(step))
     return torch.stack([_speech()[start : start + CLIP_SAMPLES] for start in starts])[:, None]
-
-
-def assert_equal_states(one: Any, other: Any, path: str = "") -> None:
-    """Tensor for tensor, through dicts and lists."""
-    assert type(one) is type(other), path
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_equal_states(one[key], other[key], f"{path}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), path
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_equal_states(a, b, f"{path}/{index}")
-    else:
-        assert one == other, path

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from equality import assert_equal_states
 
 from codec.errors import ConfigError
 from codec.training import clock as clock_module
@@ -21,7 +22,7 @@ from codec.training.run import TrainingError, train
 from codec.training.state import STATE, load_state, open_run
 from codec.training.trainer import Trainer
 
-from .small_run import assert_equal_states, batches, small_trainer
+from .small_run import batches, small_trainer
 
 NEVER = 1e9
 TIMES = ("elapsed_s", "audio_s_per_s")

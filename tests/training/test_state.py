@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from equality import assert_equal_states
 
 from codec.config import speech_16khz, tiny
 from codec.errors import CheckpointError
@@ -19,7 +20,7 @@ from codec.training.discriminators import DiscriminatorConfig, Discriminators, s
 from codec.training.state import STATE, load_state, main, open_run, portable, save_state, training_facts
 from codec.training.trainer import Trainer
 
-from .small_run import SETTINGS, assert_equal_states, batches, small_trainer
+from .small_run import SETTINGS, batches, small_trainer
 
 
 def state_of(trainer: Trainer, **changes: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from equality import assert_equal_states
 from synthesis import synthesize_speech
 
 from codec.config import tiny
@@ -58,20 +59,6 @@ def advance(subject: Trainer, until: int, batches=crops) -> list[float]:
             subject.start_quantizing(batches)
         losses.append(subject.step(batches(subject.steps), progress).figures["total"].item())
     return losses
-
-
-def assert_equal_states(one, other, path: str = "") -> None:
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_equal_states(one[key], other[key], f"{path}/{key}")
-    elif isinstance(one, list):
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_equal_states(a, b, f"{path}/{index}")
-    else:
-        assert one == other, path
 
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])

@@ -14,7 +14,16 @@ from codec.api import Codec
 from codec.errors import AudioError
 from codec.metrics import score
 from codec.training.logs import RunLog
-from codec.training.validation import MEASURES, HeldOut, Validator, codec_of, rate_table, read_clip, read_clips
+from codec.training.validation import (
+    MEASURES,
+    HeldOut,
+    Validator,
+    audio_files,
+    codec_of,
+    rate_table,
+    read_clip,
+    read_held_out,
+)
 
 from .small_run import batches, small_trainer
 
@@ -42,9 +51,9 @@ def test_clips_of_a_folder_are_named_by_their_place(tmp_path):
         (tmp_path / speaker).mkdir()
         soundfile.write(tmp_path / speaker / "clip.wav", np.zeros(160), 16_000)
     (tmp_path / "notes.txt").write_text("not audio")
-    assert [clip.name for clip in read_clips(tmp_path, 16_000)] == ["a/clip", "b/clip"]
+    assert [clip.name for clip in read_held_out(audio_files(tmp_path), 16_000)] == ["a/clip", "b/clip"]
     with pytest.raises(AudioError, match="no audio files below"):
-        read_clips(tmp_path / "nowhere", 16_000)
+        audio_files(tmp_path / "nowhere")
 
 
 def test_channels_are_averaged(tmp_path):
