@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .config import PRESETS, ModelConfig, StageConfig
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
+    from .evaluation.result import Evaluation, read_evaluation
     from .output import atomic_output
     from .results import Audio, DecodedFile, Encoded, EncodedFile
 
@@ -27,6 +28,7 @@ _HOMES = {
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
     "config": ("PRESETS", "ModelConfig", "StageConfig"),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
+    "evaluation.result": ("Evaluation", "read_evaluation"),
     "output": ("atomic_output",),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
 }
@@ -46,6 +48,7 @@ __all__ = [
     "DiveqCodecError",
     "Encoded",
     "EncodedFile",
+    "Evaluation",
     "ModelConfig",
     "ModelInfo",
     "StageConfig",
@@ -55,6 +58,7 @@ __all__ = [
     "atomic_output",
     "cut",
     "model_info",
+    "read_evaluation",
     "read_info",
     "shipped_models",
     "verify",

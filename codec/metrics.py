@@ -24,6 +24,7 @@ from .errors import AudioError, ConfigError, DiveqCodecError
 
 __all__ = [
     "METRICS",
+    "Metric",
     "MetricError",
     "Score",
     "estoi",
@@ -207,16 +208,27 @@ def log_spectral_distance(reference: np.ndarray, estimate: np.ndarray, *, sample
     return float(np.mean(np.sqrt(np.mean((levels[0] - levels[1]) ** 2, axis=0))))
 
 
-Metric = Callable[..., float]
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which way is better."""
+
+    measure: Callable[..., float]
+    title: str
+    unit: str = ""
+    higher_is_better: bool = True
+
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
+        return self.measure(reference, estimate, sample_rate_hz=sample_rate_hz)
+
 
 METRICS: dict[str, Metric] = {
-    "pesq_wb": pesq_wb,
-    "pesq_nb": pesq_nb,
-    "stoi": stoi,
-    "estoi": estoi,
-    "si_sdr": si_sdr,
-    "mel_distance": mel_distance,
-    "log_spectral_distance": log_spectral_distance,
+    "pesq_wb": Metric(pesq_wb, "PESQ-WB", "MOS-LQO"),
+    "pesq_nb": Metric(pesq_nb, "PESQ-NB", "MOS-LQO"),
+    "stoi": Metric(stoi, "STOI"),
+    "estoi": Metric(estoi, "ESTOI"),
+    "si_sdr": Metric(si_sdr, "SI-SDR", "dB"),
+    "mel_distance": Metric(mel_distance, "Mel distance", higher_is_better=False),
+    "log_spectral_distance": Metric(log_spectral_distance, "Log-spectral distance", "dB", higher_is_better=False),
 }
 
 

@@ -22,8 +22,8 @@ class _Misfit(Exception):
 def from_plain(cls: type[T], given: Any) -> T:
     """A dataclass from the plain types of JSON, the inverse of `dataclasses.asdict`.
 
-    Fields are int, float (finite; a whole number will do), bool, str, `Literal`, tuples of these, other such
-    dataclasses, or one of these or None. Lists become tuples.
+    Fields are int, float (finite; a whole number will do), bool, str, `Literal`, tuples of these, dicts of
+    these by name, other such dataclasses, or one of these or None. Lists become tuples.
 
     Raises:
         ConfigError: A key is unknown or missing, or a value is not of its field's type; the message names it.
@@ -66,6 +66,8 @@ def _convert(expected: Any, value: Any) -> Any:
         return None if value is None else _convert(get_args(expected)[0], value)
     if get_origin(expected) is tuple:
         return _convert_list(get_args(expected), value)
+    if get_origin(expected) is dict:
+        return _convert_object(get_args(expected)[1], value)
     if expected is float:
         return _convert_float(value)
     fits = value in get_args(expected) if get_origin(expected) is Literal else type(value) is expected
@@ -81,6 +83,12 @@ def _convert_list(items: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if len(expected) != len(value):
         raise _Misfit
     return tuple(_convert(item, part) for item, part in zip(expected, value, strict=True))
+
+
+def _convert_object(item: Any, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Misfit
+    return {name: _convert(item, part) for name, part in value.items()}
 
 
 def _convert_float(value: Any) -> float:
@@ -110,6 +118,8 @@ def _describe(expected: Any) -> str:
         return f"one of {', '.join(map(repr, get_args(expected)))}"
     if get_origin(expected) is tuple:
         return f"a list of {_describe_items(get_args(expected))}"
+    if get_origin(expected) is dict:
+        return "a JSON object"
     return _SINGULAR[expected]
 
 
