@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from .audio import MAX_CHANNELS, AudioWriter, atomic_output, open_audio, resample_blocks, resampled_length
+from .backends import load_backend
 from .bitstream import (
     EntropyTables,
     StageLayout,
@@ -27,10 +28,12 @@ from .bitstream import (
 from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .config import MAX_RATE_HZ, ModelConfig
-from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
-from .model import CodecModel
+from .errors import AudioError, BitstreamError, ConfigError
 from .results import Audio, DecodedFile, Encoded, EncodedFile
 from .runner import Runner
+
+if TYPE_CHECKING:
+    import torch
 
 Path_ = str | PathLike[str]
 OutputRate = int | Literal["original", "model"]
@@ -57,8 +60,9 @@ class Codec:
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
-        self.device = _device(device)
-        self._runner = Runner(_build(checkpoint), self.device)
+        network = load_backend(checkpoint, device=device)
+        self.device = network.device
+        self._runner = Runner(network, self.config)
 
     @classmethod
     def load(cls, name_or_path: Path_ = DEFAULT_MODEL, *, device: str = "auto") -> Codec:
@@ -309,8 +313,7 @@ def _output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
 
 
 def _checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
-    if isinstance(wave, torch.Tensor):
-        wave = wave.detach().cpu().to(torch.float32 if wave.is_floating_point() else wave.dtype).numpy()
+    wave = _as_array(wave)
     try:
         array = np.asarray(wave)
     except ValueError as error:
@@ -328,33 +331,17 @@ def _checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
     return array
 
 
+def _as_array(wave: ArrayLike | torch.Tensor) -> ArrayLike:
+    """A tensor as an array; whoever gives one has imported torch, and nobody else needs it."""
+    module = sys.modules.get("torch")
+    if module is None or not isinstance(wave, module.Tensor):
+        return cast("ArrayLike", wave)
+    tensor = cast("torch.Tensor", wave).detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
 def _whole(name: str, value: object) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise ConfigError(f"{name} is a whole number, not {value!r}") from None
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def _build(checkpoint: Checkpoint) -> CodecModel:
-    with torch.device("meta"):  # no memory for what the file does not hold
-        model = CodecModel.plain(checkpoint.config)
-    weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
-    expected = dict(model.named_parameters())
-    wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
-    if wrong:
-        raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    model.to_empty(device="cpu").load_state_dict(weights, strict=False)
-    for stage in model.quantizer:
-        stage.forget_statistics()
-    return model

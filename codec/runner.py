@@ -1,4 +1,4 @@
-"""A folded model at work on streams of any length: audio to codes and codes to audio, in windows."""
+"""A network at work on streams of any length: audio to codes and codes to audio, in windows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from .bitstream import StreamHeader
 from .blocks import silence, whole_frames
+from .config import ModelConfig
 from .geometry import decoder_context, encoder_context
-from .model import CodecModel
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0
@@ -31,26 +30,36 @@ class Piece(Protocol):
     def frames(self) -> int: ...
 
 
-class Runner:
-    """Runs a model on numpy arrays."""
+class Network(Protocol):
+    """The model as a function of arrays, whatever computes it; called from any thread."""
 
-    def __init__(self, model: CodecModel, device: torch.device) -> None:
-        self.model = model.to(device)
-        self.device = device
+    def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        """float32 (batch, 1, frames·hop) → int32 codes (batch, stages, frames) of the first `len(position_bits)`."""
+        ...
+
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch, 1, frames·hop)."""
+        ...
+
+
+class Runner:
+    """Runs a network on streams."""
+
+    def __init__(self, network: Network, config: ModelConfig) -> None:
+        self.network = network
+        self._config = config
 
     def encode(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames)."""
         position_bits = [stage.position_bits for stage in header.stages]
 
-        @torch.inference_mode()
         def compute(wave: np.ndarray) -> np.ndarray:
-            batch = torch.from_numpy(wave)[:, None].to(self.device)
-            return self.model.encode(batch, position_bits).int().cpu().numpy()
+            return self.network.encode(wave[:, None], position_bits)
 
         return windowed(
             whole_frames(blocks, header.hop),
             _by_channels(compute, self._channels_at_once(header)),
-            context=encoder_context(self.model.config),
+            context=encoder_context(self._config),
             window=self._window(header),
             items_per_frame=header.hop,
         )
@@ -62,10 +71,8 @@ class Runner:
         """
         position_bits = [stage.position_bits for stage in header.stages[:stages]]
 
-        @torch.inference_mode()
         def compute(codes: np.ndarray) -> np.ndarray:
-            batch = torch.from_numpy(codes.astype(np.int64)).to(self.device)
-            return self.model.decode(batch, position_bits)[:, 0].cpu().numpy()
+            return self.network.decode(codes, position_bits)[:, 0]
 
         for is_lost, stretch in itertools.groupby(pieces, key=lambda piece: piece.codes is None):
             if is_lost:
@@ -75,7 +82,7 @@ class Runner:
                 yield from windowed(
                     _codes(stretch, stages),
                     _by_channels(compute, self._channels_at_once(header)),
-                    context=decoder_context(self.model.config),
+                    context=decoder_context(self._config),
                     window=self._window(header),
                     outputs_per_frame=header.hop,
                 )

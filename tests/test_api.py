@@ -59,8 +59,8 @@ def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
     wave = wave_of(50 * 320)
     encoded = tiny.encode(wave, sample_rate_hz=16_000)
     with torch.inference_mode():
-        codes = tiny._runner.model.encode(torch.from_numpy(wave)[:, None], [0] * 4)
-        expected = tiny._runner.model.decode(codes, [0] * 4)[:, 0].numpy()
+        codes = tiny._runner.network.model.encode(torch.from_numpy(wave)[:, None], [0] * 4)
+        expected = tiny._runner.network.model.decode(codes, [0] * 4)[:, 0].numpy()
     np.testing.assert_array_equal(encoded.codes, codes.numpy())
     np.testing.assert_allclose(tiny.decode(encoded.to_bytes()).wave, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(

@@ -1,0 +1,59 @@
+"""A model computed by PyTorch, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..checkpoint import Checkpoint
+from ..errors import CheckpointError, ConfigError
+from ..model import CodecModel
+
+
+class TorchBackend:
+    """See `codec.runner.Network`."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        self._device = _device(device)
+        self.model = _build(checkpoint).to(self._device)
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    @torch.inference_mode()
+    def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        batch = torch.from_numpy(waves).to(self._device)
+        return self.model.encode(batch, position_bits).int().cpu().numpy()
+
+    @torch.inference_mode()
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        batch = torch.from_numpy(codes.astype(np.int64)).to(self._device)
+        return self.model.decode(batch, position_bits).cpu().numpy()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _build(checkpoint: Checkpoint) -> CodecModel:
+    with torch.device("meta"):  # no memory for what the file does not hold
+        model = CodecModel.plain(checkpoint.config)
+    weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
+    expected = dict(model.named_parameters())
+    wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
+    if wrong:
+        raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
+    model.to_empty(device="cpu").load_state_dict(weights, strict=False)
+    for stage in model.quantizer:
+        stage.forget_statistics()
+    return model
