@@ -17,8 +17,11 @@ from synthesis import synthesize_speech
 
 from codec.errors import AudioError, ConfigError
 from codec.metrics import (
+    DEFAULT_METRICS,
     METRICS,
+    Metric,
     MetricError,
+    Score,
     estoi,
     log_spectral_distance,
     mel_distance,
@@ -26,13 +29,16 @@ from codec.metrics import (
     pesq_wb,
     score,
     si_sdr,
+    stft_distance,
     stoi,
+    visqol,
 )
 
 RATE_HZ = 16_000
 SPEECH = synthesize_speech(3.0, seed=2)
 NOISE = np.random.default_rng(0).standard_normal(len(SPEECH)).astype(np.float32)
 NOISY = SPEECH + 0.01 * NOISE
+DISTANCES = ("mel_distance", "stft_distance", "log_spectral_distance")
 REAL_SPEECH = Path(__file__).parents[2] / "shared" / "speech" / "val"
 
 
@@ -128,21 +134,44 @@ def test_log_spectral_distance_is_that_of_librosas_spectra():
     assert log_spectral_distance(SPEECH, NOISY) == pytest.approx(expected, rel=1e-4)
 
 
+def test_stft_distance_is_that_of_librosas_spectra():
+    expected = []
+    for window in (512, 1024, 2048):
+        one, other = (np.abs(librosa.stft(x, n_fft=window, pad_mode="reflect")) for x in (SPEECH, NOISY))
+        logs = [np.log(np.maximum(spectrum, 1e-5)) for spectrum in (one, other)]
+        convergence = math.sqrt(((one - other) ** 2).sum() / (one**2).sum())
+        expected.append(convergence + np.abs(logs[0] - logs[1]).mean())
+    assert stft_distance(SPEECH, NOISY) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_visqol_is_that_of_the_package():
+    package = pytest.importorskip("visqol", reason="the extra diveq-codec[visqol] is not installed")
+    api = package.VisqolApi()
+    api.create(mode="speech", use_lattice_model=False)
+    expected = api.measure_from_arrays(SPEECH.astype(np.float64), NOISY.astype(np.float64), RATE_HZ).moslqo
+    assert visqol(SPEECH, NOISY, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-9)
+    # Published for a perfect match: 4.015861169223797, before it is scaled so that 5 is the best.
+    assert visqol(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == pytest.approx(4.015861169223797 * 1.245063, abs=1e-5)
+    for samples in (1, 100, 8_000):
+        with pytest.raises(MetricError, match="ViSQOL: "):
+            visqol(SPEECH[:samples], NOISY[:samples], sample_rate_hz=RATE_HZ)
+
+
 def test_half_the_level_is_log10_of_2_and_6_db():
     loud = NOISE  # far above the floor everywhere
     assert mel_distance(loud, loud / 2, sample_rate_hz=RATE_HZ) == pytest.approx(math.log10(2), abs=1e-6)
     assert log_spectral_distance(loud, loud / 2) == pytest.approx(20 * math.log10(2), abs=1e-6)
+    assert stft_distance(loud, loud / 2) == pytest.approx(0.5 + math.log(2), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", DEFAULT_METRICS)
 def test_more_noise_is_worse(name):
     values = [METRICS[name](SPEECH, SPEECH + level * NOISE, sample_rate_hz=RATE_HZ) for level in (0, 1e-3, 1e-2, 0.1)]
-    falling = name not in ("mel_distance", "log_spectral_distance")
-    assert values == sorted(values, reverse=falling)
+    assert values == sorted(values, reverse=METRICS[name].higher_is_better)
     assert len(set(values)) == 4
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", DEFAULT_METRICS)
 @pytest.mark.parametrize("samples", [0, 1, 2, 100, 500, 1023])
 def test_too_short_is_a_failure_or_a_value_with_a_meaning(name, samples):
     result = score(SPEECH[:samples], NOISY[:samples], sample_rate_hz=RATE_HZ, names=[name])[name]
@@ -153,7 +182,7 @@ def test_too_short_is_a_failure_or_a_value_with_a_meaning(name, samples):
         assert result.failure
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", DEFAULT_METRICS)
 def test_silence_and_nan_are_failures(name):
     silence, broken = np.zeros_like(SPEECH), np.where(np.arange(len(SPEECH)) == 5, np.nan, SPEECH)
     assert score(SPEECH, broken, sample_rate_hz=RATE_HZ, names=[name])[name].failure == (
@@ -161,8 +190,8 @@ def test_silence_and_nan_are_failures(name):
     )
     for reference, estimate, silent in [(silence, SPEECH, "reference"), (SPEECH, silence, "estimate")]:
         result = score(reference, estimate, sample_rate_hz=RATE_HZ, names=[name])[name]
-        if name in ("mel_distance", "log_spectral_distance"):  # a distance to silence is a distance
-            assert result.value > 0
+        if name in DISTANCES and not (name == "stft_distance" and silent == "reference"):
+            assert result.value > 0  # a distance to silence is a distance
         else:
             assert result.failure == f"the {silent} is silent"
 
@@ -175,7 +204,7 @@ def test_nearly_all_silence_is_a_failure_of_stoi():
 
 def test_all_metrics_by_default():
     scores = score(SPEECH, NOISY, sample_rate_hz=RATE_HZ)
-    assert list(scores) == list(METRICS)
+    assert list(scores) == list(DEFAULT_METRICS) == [name for name in METRICS if name != "visqol"]
     assert all(math.isfinite(result.value) and result.failure is None for result in scores.values())
 
 
@@ -187,6 +216,30 @@ def test_misuse_is_an_error_and_not_a_failure(monkeypatch):
     monkeypatch.setitem(sys.modules, "pesq", None)
     with pytest.raises(ConfigError, match=r"needs the package pesq: pip install 'diveq-codec\[eval\]'"):
         score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["pesq_wb"])
+    monkeypatch.setitem(sys.modules, "visqol", None)
+    with pytest.raises(ConfigError, match=r"needs the package visqol: pip install 'diveq-codec\[visqol\]'"):
+        score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["visqol"])
+
+
+def test_a_metric_of_the_user():
+    """Peak error; what it raises, or a value that is no number, is a failure."""
+
+    def peak_error(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
+        if sample_rate_hz < RATE_HZ:
+            raise LookupError("a model for 16 kHz")
+        return np.abs(reference - estimate).max() if reference.any() else math.nan
+
+    extra = {"peak_error": Metric(peak_error, "Peak error", higher_is_better=False)}
+    silence = np.zeros(4)
+
+    def measure(reference: np.ndarray, rate_hz: int) -> dict[str, Score]:
+        return score(reference, reference + np.eye(4)[2] / 2, sample_rate_hz=rate_hz, names=[], extra_metrics=extra)
+
+    assert measure(silence + 1, RATE_HZ) == {"peak_error": Score(0.5)}
+    assert measure(silence, RATE_HZ) == {"peak_error": Score(None, "the value is nan")}
+    assert measure(silence, 8_000) == {"peak_error": Score(None, "LookupError: a model for 16 kHz")}
+    with pytest.raises(ConfigError, match="stoi is a metric of this package; give yours another name"):
+        score(silence, silence, sample_rate_hz=RATE_HZ, extra_metrics={"stoi": extra["peak_error"]})
 
 
 @pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
@@ -197,5 +250,5 @@ def test_real_speech_orders_as_it_sounds():
     scores = [score(speech, coded, sample_rate_hz=rate_hz) for coded in (eight, six)]
     for name in ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"):
         assert scores[0][name].value > scores[1][name].value
-    for name in ("mel_distance", "log_spectral_distance"):
+    for name in DISTANCES:
         assert scores[0][name].value < scores[1][name].value

@@ -1,0 +1,121 @@
+"""How near decoded speech is to the original: models of listeners, SI-SDR and spectral distances, on numpy arrays.
+
+All take two equally long signals (samples,), reference first, already aligned: a constant delay of a codec must be
+removed before. A metric that has no answer raises `MetricError` (too short, silent, …), and never gives a number in
+its place; `score` turns that into a `Score` with the reason.
+
+PESQ and STOI need the packages of `pip install 'diveq-codec[eval]'`, ViSQOL that of `diveq-codec[visqol]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from ..errors import ConfigError
+from .hearing import estoi, pesq_nb, pesq_wb, stoi, visqol
+from .metric import Metric, MetricError, Score
+from .spectra import log_spectral_distance, mel_distance, stft_distance
+from .waveform import si_sdr
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "METRICS",
+    "Metric",
+    "MetricError",
+    "Score",
+    "estoi",
+    "log_spectral_distance",
+    "mel_distance",
+    "pesq_nb",
+    "pesq_wb",
+    "score",
+    "select_metrics",
+    "si_sdr",
+    "stft_distance",
+    "stoi",
+    "visqol",
+]
+
+METRICS: dict[str, Metric] = {
+    "pesq_wb": Metric(pesq_wb, "PESQ-WB", "MOS-LQO"),
+    "pesq_nb": Metric(pesq_nb, "PESQ-NB", "MOS-LQO"),
+    "stoi": Metric(stoi, "STOI"),
+    "estoi": Metric(estoi, "ESTOI"),
+    "visqol": Metric(visqol, "ViSQOL", "MOS-LQO"),
+    "si_sdr": Metric(si_sdr, "SI-SDR", "dB"),
+    "mel_distance": Metric(mel_distance, "Mel distance", higher_is_better=False),
+    "stft_distance": Metric(stft_distance, "Multi-resolution STFT distance", higher_is_better=False),
+    "log_spectral_distance": Metric(log_spectral_distance, "Log-spectral distance", "dB", higher_is_better=False),
+}
+
+DEFAULT_METRICS = tuple(name for name in METRICS if name != "visqol")
+"""ViSQOL is measured where it is asked for: it is slow, and its package is one more to compile."""
+
+_NONE: Mapping[str, Metric] = MappingProxyType({})
+
+
+def select_metrics(
+    names: Iterable[str] | None = None, extra_metrics: Mapping[str, Metric] = _NONE
+) -> dict[str, Metric]:
+    """The metrics of these names, by default `DEFAULT_METRICS`; then all `extra_metrics`.
+
+    Raises:
+        ConfigError: A name is unknown, or both ours and the user's.
+    """
+    names = list(DEFAULT_METRICS) if names is None else list(names)
+    if unknown := [name for name in names if name not in METRICS]:
+        raise ConfigError(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
+    if taken := [name for name in extra_metrics if name in METRICS]:
+        raise ConfigError(f"{', '.join(taken)} is a metric of this package; give yours another name")
+    return {**{name: METRICS[name] for name in names}, **extra_metrics}
+
+
+def score(
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    *,
+    sample_rate_hz: int,
+    names: Iterable[str] | None = None,
+    extra_metrics: Mapping[str, Metric] = _NONE,
+) -> dict[str, Score]:
+    """Several metrics at once.
+
+    Args:
+        reference: The original, float (samples,).
+        estimate: The decoded signal, float (samples,), aligned.
+        sample_rate_hz: Rate of both, in Hz.
+        names: Keys of `METRICS`; by default `DEFAULT_METRICS`.
+        extra_metrics: Metrics of the user, by name. Any exception of theirs is a failure, with its text.
+
+    Raises:
+        ConfigError: A name is unknown, or a package is not installed.
+        AudioError: The signals are not of one length and one dimension.
+
+    Example:
+        >>> wave = np.sin(np.arange(16000) / 10)
+        >>> score(wave, 0.5 * wave, sample_rate_hz=16000, names=["si_sdr"])
+        {'si_sdr': Score(value=100.0, failure=None)}
+        >>> score(wave[:9], wave[:9], sample_rate_hz=16000, names=["mel_distance"])["mel_distance"].failure
+        '9 samples, but the longest window has 1024'
+    """
+    metrics = select_metrics(names, extra_metrics)
+    return {
+        name: _attempt(metric, reference, estimate, sample_rate_hz, is_ours=name in METRICS)
+        for name, metric in metrics.items()
+    }
+
+
+def _attempt(metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, is_ours: bool) -> Score:
+    try:
+        value = float(metric(reference, estimate, sample_rate_hz=sample_rate_hz))
+    except MetricError as error:
+        return Score(None, str(error))
+    except Exception as error:
+        if is_ours:
+            raise
+        return Score(None, f"{type(error).__name__}: {error}")
+    return Score(value) if math.isfinite(value) else Score(None, f"the value is {value}")

@@ -1,0 +1,77 @@
+"""What a metric is, what it gives back, and what all of them ask of their signals."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+import soxr
+
+from ..errors import AudioError, ConfigError, DiveqCodecError
+
+__all__ = ["Metric", "MetricError", "Score", "check_length", "check_pair", "package_for", "resampled"]
+
+
+class MetricError(DiveqCodecError):
+    """A metric that has no value for these signals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The value of a metric, or why there is none: one of the two is None."""
+
+    value: float | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which way is better."""
+
+    measure: Callable[..., float]
+    title: str
+    unit: str = ""
+    higher_is_better: bool = True
+
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
+        return self.measure(reference, estimate, sample_rate_hz=sample_rate_hz)
+
+
+def package_for(name: str, *, extra: str = "eval") -> ModuleType:
+    """A package that an extra of ours brings.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"this metric needs the package {name}: pip install 'diveq-codec[{extra}]'") from error
+
+
+def check_pair(reference: np.ndarray, estimate: np.ndarray, *, both_heard: bool = False) -> None:
+    """Two signals (samples,) of one length, finite; with `both_heard` neither is silent."""
+    if reference.ndim != 1 or reference.shape != estimate.shape:
+        raise AudioError(
+            f"metrics compare two signals (samples,) of one length, not {reference.shape} with {estimate.shape}"
+        )
+    for name, signal in (("reference", reference), ("estimate", estimate)):
+        if not np.isfinite(signal).all():
+            raise MetricError(f"the {name} has samples that are NaN or infinite")
+        if both_heard and not signal.any():
+            raise MetricError(f"the {name} is silent")
+
+
+def check_length(signal: np.ndarray, window: int) -> None:
+    """At least a window of samples."""
+    if len(signal) < window:
+        raise MetricError(f"{len(signal)} samples, but the longest window has {window}")
+
+
+def resampled(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """float32 (samples,) at another rate, at soxr's best quality."""
+    signal = np.asarray(signal, dtype=np.float32)
+    return signal if from_hz == to_hz else soxr.resample(signal, from_hz, to_hz, quality="VHQ")
