@@ -12,9 +12,8 @@ from tyro.constructors import PrimitiveConstructorSpec
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from codec import Codec
+    from codec import Codec, StreamReader
 
-_THREADS_VARIABLE = "OMP_NUM_THREADS"
 _NO_DEFAULT = ""  # nothing is said of a default where there is none
 
 Flag = Annotated[bool, arg(help_behavior_hint=_NO_DEFAULT)]
@@ -65,6 +64,8 @@ class Engine:
     """A shipped model's name, or a model file. By default the default one; to decode, the one that encoded."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda", help_behavior_hint=_NO_DEFAULT)] = "auto"
     """auto takes a GPU where there is one."""
+    backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=_NO_DEFAULT)] = "auto"
+    """auto computes with PyTorch where it is installed, else with onnxruntime, which starts quickest."""
     threads: Count = None
     """Processor threads to compute with, over all jobs. By default all of them."""
 
@@ -75,22 +76,21 @@ class Engine:
         """The model that is named, or the default one."""
         from codec import DEFAULT_MODEL, Codec
 
-        return Codec.load(self.model or DEFAULT_MODEL, device=self.device)
+        return Codec.load(self.model or DEFAULT_MODEL, device=self.device, backend=self.backend)
+
+    def load_for(self, stream: StreamReader) -> Codec:
+        """The shipped model that a stream was coded with."""
+        from codec import Codec
+
+        return Codec.load_for(stream, device=self.device, backend=self.backend)
 
     def share_threads(self, jobs: int) -> None:
         """Give each of `jobs` its part of the threads. Torch reads the variable when it loads, so before that."""
+        from codec import THREADS_VARIABLE, allowed_threads
+
         if self.threads is None and jobs == 1:
             return
-        os.environ[_THREADS_VARIABLE] = str(max(1, (self.threads or _allowed_threads()) // jobs))
-
-
-def _allowed_threads() -> int:
-    wanted = os.environ.get(_THREADS_VARIABLE, "")
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):  # Linux alone knows which processors we may use
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        os.environ[THREADS_VARIABLE] = str(max(1, (self.threads or allowed_threads()) // jobs))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,7 +114,7 @@ class _Models:
     """The model that is named, for all streams; else each stream's own among the shipped ones, loaded once."""
 
     def __init__(self, engine: Engine) -> None:
-        self._device = engine.device
+        self._engine = engine
         self._named = None if engine.model is None else engine.load()
         self._by_fingerprint: dict[bytes, Codec] = {}
         self._lock = threading.Lock()
@@ -122,12 +122,10 @@ class _Models:
     def for_stream(self, stream: StreamReader) -> Codec:
         if self._named is not None:
             return self._named
-        from codec import Codec
-
         with self._lock:
             fingerprint = stream.header.fingerprint
             if fingerprint not in self._by_fingerprint:
-                self._by_fingerprint[fingerprint] = Codec.load_for(stream, device=self._device)
+                self._by_fingerprint[fingerprint] = self._engine.load_for(stream)
             return self._by_fingerprint[fingerprint]
 
 

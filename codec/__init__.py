@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .evaluation.result import Evaluation, read_evaluation
     from .output import atomic_output
     from .results import Audio, DecodedFile, Encoded, EncodedFile
+    from .threads import THREADS_VARIABLE, allowed_threads
 
 __version__ = "0.1.0"
 
@@ -31,12 +32,14 @@ _HOMES = {
     "evaluation.result": ("Evaluation", "read_evaluation"),
     "output": ("atomic_output",),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
+    "threads": ("THREADS_VARIABLE", "allowed_threads"),
 }
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "DEFAULT_MODEL",
     "PRESETS",
+    "THREADS_VARIABLE",
     "WRITABLE_SUFFIXES",
     "Audio",
     "AudioError",
@@ -55,6 +58,7 @@ __all__ = [
     "StreamHeader",
     "StreamInfo",
     "StreamReader",
+    "allowed_threads",
     "atomic_output",
     "cut",
     "model_info",

@@ -54,33 +54,35 @@ class Codec:
         ((1, 16000), 16000)
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint, *, name: str, device: str = "auto", backend: str = "auto") -> None:
         self.name = name
         self.config: ModelConfig = checkpoint.config
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
-        network = load_backend(checkpoint, device=device)
+        network = load_backend(checkpoint, backend, device=device)
         self.device = network.device
         self._runner = Runner(network, self.config)
 
     @classmethod
-    def load(cls, name_or_path: Path_ = DEFAULT_MODEL, *, device: str = "auto") -> Codec:
+    def load(cls, name_or_path: Path_ = DEFAULT_MODEL, *, device: str = "auto", backend: str = "auto") -> Codec:
         """Load a shipped model by name, or a model file.
 
         Args:
             name_or_path: see `shipped_models` for the names.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
+            backend: what computes: "torch"; "onnx" (onnxruntime, on the CPU, which starts quickest); or "auto",
+                torch where it is installed. Their codes are equal, but for ties within the rounding of floats.
 
         Raises:
             CheckpointError: no such model, or its file is damaged.
-            ConfigError: the device is not there.
+            ConfigError: the device is not there, or the backend is not installed.
         """
         path = find_model(name_or_path)
-        return cls(Checkpoint.load(path), name=path.stem, device=device)
+        return cls(Checkpoint.load(path), name=path.stem, device=device, backend=backend)
 
     @classmethod
-    def load_for(cls, stream: StreamReader, *, device: str = "auto") -> Codec:
+    def load_for(cls, stream: StreamReader, *, device: str = "auto", backend: str = "auto") -> Codec:
         """Load the shipped model that a stream was coded with.
 
         Example:
@@ -92,7 +94,7 @@ class Codec:
             (1, 320)
         """
         path = model_with_fingerprint(stream.header.fingerprint)
-        return cls(Checkpoint.load(path), name=path.stem, device=device)
+        return cls(Checkpoint.load(path), name=path.stem, device=device, backend=backend)
 
     def stages_for(self, bitrate_kbps: float) -> int:
         """The most stages whose fixed-width codes, for one channel, take at most `bitrate_kbps`."""

@@ -1,10 +1,12 @@
-"""What computes a model: PyTorch, imported when a model is loaded."""
+"""What computes a model: PyTorch or onnxruntime, imported when a model is loaded. Both read the same model files."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Protocol
 
 from ..checkpoint import Checkpoint
+from ..errors import ConfigError
 from ..runner import Network
 
 __all__ = ["Backend", "load_backend"]
@@ -17,13 +19,33 @@ class Backend(Network, Protocol):
     def device(self) -> str: ...
 
 
-def load_backend(checkpoint: Checkpoint, *, device: str) -> Backend:
+def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
     """The model of a checkpoint, ready to compute.
 
-    Raises:
-        CheckpointError: the weights do not fit the configuration.
-        ConfigError: the device is not there.
-    """
-    from .torch_backend import TorchBackend
+    Args:
+        checkpoint: configuration and weights.
+        name: "torch", "onnx", or "auto": PyTorch where it is installed, since it alone knows of GPUs.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
 
-    return TorchBackend(checkpoint, device)
+    Raises:
+        CheckpointError: The weights do not fit the configuration.
+        ConfigError: The backend is not installed, or the device is not there.
+    """
+    if name == "auto":
+        name = "torch" if find_spec("torch") else "onnx"
+    if name == "torch":
+        _require("torch", "pip install 'diveq-codec[torch]', or backend='onnx'")
+        from .torch_backend import TorchBackend
+
+        return TorchBackend(checkpoint, device)
+    if name == "onnx":
+        _require("onnxruntime", "pip install onnxruntime, or backend='torch'")
+        from .onnx_backend import OnnxBackend
+
+        return OnnxBackend(checkpoint, device)
+    raise ConfigError(f"backend is auto, torch or onnx, not {name!r}")
+
+
+def _require(module: str, remedy: str) -> None:
+    if find_spec(module) is None:
+        raise ConfigError(f"this backend needs {module}, which is not installed: {remedy}")

@@ -1,0 +1,55 @@
+"""A model computed by onnxruntime on the CPU: small to install, quick to start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import onnxruntime
+
+from ..checkpoint import Checkpoint
+from ..config import ModelConfig
+from ..errors import ConfigError
+from ..graphs import model_graphs
+from ..graphs.quantizer import has_curves
+from ..threads import allowed_threads
+
+_ERRORS_ONLY = 3
+
+
+class OnnxBackend:
+    """See `codec.runner.Network`."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        if device not in ("auto", "cpu"):
+            raise ConfigError(f"device {device!r} needs the torch backend; onnxruntime computes on the cpu")
+        self.device = "cpu"
+        self._config: ModelConfig = checkpoint.config
+        graphs = model_graphs(checkpoint.config, checkpoint.weights)
+        self._encoder, self._decoder = (_session(graph.to_bytes()) for graph in (graphs.encoder, graphs.decoder))
+
+    def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        codes = _run(self._encoder, wave=waves, **self._positions(position_bits))
+        return codes[:, : len(position_bits)]
+
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        return _run(self._decoder, codes=codes.astype(np.int32, copy=False), **self._positions(position_bits))
+
+    def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
+        if not has_curves(self._config):
+            return {}
+        unused = [0] * (len(self._config.stages) - len(position_bits))
+        return {"positions": np.left_shift(1, [*position_bits, *unused]).astype(np.int32)}
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = allowed_threads()  # its own choice ignores OMP_NUM_THREADS and the affinity
+    options.log_severity_level = _ERRORS_ONLY
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndarray:
+    (output,) = session.run(None, inputs)
+    return cast("np.ndarray", output)

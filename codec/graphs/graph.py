@@ -1,0 +1,101 @@
+"""ONNX graphs put together in Python: a node at a time, each giving the name of its result.
+
+Knows the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, whose field numbers stand here) and nothing
+of codecs. The operators are those of opset 17, which onnxruntime has had since 1.12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .protobuf import message
+
+Attribute = int | Sequence[int]
+Shape = Sequence[int | str]  # a name stands for a length that is known only when the graph runs
+
+_OPSET, _IR_VERSION = 17, 8
+_TYPES = {"float32": 1, "int32": 6, "int64": 7}  # TensorProto.DataType
+_INT, _INTS = 2, 7  # AttributeProto.AttributeType
+
+
+class Graph:
+    """A graph under construction. Values are known by name; `node` and `constant` give new names."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[bytes] = []
+        self._constants: list[bytes] = []
+        self._inputs: list[bytes] = []
+        self._outputs: list[bytes] = []
+        self._values = 0
+
+    def input(self, name: str, dtype: str, shape: Shape) -> str:
+        """A value that is given when the graph runs."""
+        self._inputs.append(_value_info(name, dtype, shape))
+        return name
+
+    def constant(self, array: np.ndarray) -> str:
+        """An array that is part of the graph."""
+        name = self._new_name("constant")
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        self._constants.append(
+            message((1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes()))
+        )
+        return name
+
+    def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
+        """The result of an operator."""
+        name = self._new_name(operator)
+        described = [_attribute(key, value) for key, value in attributes.items()]
+        self._nodes.append(message((1, inputs), (2, [name]), (3, name), (4, operator), (5, described)))
+        return name
+
+    def integer(self, value: int) -> str:
+        """A number, such as an index."""
+        return self.constant(np.array(value, np.int64))
+
+    def number(self, value: float) -> str:
+        """A float32."""
+        return self.constant(np.array(value, np.float32))
+
+    def integers(self, *values: int) -> str:
+        """A vector of numbers, such as axes."""
+        return self.constant(np.array(values, np.int64))
+
+    def cast(self, value: str, dtype: str) -> str:
+        """The same numbers in another type."""
+        return self.node("Cast", value, to=_TYPES[dtype])
+
+    def unsqueeze(self, value: str, axis: int) -> str:
+        """One more axis, of length 1."""
+        return self.node("Unsqueeze", value, self.integers(axis))
+
+    def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
+        """Give a value back under `name` when the graph runs."""
+        self._nodes.append(message((1, value), (2, name), (3, name), (4, "Identity")))
+        self._outputs.append(_value_info(name, dtype, shape))
+
+    def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
+        """The `.onnx` file."""
+        graph = message((1, self._nodes), (2, self.name), (5, self._constants), (11, self._inputs), (12, self._outputs))
+        properties = [message((1, key), (2, value)) for key, value in (metadata or {}).items()]
+        opset = message((1, ""), (2, _OPSET))
+        return message((1, _IR_VERSION), (2, "diveq-codec"), (7, graph), (8, opset), (14, properties))
+
+    def _new_name(self, kind: str) -> str:
+        self._values += 1
+        return f"{kind.lower()}_{self._values}"
+
+
+def _attribute(name: str, value: Attribute) -> bytes:
+    if isinstance(value, int):
+        return message((1, name), (3, value), (20, _INT))
+    return message((1, name), (8, value), (20, _INTS))
+
+
+def _value_info(name: str, dtype: str, shape: Shape) -> bytes:
+    dimensions = [message((1, length)) if isinstance(length, int) else message((2, length)) for length in shape]
+    tensor = message((1, _TYPES[dtype]), (2, message((1, dimensions))))
+    return message((1, name), (2, message((1, tensor))))

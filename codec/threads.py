@@ -1,0 +1,19 @@
+"""How many processor threads to compute with."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["THREADS_VARIABLE", "allowed_threads"]
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+
+
+def allowed_threads() -> int:
+    """What OMP_NUM_THREADS says, else all processors that this process may run on."""
+    wanted = os.environ.get(THREADS_VARIABLE, "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):  # Linux alone knows which processors we may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,144 @@
+"""PyTorch and onnxruntime compute the same codes and waves from the same model file."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_checkpoint
+from synthesis import synthesize_speech
+
+from codec import CheckpointError, Codec, ConfigError
+from codec.backends import load_backend
+from codec.backends.onnx_backend import OnnxBackend
+from codec.backends.torch_backend import TorchBackend
+from codec.checkpoint import Checkpoint
+from codec.config import ModelConfig, StageConfig, tiny
+from codec.model import CodecModel
+
+WAVE_TOLERANCE = 1e-5  # waves of level 1; both sum in float32, in their own order
+
+
+@pytest.fixture(scope="module")
+def waves() -> np.ndarray:
+    return np.stack([synthesize_speech(2.0, seed=seed) for seed in range(2)])[:, None]
+
+
+def both(checkpoint: Checkpoint) -> tuple[TorchBackend, OnnxBackend]:
+    return TorchBackend(checkpoint, "cpu"), OnnxBackend(checkpoint, "cpu")
+
+
+def random_checkpoint(config: ModelConfig) -> Checkpoint:
+    torch.manual_seed(3)
+    model = CodecModel(config).folded()
+    return Checkpoint(config=config, weights={name: value.numpy() for name, value in model.named_parameters()})
+
+
+def assert_equal_on(checkpoint: Checkpoint, waves: np.ndarray, position_bits: list[int]) -> None:
+    torch_backend, onnx_backend = both(checkpoint)
+    codes = torch_backend.encode(waves, position_bits)
+    other_codes = onnx_backend.encode(waves, position_bits)
+    assert (codes.dtype, other_codes.dtype) == (np.int32, np.int32)
+    np.testing.assert_array_equal(other_codes, codes)
+    wave = torch_backend.decode(codes, position_bits)
+    np.testing.assert_allclose(onnx_backend.decode(codes, position_bits), wave, rtol=0, atol=WAVE_TOLERANCE)
+    assert wave.std() > 1e-3
+
+
+@pytest.mark.parametrize("stages", [1, 3, 4])
+def test_any_first_stages(waves, stages):
+    assert_equal_on(make_checkpoint(), waves, [0] * stages)
+
+
+@pytest.mark.parametrize("position_bits", [0, 1, 3])
+def test_positions_on_curves(waves, position_bits):
+    assert_equal_on(make_checkpoint("sf_diveq"), waves, [position_bits] * 3)
+
+
+def test_stages_of_different_kinds_and_sizes(waves):
+    stages = (
+        StageConfig(bits=5, dim=3),
+        StageConfig(kind="sf_diveq", bits=4, dim=6),
+        StageConfig(kind="sf_diveq", bits=1, dim=1),
+    )
+    assert_equal_on(random_checkpoint(dataclasses.replace(tiny(), stages=stages)), waves, [0, 2, 1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"causal": True},
+        {"frontend_kernel": 7, "frontend_stride": 1},
+        {"frontend_kernel": 9, "frontend_stride": 8, "strides": (3, 2), "dilations": (1, 2, 5), "residual_kernel": 5},
+    ],
+)
+def test_other_layouts(change):
+    config = dataclasses.replace(tiny(), **change)
+    samples = np.random.default_rng(0).standard_normal((1, 1, 40 * config.hop)).astype(np.float32)
+    assert_equal_on(random_checkpoint(config), samples, [0] * 4)
+
+
+def test_the_finest_positions_are_as_near_as_those_of_the_plain_search():
+    """With 128 positions per segment many are equally near within float's rounding; no choice may be farther."""
+    checkpoint = make_checkpoint("sf_diveq")
+    waves = synthesize_speech(2.0, seed=5)[None, None]
+    torch_backend, onnx_backend = both(checkpoint)
+    codes = torch_backend.encode(waves, [7])[:, 0]
+    other = onnx_backend.encode(waves, [7])[:, 0]
+    assert np.mean(codes == other) > 0.8
+    stage = next(iter(torch_backend.model.quantizer))
+    with torch.inference_mode():
+        latent = torch_backend.model.encoder(torch.from_numpy(waves))[0].T.double()
+    z = latent @ stage.projection.double().T
+    points = stage.table(7).double()
+    distances = [(z - points[torch.from_numpy(index[0])]).norm(dim=1) for index in (codes, other)]
+    torch.testing.assert_close(distances[1], distances[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_codec_gives_the_same_file_with_either(tiny_model, tiny_sf_model):
+    wave = synthesize_speech(3.0, seed=1)
+    for path, position_bits in ((tiny_model, 0), (tiny_sf_model, 2)):
+        one, other = (Codec.load(path, device="cpu", backend=backend) for backend in ("torch", "onnx"))
+        assert (one.device, other.device) == ("cpu", "cpu")
+        file = one.encode(wave, sample_rate_hz=44_100, position_bits=position_bits).to_bytes()
+        assert other.encode(wave, sample_rate_hz=44_100, position_bits=position_bits).to_bytes() == file
+        np.testing.assert_allclose(other.decode(file).wave, one.decode(file).wave, rtol=0, atol=WAVE_TOLERANCE)
+        np.testing.assert_allclose(
+            other.decode(file, stages=2).wave, one.decode(file, stages=2).wave, rtol=0, atol=WAVE_TOLERANCE
+        )
+
+
+@pytest.mark.parametrize("backend", [TorchBackend, OnnxBackend])
+@pytest.mark.parametrize("wrong", ["missing", "additional", "of another shape"])
+def test_weights_that_do_not_fit_are_refused(backend, wrong):
+    checkpoint = make_checkpoint()
+    weights = dict(checkpoint.weights)
+    name = "decoder.0.conv.bias"
+    if wrong == "missing":
+        del weights[name]
+    elif wrong == "additional":
+        name = "decoder.99.conv.bias"
+        weights[name] = np.zeros(3, np.float32)
+    else:
+        weights[name] = weights[name][:-1]
+    with pytest.raises(CheckpointError, match=f"does not fit its configuration, e.g. at '{name}'"):
+        backend(dataclasses.replace(checkpoint, weights=weights), "cpu")
+
+
+def test_auto_is_torch_where_it_is_installed(monkeypatch):
+    checkpoint = make_checkpoint()
+    assert isinstance(load_backend(checkpoint, "auto", device="cpu"), TorchBackend)
+    monkeypatch.setattr("codec.backends.find_spec", lambda name: None if name == "torch" else name)
+    assert isinstance(load_backend(checkpoint, "auto", device="auto"), OnnxBackend)
+    with pytest.raises(ConfigError, match=r"needs torch, which is not installed: pip install 'diveq-codec\[torch\]'"):
+        load_backend(checkpoint, "torch", device="cpu")
+
+
+def test_what_is_not_there_is_refused():
+    checkpoint = make_checkpoint()
+    with pytest.raises(ConfigError, match="auto, torch or onnx, not 'jax'"):
+        load_backend(checkpoint, "jax", device="cpu")
+    with pytest.raises(ConfigError, match="'cuda' needs the torch backend"):
+        load_backend(checkpoint, "onnx", device="cuda")
