@@ -1,0 +1,7 @@
+"""Evaluations as pages: a report to look at, and a blind listening test; each one file that opens from disk."""
+
+from __future__ import annotations
+
+from .summary_page import report_page
+
+__all__ = ["report_page"]

@@ -1,0 +1,84 @@
+"""What a rate–quality chart shows: the points of each family, and the axes they need."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..evaluation.result import Evaluation
+from .figures import ticks
+
+__all__ = ["Curve", "Point", "Scale", "curves_of", "kbps_scale", "quality_scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A system: its place in `Evaluation.systems`, its rate and mean, and the ends of the interval (or the mean)."""
+
+    system: int
+    kbps: float
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The systems of one family by rising rate; `style` numbers its colour and marker, the same in all charts."""
+
+    family: str
+    style: int
+    points: tuple[Point, ...]
+
+
+def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
+    """The families with at least one system that has a rate and a mean, in the evaluation's order."""
+    families = list(dict.fromkeys(system.family for system in evaluation.systems))
+    points: dict[str, list[Point]] = {family: [] for family in families}
+    for number, system in enumerate(evaluation.systems):
+        mean = system.means.get(metric)
+        if mean is None or mean.mean is None or not system.kbps or system.kbps <= 0:
+            continue
+        low = mean.mean if mean.low is None else mean.low
+        high = mean.mean if mean.high is None else mean.high
+        points[system.family].append(Point(number, system.kbps, mean.mean, low, high))
+    curves = (
+        Curve(family, style, tuple(sorted(points[family], key=lambda point: point.kbps)))
+        for style, family in enumerate(families)
+    )
+    return tuple(curve for curve in curves if curve.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis from `low` to `high` with its ticks, mapped to the pixels `start` to `end`."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    logarithmic: bool
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Where a value lies, in pixels."""
+        low, high, at = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        return self.start + (self.end - self.start) * (at - low) / (high - low)
+
+
+def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
+    """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the points."""
+    rates = [point.kbps for curve in curves for point in curve.points]
+    low, high = min(rates) / 1.15, max(rates) * 1.15
+    doublings = [2.0**power for power in range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)]
+    if len(doublings) < 2:
+        doublings = [rate for rate in ticks(low, high) if low <= rate <= high]
+    return Scale(low, high, tuple(doublings), True, start, end)
+
+
+def quality_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
+    """A linear axis from the lowest to the highest end of an interval, rounded outward."""
+    low = min(point.low for curve in curves for point in curve.points)
+    high = max(point.high for curve in curves for point in curve.points)
+    marks = ticks(low, high)
+    return Scale(marks[0], marks[-1], tuple(marks), False, start, end)

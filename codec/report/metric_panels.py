@@ -1,0 +1,61 @@
+"""The part of a report that shows one metric at a time: chart, best and worst clips."""
+
+from __future__ import annotations
+
+from ..evaluation.result import Evaluation
+from .chart import NARROW, WIDE, chart, swatch
+from .curves import curves_of
+from .markup import Markup, tag
+from .tables import extremes_table
+
+__all__ = ["metric_panels"]
+
+
+def metric_panels(evaluation: Evaluation, anchors: dict[int, str]) -> Markup:
+    """A tab and a panel for each metric; without scripts all panels are shown, one below the other."""
+    tabs = (_tab(evaluation, number) for number in range(len(evaluation.metrics)))
+    panels = (_panel(evaluation, number, anchors) for number in range(len(evaluation.metrics)))
+    bar = tag("div", *tabs, role="tablist", aria_label="Metric", class_="tabs", hidden=True)
+    return tag("div", bar, *panels, class_="tabbed")
+
+
+def _tab(evaluation: Evaluation, number: int) -> Markup:
+    title = evaluation.metric(evaluation.metrics[number]).title
+    attributes = {"role": "tab", "id": f"tab-{number}", "aria-controls": f"panel-{number}", "type": "button"}
+    return tag("button", title, **attributes, aria_selected="true" if number == 0 else "false")
+
+
+def _panel(evaluation: Evaluation, number: int, anchors: dict[int, str]) -> Markup:
+    metric = evaluation.metrics[number]
+    facts = evaluation.metric(metric)
+    unit = f" in {facts.unit}" if facts.unit else ""
+    direction = "higher" if facts.higher_is_better else "lower"
+    return tag(
+        "div",
+        tag("h3", facts.title),
+        tag("p", f"Means{unit} over the bitrate; {direction} is better. Bars are 95 % intervals over clips."),
+        _chart(evaluation, metric),
+        extremes_table(evaluation, metric, anchors),
+        role="tabpanel",
+        id=f"panel-{number}",
+        aria_labelledby=f"tab-{number}",
+    )
+
+
+def _chart(evaluation: Evaluation, metric: str) -> Markup:
+    curves = curves_of(evaluation, metric)
+    if not curves:
+        return tag("p", "No chart: no system has both a bitrate and a mean of this metric.", class_="note")
+    drawn = {point.system for curve in curves for point in curve.points}
+    others = [system.name for number, system in enumerate(evaluation.systems) if number not in drawn]
+    items = (tag("li", swatch(curve.style), " ", curve.family) for curve in curves)
+    return tag(
+        "figure",
+        chart(evaluation, metric, WIDE),
+        chart(evaluation, metric, NARROW),
+        tag("ul", *items, class_="legend"),
+        tag("p", f"Not drawn, for want of a bitrate or a mean: {', '.join(others)}.", class_="note")
+        if others
+        else None,
+        class_="curves",
+    )

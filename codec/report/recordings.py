@@ -1,0 +1,122 @@
+"""The recordings that a page brings along: which clips, and their audio and pictures as data URIs."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ..errors import AudioError
+from ..evaluation.result import Evaluation
+from .spectrogram import Axes, spectrogram_png
+
+__all__ = ["MAX_BYTES", "RecordedClip", "Recording", "record_clips"]
+
+MAX_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One version of a clip: of which system (its place in `Evaluation.systems`; None is the reference)."""
+
+    system: int | None
+    path: Path
+    flac: str
+    spectrogram: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedClip:
+    """A clip: its reference first, then all systems that can be read; `unreadable` says why others cannot."""
+
+    clip: int
+    seconds: float
+    top_hz: float
+    recordings: tuple[Recording, ...]
+    unreadable: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a page."""
+        return sum(len(recording.flac) + len(recording.spectrogram) for recording in self.recordings)
+
+
+def record_clips(
+    evaluation: Evaluation, folder: Path, clips: Iterator[int] | tuple[int, ...], *, max_bytes: int = MAX_BYTES
+) -> tuple[tuple[RecordedClip, ...], tuple[str, ...]]:
+    """The clips that can be heard, in the order given, as many as go into `max_bytes`, and why others are not there.
+
+    Args:
+        evaluation: Where the recordings are named.
+        folder: That of the evaluation's file, to which the names are relative.
+        clips: Places in `evaluation.references`.
+        max_bytes: Of all data URIs together.
+    """
+    kept: list[RecordedClip] = []
+    missing: list[str] = []
+    for clip in clips:
+        try:
+            recorded = _record(evaluation, folder, clip)
+        except AudioError as error:
+            missing.append(str(error))
+            continue
+        if sum(other.size for other in kept) + recorded.size > max_bytes:
+            missing.append(
+                f"{evaluation.references[clip].name}: left out, to keep this page below {max_bytes / 1e6:g} MB"
+            )
+            continue
+        kept.append(recorded)
+    return tuple(kept), tuple(missing)
+
+
+def _record(evaluation: Evaluation, folder: Path, clip: int) -> RecordedClip:
+    reference = evaluation.references[clip]
+    if reference.audio is None:
+        raise AudioError(f"{reference.name}: the evaluation names no recording of it")
+    path = folder / reference.audio
+    samples, rate = _read(path, reference.audio)
+    axes = Axes.of(_mono(samples), rate)
+    recordings = [_recording(None, path, samples, rate, axes)]
+    unreadable = []
+    for number, system in enumerate(evaluation.systems):
+        audio = system.clips[clip].audio
+        if audio is None:
+            continue
+        try:
+            recordings.append(_recording(number, folder / audio, *_read(folder / audio, audio), axes))
+        except AudioError as error:
+            unreadable.append(f"{system.name}: {error}")
+    return RecordedClip(clip, axes.seconds, axes.top_hz, tuple(recordings), tuple(unreadable))
+
+
+def _read(path: Path, name: str) -> tuple[np.ndarray, int]:
+    """int16 (samples, channels) and the rate; 16-bit files as they are."""
+    if not path.is_file():
+        raise AudioError(f"{name}: no such file")
+    try:
+        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{name}: not audio that can be read ({error})") from error
+    if not len(samples):
+        raise AudioError(f"{name}: holds no samples")
+    return samples, rate
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    return samples.mean(axis=1) / 32768
+
+
+def _recording(system: int | None, path: Path, samples: np.ndarray, rate: int, axes: Axes) -> Recording:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+    picture = spectrogram_png(_mono(samples), rate, axes)
+    return Recording(system, path, _data_uri("audio/flac", file.getvalue()), _data_uri("image/png", picture))
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(data).decode()}"
