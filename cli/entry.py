@@ -34,6 +34,7 @@ _VERBS = {
     "verify": "Verify",
     "cut": "Cut",
     "models": "Models",
+    "report": "Report",
 }
 """Verbs, each a module, and their classes."""
 

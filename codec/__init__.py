@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .evaluation.result import Evaluation, read_evaluation
     from .output import atomic_output
+    from .report import listening_page, report_page
     from .results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
 
@@ -31,6 +32,7 @@ _HOMES = {
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
     "evaluation.result": ("Evaluation", "read_evaluation"),
     "output": ("atomic_output",),
+    "report": ("listening_page", "report_page"),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
 }
@@ -61,9 +63,11 @@ __all__ = [
     "allowed_threads",
     "atomic_output",
     "cut",
+    "listening_page",
     "model_info",
     "read_evaluation",
     "read_info",
+    "report_page",
     "shipped_models",
     "verify",
 ]
