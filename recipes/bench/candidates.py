@@ -20,7 +20,7 @@ from ..compare import neural
 from .work import count, model_work
 
 OURS = "diveq-codec"
-_TABLE_SECONDS = 60
+_TABLE_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from .candidates import noise, random_checkpoint
 from .one_file import Cost
 
 _BLOCK_SECONDS = 60
+_ROOT = Path(__file__).parents[2]  # recipes are not installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,8 @@ def _write_noise(path: Path, setting: Setting, sample_rate_hz: int) -> None:
 def _run(verb: str, model: Path, source: Path, target: Path, setting: Setting) -> Cost:
     options = [str(model), str(source), str(target), str(setting.stages), str(setting.threads)]
     command = [sys.executable, "-m", f"{__package__}.one_file", verb, *options]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
     if process.returncode:
-        raise DiveqCodecError(f"{verb} of {setting} failed: {process.stderr.strip().splitlines()[-1:]}")
+        reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise DiveqCodecError(f"{verb} of {setting} failed: {reason}")
     return Cost.from_json(process.stdout)
