@@ -15,6 +15,7 @@ stage: projection, normalisation, replacement of unused codewords, tables for in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from codec.quantizers.diveq import error_length, unit
 Estimate = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
 Estimator = Callable[[Float[Tensor, "n d"], Float[Tensor, "k d"]], Estimate]
 
-COMMITMENT = 0.25  # weight of the commitment loss; that of the codebook loss is 1
+COMMITMENT = 0.25  # usual weight of the commitment loss; that of the codebook loss is 1
 TEMPERATURE = 0.5  # of the Gumbel-softmax, in squared distances of latents of unit variance
 
 
@@ -53,7 +54,7 @@ def attach_loss(value: Float[Tensor, "n d"], loss: Float[Tensor, ""]) -> Float[T
 
 def commitment_loss(z: Float[Tensor, "n d"], codeword: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Pulls latents to their codewords, and not the other way."""
-    return COMMITMENT * F.mse_loss(z, codeword.detach())
+    return F.mse_loss(z, codeword.detach())
 
 
 def codebook_loss(z: Float[Tensor, "n d"], codeword: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -61,22 +62,24 @@ def codebook_loss(z: Float[Tensor, "n d"], codeword: Float[Tensor, "n d"]) -> Fl
     return F.mse_loss(codeword, z.detach())
 
 
-def straight_through(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
+def straight_through(
+    z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT
+) -> Estimate:
     """The codeword, with the gradient handed to z as it is."""
     index = nearest(z, codebook)
     codeword = codebook[index]
     quantized = z + (codeword - z).detach()
-    return attach_loss(quantized, commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
+    return attach_loss(quantized, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
 
 
-def moving_average(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
+def moving_average(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT) -> Estimate:
     """Straight-through for z; the codebook gets no gradient, `MovingAverageStage` moves it."""
     index = nearest(z, codebook)
     codeword = codebook[index].detach()
-    return attach_loss(z + (codeword - z).detach(), commitment_loss(z, codeword)), index
+    return attach_loss(z + (codeword - z).detach(), commitment * commitment_loss(z, codeword)), index
 
 
-def rotation_trick(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
+def rotation_trick(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT) -> Estimate:
     """The codeword as z rotated and scaled onto it, both constants: the gradient turns with the codeword.
 
     The rotation in the plane of the directions e of z and q of the codeword is I − 2rrᵀ + 2qeᵀ, r = (e + q)/‖e + q‖.
@@ -88,7 +91,7 @@ def rotation_trick(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> E
     scale = codeword.detach().norm(dim=1, keepdim=True) / z.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
     along_r, along_e = (z * r).sum(1, keepdim=True), (z * e).sum(1, keepdim=True)
     rotated = scale * (z - 2 * along_r * r + 2 * along_e * q)
-    return attach_loss(rotated, commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
+    return attach_loss(rotated, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
 
 
 def gumbel_softmax(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
@@ -129,8 +132,8 @@ class MovingAverageStage(BaselineStage):
     last forward pass of this process: no micro-batches, one process.
     """
 
-    def __init__(self, config: StageConfig, latent_channels: int) -> None:
-        super().__init__(config, latent_channels, moving_average)
+    def __init__(self, config: StageConfig, latent_channels: int, commitment: float = COMMITMENT) -> None:
+        super().__init__(config, latent_channels, partial(moving_average, commitment=commitment))
         self.sums = torch.zeros(config.codewords, config.dim)  # of the last step's latents; no state of a run
 
     def _quantize(self, z: Tensor) -> Estimate:
@@ -165,11 +168,3 @@ class OnceOnTheSum(ResidualQuantizer):
         spread = first.scale * first.config.noise_variance**0.5  # at the scale of the latents, not of the stage
         result = diveq(z, total, torch.randn_like(z) * spread if first.config.noise_variance else None)
         return Quantized(rearrange(result, "(b t) c -> b c t", b=len(latent)), quantized.codes, quantized.statistics)
-
-
-ESTIMATORS: dict[str, Estimator] = {
-    "ste": straight_through,
-    "rotation": rotation_trick,
-    "st_gumbel": gumbel_softmax,
-    "nsvq": noise_substitution,
-}

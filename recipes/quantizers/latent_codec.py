@@ -24,6 +24,7 @@ from codec.config import StageConfig
 from codec.quantizers import ResidualQuantizer, StageStatistics, initialise, kmeans, replace_unused
 from codec.training.distributed import without_radial_part
 
+from .baselines import COMMITMENT
 from .methods import Method, make_quantizer, stage_configs
 
 Start = Literal["random", "latents", "averages", "kmeans", "tour"]
@@ -47,6 +48,7 @@ class Run:
     learning_rate: float = 1e-3
     codebook_rate_scale: float = 5.0
     noise_variance: float = 1e-3
+    commitment: float = COMMITMENT
     start: Start = "tour"
     replacement: bool = True
     trained: Literal["all", "codebooks"] = "all"
@@ -96,7 +98,7 @@ def trained_codec(
     """Train from `start_state`; returns the codec and the run's history: figures of every 100 steps, time of a step."""
     torch.manual_seed(run.seed)
     channels = latents.shape[1]
-    quantizer = make_quantizer(run.method, _configs(run, channels), channels)
+    quantizer = make_quantizer(run.method, _configs(run, channels), channels, commitment=run.commitment)
     quantizer.load_state_dict(start)
     codec = LatentCodec(quantizer, channels)
     return codec, _train(codec, run, latents)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 from codec.config import StageConfig, StageKind
 from codec.quantizers import ResidualQuantizer
 
-from .baselines import ESTIMATORS, BaselineStage, MovingAverageStage, OnceOnTheSum
+from .baselines import (
+    COMMITMENT,
+    BaselineStage,
+    Estimator,
+    MovingAverageStage,
+    OnceOnTheSum,
+    gumbel_softmax,
+    noise_substitution,
+    rotation_trick,
+    straight_through,
+)
 
 Method = Literal[
     "ste",
@@ -56,16 +67,24 @@ def _kind(method: Method, *, is_first: bool) -> StageKind:
     return "diveq"  # which is, for inference, what all others are too
 
 
-def make_quantizer(method: Method, stages: Sequence[StageConfig], latent_channels: int) -> ResidualQuantizer:
-    """A residual quantizer that trains by a method."""
+def make_quantizer(
+    method: Method, stages: Sequence[StageConfig], latent_channels: int, *, commitment: float = COMMITMENT
+) -> ResidualQuantizer:
+    """A residual quantizer that trains by a method; `commitment` is for those with a commitment loss."""
     if method == "diveq_sum":
         return OnceOnTheSum(stages, latent_channels)
     quantizer = ResidualQuantizer(stages, latent_channels)
+    estimators: dict[Method, Estimator] = {
+        "ste": partial(straight_through, commitment=commitment),
+        "rotation": partial(rotation_trick, commitment=commitment),
+        "st_gumbel": gumbel_softmax,
+        "nsvq": noise_substitution,
+    }
     for number, config in enumerate(stages):
         if method == "ema":
-            quantizer.stages[number] = MovingAverageStage(config, latent_channels)
-        elif method in ESTIMATORS:
-            quantizer.stages[number] = BaselineStage(config, latent_channels, ESTIMATORS[method])
+            quantizer.stages[number] = MovingAverageStage(config, latent_channels, commitment)
+        elif method in estimators:
+            quantizer.stages[number] = BaselineStage(config, latent_channels, estimators[method])
     return quantizer
 
 

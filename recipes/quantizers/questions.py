@@ -49,6 +49,11 @@ def positions() -> list[Run]:
     return _runs(source="speech", stages=1, bits=8, method="sf_diveq", final_position_bits=[None, 3])
 
 
+def commitment() -> list[Run]:
+    """Weights of the commitment loss below the usual one, which was chosen for a single codebook."""
+    return _runs(source="speech", stages=4, bits=8, method=("ste", "ema", "rotation"), commitment=[0.0, 0.02, 0.1])
+
+
 def noise() -> list[Run]:
     """The variance of the noise over six orders of magnitude."""
     variances = [1e-6, 1e-5, 1e-4, 1e-2, 1e-1, 1.0]  # 1e-3 is in `methods`
@@ -73,5 +78,6 @@ def rates() -> list[Run]:
 
 
 QUESTIONS: dict[str, Callable[[], list[Run]]] = {
-    question.__name__: question for question in (methods, stages, codebooks, bits, positions, noise, starts, rates)
+    question.__name__: question
+    for question in (methods, stages, commitment, codebooks, bits, positions, noise, starts, rates)
 }

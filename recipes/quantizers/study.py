@@ -37,7 +37,7 @@ class Arguments:
     """Which question, on which latents."""
 
     question: Annotated[
-        Literal["methods", "stages", "codebooks", "bits", "positions", "noise", "starts", "rates"],
+        Literal["methods", "stages", "commitment", "codebooks", "bits", "positions", "noise", "starts", "rates"],
         tyro.conf.Positional,
     ]
     latents: Path
