@@ -136,7 +136,8 @@ def _train(codec: LatentCodec, run: Run, latents: Tensor) -> dict[str, Any]:
         estimate, statistics = codec(x, position_bits)
         loss = (estimate - x).square().mean() / variance
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        if loss.requires_grad:  # EMA's does not where nothing but the codebooks moves
+            loss.backward()
         optimiser.step()
         _after_step(codec, run, statistics, step + 1)
         history.add(loss, statistics, time.process_time() - began)
