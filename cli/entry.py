@@ -33,6 +33,7 @@ _VERBS = {
     "info": "Info",
     "verify": "Verify",
     "cut": "Cut",
+    "eval": "Eval",
     "models": "Models",
     "report": "Report",
 }
