@@ -14,6 +14,10 @@ SEEDS = (0, 1, 2)
 MAIN: tuple[Method, ...] = ("ste", "ema", "rotation", "st_gumbel", "nsvq", "diveq", "sf_diveq")
 
 
+CHAIN: tuple[Method, ...] = ("ste", "ema", "diveq", "diveq_sum", "sf_diveq")
+SHORT = 300  # steps, where many runs answer one question
+
+
 def _runs(**choices: Any) -> list[Run]:
     """A run for each combination of the lists given, seeds last."""
     names = list(choices)
@@ -21,27 +25,34 @@ def _runs(**choices: Any) -> list[Run]:
     return [Run(**dict(zip(names, values, strict=True)), seed=seed) for values in product(*lists) for seed in SEEDS]
 
 
-def methods() -> list[Run]:
-    """All methods: one codebook and four stages, of speech and of toy latents."""
-    one = _runs(source=["speech", "toy"], stages=1, bits=8, method=MAIN)
-    four = _runs(source="speech", stages=4, bits=8, method=METHODS)
-    toy = _runs(source="toy", stages=4, bits=8, method=("ste", "ema", "diveq", "diveq_sum", "sf_diveq"))
-    return one + four + toy
+def codebook() -> list[Run]:
+    """One codebook, of speech and of toy latents."""
+    return _runs(source=["speech", "toy"], stages=1, bits=8, method=MAIN)
+
+
+def residual() -> list[Run]:
+    """Four stages, all methods."""
+    return _runs(source="speech", stages=4, bits=8, method=METHODS)
+
+
+def toy() -> list[Run]:
+    """Four stages of toy latents, whose dimensions a single stage sees all."""
+    return _runs(source="toy", stages=4, bits=8, method=CHAIN)
 
 
 def stages() -> list[Run]:
     """Eight stages."""
-    return _runs(source="speech", stages=8, bits=8, method=("ste", "ema", "diveq", "diveq_sum", "sf_diveq"))
+    return _runs(source="speech", stages=8, bits=8, method=CHAIN)
 
 
-def codebooks() -> list[Run]:
+def codewords() -> list[Run]:
     """Nothing but the codebooks is trained: the methods' gradients for the codewords alone."""
     return _runs(source="speech", stages=1, bits=8, method=MAIN, trained="codebooks", start="latents")
 
 
 def bits() -> list[Run]:
     """DiVeQ with the bits that SF's positions cost: the other side of the comparison at equal bits."""
-    return _runs(source="speech", stages=1, bits=[9, 10, 11], method="diveq")
+    return _runs(source="speech", stages=1, bits=[9, 10, 11], method="diveq", start="kmeans")
 
 
 def positions() -> list[Run]:
@@ -55,23 +66,25 @@ def commitment() -> list[Run]:
 
 
 def noise() -> list[Run]:
-    """The variance of the noise over six orders of magnitude."""
-    variances = [1e-6, 1e-5, 1e-4, 1e-2, 1e-1, 1.0]  # 1e-3 is in `methods`
-    return _runs(source="speech", stages=1, bits=8, method=("diveq", "sf_diveq"), noise_variance=variances)
+    """The variance of the noise over five orders of magnitude."""
+    variances = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+    return _runs(source="speech", stages=1, bits=8, method=("diveq", "sf_diveq"), noise_variance=variances, steps=SHORT)
 
 
 def starts() -> list[Run]:
     """How codebooks start, without replacement of unused codewords."""
     return _runs(
         source="speech", stages=1, bits=8, method=("ste", "ema", "diveq", "sf_diveq"),
-        start=["random", "latents", "averages", "kmeans", "tour"], replacement=False,
+        start=["random", "latents", "averages", "kmeans", "tour"], replacement=False, steps=SHORT,
     )  # fmt: skip
 
 
 def rates() -> list[Run]:
     """Learning rate and batch size, from latents drawn at random and without replacement: where baselines collapse."""
-    common: dict[str, Any] = {"source": "speech", "stages": 1, "bits": 10, "start": "latents", "replacement": False}
-    chosen = ("ste", "ema", "nsvq", "diveq", "sf_diveq")
+    common: dict[str, Any] = {
+        "source": "speech", "stages": 1, "bits": 10, "start": "latents", "replacement": False, "steps": SHORT,
+    }  # fmt: skip
+    chosen = ("ste", "ema", "diveq", "sf_diveq")
     by_rate = _runs(**common, method=chosen, learning_rate=[1e-4, 1e-3, 1e-2, 1e-1])
     by_batch = _runs(**common, method=chosen, batch=[32, 1024])
     return by_rate + by_batch
@@ -79,5 +92,5 @@ def rates() -> list[Run]:
 
 QUESTIONS: dict[str, Callable[[], list[Run]]] = {
     question.__name__: question
-    for question in (methods, stages, commitment, codebooks, bits, positions, noise, starts, rates)
+    for question in (codebook, residual, toy, stages, commitment, codewords, bits, positions, noise, starts, rates)
 }

@@ -1,6 +1,6 @@
 """Answer a question of the study on stored latents: one JSON object per run, added to OUT/QUESTION.jsonl.
 
-    python -m recipes.quantizers.study methods --latents runs/latents --out recipes/quantizers/results
+    python -m recipes.quantizers.study residual --latents runs/latents --out recipes/quantizers/results
 
 What is there already is not run again, so a stopped study goes on where it was.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -32,14 +32,16 @@ from .questions import QUESTIONS
 _DETAILED = {"diveq", "sf_diveq"}
 
 
+Question = Literal[
+    "codebook", "residual", "toy", "stages", "commitment", "codewords", "bits", "positions", "noise", "starts", "rates"
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Which question, on which latents."""
 
-    question: Annotated[
-        Literal["methods", "stages", "commitment", "codebooks", "bits", "positions", "noise", "starts", "rates"],
-        tyro.conf.Positional,
-    ]
+    question: tyro.conf.Positional[Question]
     latents: Path
     """The folder with a folder of latents per source: `speech` and `toy` (`recipes.quantizers.latents`)."""
     out: Path = Path("recipes/quantizers/results")
