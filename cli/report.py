@@ -41,6 +41,8 @@ class Report:
     def __post_init__(self) -> None:
         if self.clips < 0:
             raise UsageError(f"--clips is a number of clips, 0 or more, not {self.clips}")
+        if self.blind and not self.clips:
+            raise UsageError("a blind test needs at least one clip; choose --clips 1 or more")
         if self.audio == "linked" and self.blind:
             raise UsageError("a blind test has its audio embedded: the names of files would tell the systems")
         if self.audio == "linked" and self.target == PIPE:

@@ -18,7 +18,7 @@ def decimals_of(values: Iterable[float]) -> int:
 
 def metric_decimals(evaluation: Evaluation, metric: str) -> int:
     """Decimals of a metric all over the page."""
-    means = [system.means[metric].mean for system in evaluation.systems if metric in system.means]
+    means = [system.means[metric].mean for system in evaluation.systems]
     return decimals_of(mean for mean in means if mean is not None)
 
 

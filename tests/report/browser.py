@@ -74,8 +74,9 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key, pressed and released, where the focus is."""
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
+        typed = {"text": key} if len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **typed)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """The window's size, and its colour scheme."""

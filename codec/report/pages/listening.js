@@ -130,6 +130,7 @@ function summary(state) {
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
   const mean = (numbers) => sum(numbers) / numbers.length;
   const rows = [...values].sort(([, a], [, b]) => mean(b) - mean(a));
+  if (state.kind === "abx" && rows.length > 1) rows.push(["All", rows.flatMap(([, right]) => right)]);
   return state.kind === "abx"
     ? rows.map(([system, right]) => [system, `${sum(right)} of ${right.length}`, guessing(sum(right), right.length).toFixed(3)])
     : rows.map(([system, ratings]) => [system, mean(ratings).toFixed(1), String(ratings.length)]);
@@ -139,12 +140,13 @@ function resultTable(state) {
   const heads = state.kind === "abx" ? ["System", "Right", "By guessing (p)"] : ["System", "Mean rating", "Ratings"];
   const cells = (row) => row.map((text, column) => element("td", { className: column ? "number" : "" }, text));
   const head = heads.map((text, column) => element("th", { scope: "col", className: column ? "number" : "" }, text));
-  return element(
+  const table = element(
     "table",
     {},
     element("thead", {}, element("tr", {}, ...head)),
     element("tbody", {}, ...summary(state).map((row) => element("tr", {}, ...cells(row)))),
   );
+  return element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Results" }, table);
 }
 
 class ListeningTest {
