@@ -1,8 +1,9 @@
 """A codec's delay: found, and removed.
 
-Low bitrates keep the envelope of speech but not its waveform, whose correlation then peaks a few pitch periods off.
-So the delay is first that at which band energies, 1 ms apart, correlate best, which on real speech was within 3 ms
-for Codec2 at 1.2 kbps as for Opus; the waveforms may refine it, where they agree at all.
+Where the waveform is kept, its correlation tells the delay to the sample. Low bitrates keep the envelope alone: the
+correlation of waveforms then peaks anywhere within some pitch periods, and that of band energies, 1 ms apart, tells
+the delay better. On 18 clips of real speech the former had 0.80 to 0.99 at its peak for Opus at 6 and 12 kbps, and 0.07
+to 0.54 for Codec2 at 1.2 and 3.2 kbps, for which the latter was within 3 ms.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ _WINDOW = 256  # 16 ms
 _BANDS = 16
 _ENERGY_FLOOR = 1e-6  # a window of white noise at -84 dBFS
 _LEAST_ENVELOPE_CORRELATION = 0.2
-_LEAST_WAVEFORM_CORRELATION = 0.5
-_REFINED_SECONDS = 0.005
+_LEAST_WAVEFORM_CORRELATION = 0.65
 
 
 def find_delay(reference: Signal, decoded: Signal) -> int:
@@ -38,14 +38,11 @@ def find_delay(reference: Signal, decoded: Signal) -> int:
     part = _loudest(reference)
     one = Signal(wave=reference.wave[:, part], sample_rate_hz=rate)
     other = Signal(wave=decoded.wave[:, part], sample_rate_hz=rate)
-    coarse = _best_lag(
-        _envelopes(one), _envelopes(other), 0, int(MAX_DELAY_SECONDS * _ENVELOPE_RATE_HZ), _LEAST_ENVELOPE_CORRELATION
-    )
-    if coarse is None:
-        return 0
-    delay = round(coarse * rate / _ENVELOPE_RATE_HZ)
-    refined = _best_lag(one.wave, other.wave, delay, int(_REFINED_SECONDS * rate), _LEAST_WAVEFORM_CORRELATION)
-    return delay if refined is None else refined
+    lag, correlation = _best_lag(one.wave, other.wave, int(MAX_DELAY_SECONDS * rate))
+    if correlation >= _LEAST_WAVEFORM_CORRELATION:
+        return lag
+    lag, correlation = _best_lag(_envelopes(one), _envelopes(other), int(MAX_DELAY_SECONDS * _ENVELOPE_RATE_HZ))
+    return round(lag * rate / _ENVELOPE_RATE_HZ) if correlation >= _LEAST_ENVELOPE_CORRELATION else 0
 
 
 def line_up(decoded: Float[np.ndarray, "channels samples"], delay: int, length: int) -> np.ndarray:
@@ -91,17 +88,12 @@ def _envelopes(signal: Signal) -> np.ndarray:
     return logs - logs.mean(axis=1, keepdims=True)
 
 
-def _best_lag(one: np.ndarray, other: np.ndarray, around: int, reach: int, least: float) -> int | None:
-    """The lag of `other` in around ± reach whose correlation, over all rows, is best; None where it is below `least`.
-
-    The correlation is relative to the energies of both: 1 is a perfect match.
-    """
+def _best_lag(one: np.ndarray, other: np.ndarray, reach: int) -> tuple[int, float]:
+    """The lag of `other`, up to ± reach, at which it is most like `one`, all rows together; and how much, up to 1."""
     energy = np.square(one, dtype=np.float64).sum() * np.square(other, dtype=np.float64).sum()
-    if not energy:
-        return None
-    size = 1 << int(one.shape[1] + other.shape[1] + abs(around) + reach).bit_length()
+    size = 1 << int(one.shape[1] + other.shape[1] + reach).bit_length()
     spectrum = sum(np.conj(np.fft.rfft(a, size)) * np.fft.rfft(b, size) for a, b in zip(one, other, strict=True))
-    lags = np.arange(around - reach, around + reach + 1)
-    correlations = np.fft.irfft(spectrum, size)[lags % size] / np.sqrt(energy)
+    lags = np.arange(-reach, reach + 1)
+    correlations = np.fft.irfft(spectrum, size)[lags % size]
     best = int(np.argmax(correlations))
-    return int(lags[best]) if correlations[best] >= least else None
+    return int(lags[best]), float(correlations[best] / np.sqrt(energy)) if energy else 0.0
