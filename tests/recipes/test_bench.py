@@ -154,11 +154,11 @@ def test_growth_is_shown_in_a_table_and_a_picture():
 
 def test_a_file_s_cost_is_measured_in_a_process_of_its_own(tiny_model, tmp_path):
     setting = growth.Setting(seconds=0.5, stages=2, channels=2)
-    for cost in growth._costs(setting, tiny_model, 16_000):
+    for cost in growth._costs(setting, tiny_model, 16_000, "torch"):
         assert cost.peak_mb >= cost.ready_mb > 50  # PyTorch alone is more
         assert cost.elapsed_s > 0
     with pytest.raises(DiveqCodecError, match=r"encode of Setting\(.*none.wav: No such file"):
-        growth._run("encode", tiny_model, tmp_path / "none.wav", tmp_path / "out.dvq", setting)
+        growth._run("encode", tiny_model, tmp_path / "none.wav", tmp_path / "out.dvq", setting, "torch")
 
 
 def test_shares_add_up_and_leave_the_classes_as_they_were():
@@ -173,15 +173,17 @@ def test_shares_add_up_and_leave_the_classes_as_they_were():
     assert dict(vars(Encoder)) == before
 
 
-def test_the_script_prints_a_table_and_writes_json(tmp_path, monkeypatch, capfd):
+def test_the_script_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "snac", None)
-    main(Arguments(short=True, threads=1, presets=("tiny",), peers=("snac",), repeats=1, out=tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    threads = torch.get_num_threads()
+    main(Arguments(short=True, threads=threads, presets=("tiny",), peers=("snac",), repeats=1, out=tmp_path))
     result = json.loads((tmp_path / "bench.json").read_text())
     assert [codec["name"] for codec in result["codecs"]] == ["diveq-codec tiny"]
     assert result["skipped"] == {"SNAC 24 kHz": "SNAC 24 kHz needs the package snac: pip install snac"}
     (speed,) = result["speeds"]
     assert speed["encode"] == pytest.approx(10 / speed["encode_seconds"])
-    printed = capfd.readouterr().out
+    printed = capsys.readouterr().out
     assert "| diveq-codec tiny | 1.2 kbps, to and from file bytes | 0.1 |" in printed
     assert (tmp_path / "bench.md").read_text() == printed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     (data / "broken.wav").write_bytes(b"no audio")
     arguments = Arguments(
         data=data, out=tmp_path / "out", systems=("codec2", "dac", "snac"), models=(str(tiny_model),),
-        stages=(2, 12), metrics=("si_sdr", "stoi"), workers=1,
+        stages=(2, 12), metrics=("si_sdr", "stoi"), workers=1, threads=torch.get_num_threads(),
     )  # fmt: skip
     main(arguments)
     evaluation = read_evaluation(tmp_path / "out" / "evaluation.json")
@@ -161,7 +162,10 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
 def test_a_program_that_fails_fails_its_clips_alone(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path / "bin", c2enc=FAIL, c2dec=COPY)
     data = write_corpus(tmp_path / "data", [1.0])
-    main(Arguments(data=data, out=tmp_path / "out", systems=("codec2",), models=(), metrics=("si_sdr",), workers=1))
+    arguments = Arguments(
+        data=data, out=tmp_path / "out", systems=("codec2",), models=(), metrics=("si_sdr",), workers=1
+    )
+    main(dataclasses.replace(arguments, threads=torch.get_num_threads()))
     evaluation = read_evaluation(tmp_path / "out" / "evaluation.json")
     assert {clip.failure for system in evaluation.systems for clip in system.clips} == {"c2enc failed: it broke"}
     assert all(system.kbps is None for system in evaluation.systems)
