@@ -32,13 +32,13 @@ def processor_seconds(start, *arguments, **options) -> float:
     return min(seconds)
 
 
-@pytest.mark.parametrize("verb", [(), ("encode",)])
+@pytest.mark.parametrize("verb", [(), ("encode",), ("eval",)])
 def test_help_is_instant(start, verb):
     bare = processor_seconds(start, python=("-c", "pass"))  # 0.02 s, or the machine is slow
     assert processor_seconds(start, *verb, "--help") < max(0.2, 8 * bare)
 
 
-@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "models"])
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "eval", "models"])
 def test_each_verb_has_help(call, verb):
     result = call(verb, "--help")
     assert (result.code, result.err) == (0, "")
@@ -52,7 +52,7 @@ def test_help_shows_the_first_commands_and_all_verbs(call):
     assert (result.code, result.err) == (0, "")
     lines = [line.strip() for line in result.out.splitlines()]
     assert {"$ diveq-codec encode speech.wav out.dvq", "$ diveq-codec decode out.dvq speech.wav"} <= set(lines)
-    for verb in ("encode", "decode", "info", "verify", "cut", "models"):
+    for verb in ("encode", "decode", "info", "verify", "cut", "eval", "models"):
         assert any(f"• {verb} " in line for line in lines)
 
 
