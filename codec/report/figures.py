@@ -39,7 +39,7 @@ def plural(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 7) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover low to high.
 
     Example:
