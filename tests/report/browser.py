@@ -128,7 +128,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     options = (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}",
         "--autoplay-policy=no-user-gesture-required", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
+        "--disable-component-update", "--mute-audio", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
     )  # fmt: skip
 
     def speak_on_3_and_4() -> None:
