@@ -23,6 +23,7 @@ from recipes.libritts import all as everything
 from recipes.libritts import download
 from recipes.libritts import evaluate as libritts_evaluate
 from recipes.libritts.train import RUNS
+from recipes.quantizers import latents, report, study, whole_codec
 from recipes.vctk import prepare
 from recipes.vctk.train import Study, paper
 
@@ -122,6 +123,10 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.libritts.all": everything.Arguments,
         "recipes.vctk.prepare": prepare.Arguments,
         "recipes.vctk.train": Study,
+        "recipes.quantizers.latents": latents.Arguments,
+        "recipes.quantizers.study": study.Arguments,
+        "recipes.quantizers.report": report.Arguments,
+        "recipes.quantizers.whole_codec": whole_codec.Arguments,
     }
     tyro.cli(parsers[module], args=arguments)
 
@@ -143,7 +148,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 10
+    assert len(seen) == 14
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):
