@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from io import BytesIO
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .audio import MAX_CHANNELS, AudioWriter, atomic_output, open_audio, resample_blocks, resampled_length
+from .audio import MAX_CHANNELS, AudioWriter, open_audio, resample_blocks, resampled_length
 from .backends import load_backend
 from .bitstream import (
     EntropyTables,
@@ -29,6 +25,7 @@ from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .config import MAX_RATE_HZ, ModelConfig
 from .errors import AudioError, BitstreamError, ConfigError
+from .given import OutputRate, checked_wave, open_output, open_stream, output_rate, whole_number
 from .results import Audio, DecodedFile, Encoded, EncodedFile
 from .runner import Runner
 
@@ -36,7 +33,9 @@ if TYPE_CHECKING:
     import torch
 
 Path_ = str | PathLike[str]
-OutputRate = int | Literal["original", "model"]
+Coded = Encoded | bytes | Path_ | BinaryIO | StreamReader
+
+BATCH_SECONDS = 60.0
 
 
 class Codec:
@@ -127,7 +126,7 @@ class Codec:
             AudioError: not audio, NaN or infinite.
             ConfigError: more stages than the model has, or positions on a stage without a curve.
         """
-        wave = _checked_wave(wave)
+        wave = checked_wave(wave)
         header = self._header(sample_rate_hz, len(wave), stages, position_bits)
         codes = list(self._codes([wave], header))
         empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
@@ -155,15 +154,50 @@ class Codec:
             reader = stack.enter_context(open_audio(source))
             header = self._header(reader.sample_rate_hz, reader.channels, stages, position_bits)
             counter = Counter(reader.blocks(reader.sample_rate_hz))
-            writer = StreamWriter(_output(stack, target, overwrite), header, self.tables)
+            writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
             for codes in self._codes(counter, header):
                 writer.write(codes)
             writer.close(samples=counter.samples)
         return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
 
+    def encode_batch(
+        self,
+        waves: Sequence[ArrayLike | torch.Tensor],
+        *,
+        sample_rate_hz: int,
+        stages: int | None = None,
+        position_bits: int = 0,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> list[Encoded]:
+        """Encode many clips of any lengths, several at once: what `encode` gives for each.
+
+        Arguments as in `encode`; `batch_seconds` is how much audio, over all channels, is computed at once. It
+        decides how much memory is taken, and on a GPU how well it is used.
+
+        Example:
+            >>> codec = Codec.load(device="cpu")
+            >>> clips = codec.encode_batch([[0.0] * 8000, [0.1] * 16000], sample_rate_hz=16000)
+            >>> [clip.codes.shape for clip in clips]
+            [(1, 12, 25), (1, 12, 50)]
+        """
+        checked = [checked_wave(wave) for wave in waves]
+        headers = [self._header(sample_rate_hz, len(wave), stages, position_bits) for wave in checked]
+        if not headers:
+            return []
+        at_model_rate = [
+            np.concatenate([wave[:, :0], *self._resampled([wave], header)], axis=-1)
+            for wave, header in zip(checked, headers, strict=True)
+        ]
+        layout = [stage.position_bits for stage in headers[0].stages]
+        clips = self._runner.encode_batch(at_model_rate, layout, self._frames(batch_seconds))
+        return [
+            Encoded(codes=codes, samples=wave.shape[1], header=header, tables=self.tables)
+            for codes, wave, header in zip(clips, checked, headers, strict=True)
+        ]
+
     def decode(
         self,
-        source: Encoded | bytes | Path_ | BinaryIO | StreamReader,
+        source: Coded,
         *,
         sample_rate_hz: OutputRate = "original",
         stages: int | None = None,
@@ -181,11 +215,39 @@ class Codec:
             BitstreamError: damaged, or coded with another model.
         """
         with ExitStack() as stack:
-            stream = source if isinstance(source, Encoded) else _stream(stack, source)
-            rate = _output_rate(stream.header, sample_rate_hz)
-            blocks = list(self._decoded(stream, rate, stages, recover))
-            empty = np.zeros((stream.header.channels, 0), dtype=np.float32)
-        return Audio(wave=np.concatenate([empty, *blocks], axis=-1), sample_rate_hz=rate)
+            stream = source if isinstance(source, Encoded) else open_stream(stack, source)
+            rate = output_rate(stream.header, sample_rate_hz)
+            return _audio(self._decoded(stream, rate, stages, recover), stream.header, rate)
+
+    def decode_batch(
+        self,
+        sources: Sequence[Coded],
+        *,
+        sample_rate_hz: OutputRate = "original",
+        stages: int | None = None,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> list[Audio]:
+        """Decode many clips of any lengths, several at once: what `decode` gives for each, within float's rounding.
+
+        Arguments as in `decode` and `encode_batch`.
+        """
+        clips = [self._read(source) for source in sources]
+        kept = [self._stages_of(clip.header, stages) for clip in clips]
+        layouts = [
+            tuple(stage.position_bits for stage in clip.header.stages[:count])
+            for clip, count in zip(clips, kept, strict=True)
+        ]
+        waves: dict[int, np.ndarray] = {}
+        for layout in set(layouts):
+            numbers = [number for number in range(len(clips)) if layouts[number] == layout]
+            codes = [clips[number].codes[:, : len(layout)] for number in numbers]
+            made = self._runner.decode_batch(codes, layout, self._frames(batch_seconds))
+            waves.update(zip(numbers, made, strict=True))
+        return [
+            _audio(self._at_rate([waves[number]], clip, rate), clip.header, rate)
+            for number, clip in enumerate(clips)
+            for rate in [output_rate(clip.header, sample_rate_hz)]
+        ]
 
     def decode_file(
         self,
@@ -203,8 +265,8 @@ class Codec:
         Arguments as in `decode`; `subtype` is soundfile's ("PCM_16", "FLOAT", …; None: the format's usual one).
         """
         with ExitStack() as stack:
-            stream = _stream(stack, source)
-            rate = _output_rate(stream.header, sample_rate_hz)
+            stream = open_stream(stack, source)
+            rate = output_rate(stream.header, sample_rate_hz)
             writer = stack.enter_context(
                 AudioWriter(
                     target,
@@ -222,8 +284,11 @@ class Codec:
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
 
     def _header(self, sample_rate_hz: int, channels: int, stages: int | None, position_bits: int) -> StreamHeader:
-        sample_rate_hz, position_bits = _whole("sample_rate_hz", sample_rate_hz), _whole("position_bits", position_bits)
-        count = len(self.config.stages) if stages is None else _whole("stages", stages)
+        sample_rate_hz, position_bits = (
+            whole_number("sample_rate_hz", sample_rate_hz),
+            whole_number("position_bits", position_bits),
+        )
+        count = len(self.config.stages) if stages is None else whole_number("stages", stages)
         if not 1 <= sample_rate_hz <= MAX_RATE_HZ:
             raise ConfigError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {sample_rate_hz}")
         if not 1 <= count <= len(self.config.stages):
@@ -251,27 +316,52 @@ class Codec:
 
     def _codes(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        at_model_rate = resample_blocks(
+        return self._runner.encode(self._resampled(blocks, header), header)
+
+    def _resampled(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
+        """From the original rate to the model's."""
+        return resample_blocks(
             blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
         )
-        return self._runner.encode(at_model_rate, header)
 
     def _decoded(
         self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at `rate`, of the exact length."""
-        header = stream.header
-        self._check(header)
-        stages = None if stages is None else _whole("stages", stages)
-        if stages is not None and not 1 <= stages <= len(header.stages):
-            raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {stages}")
+        self._check(stream.header)
+        count = self._stages_of(stream.header, stages)
         packets = [stream] if isinstance(stream, Encoded) else stream.packets(self.tables, recover=recover)
+        return self._at_rate(self._runner.decode(packets, stream.header, count), stream, rate)
 
-        waves = self._runner.decode(packets, header, stages or len(header.stages))
+    def _at_rate(self, waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int) -> Iterator[np.ndarray]:
+        """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
+        header = stream.header
         waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
         waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
         slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
         return cut_to(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
+
+    def _read(self, source: Coded) -> Encoded:
+        """All of a stream in memory."""
+        with ExitStack() as stack:
+            stream = source if isinstance(source, Encoded) else open_stream(stack, source)
+            self._check(stream.header)
+            if isinstance(stream, Encoded):
+                return stream
+            empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
+            packets = [packet.codes for packet in stream.packets(self.tables) if packet.codes is not None]
+            codes = np.concatenate([empty, *packets], axis=-1)
+            return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self.tables)
+
+    def _stages_of(self, header: StreamHeader, stages: int | None) -> int:
+        """How many stages of a stream to decode."""
+        count = len(header.stages) if stages is None else whole_number("stages", stages)
+        if not 1 <= count <= len(header.stages):
+            raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {count}")
+        return count
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, int(seconds * self.config.frame_rate_hz))
 
     def _check(self, header: StreamHeader) -> None:
         if header.fingerprint != self.fingerprint:
@@ -285,65 +375,6 @@ class Codec:
             raise BitstreamError(f"the stream's rate, hop or stages are not those of {self.name}: it is damaged")
 
 
-def _stream(stack: ExitStack, source: Any) -> StreamReader:
-    if isinstance(source, StreamReader):
-        return source
-    if isinstance(source, bytes | bytearray | memoryview):
-        return StreamReader(BytesIO(source))
-    if isinstance(source, str | PathLike):
-        try:
-            return StreamReader(stack.enter_context(Path(source).open("rb")))
-        except OSError as error:
-            raise BitstreamError(f"cannot read {source}: {error.strerror or error}") from error
-    return StreamReader(source)
-
-
-def _output(stack: ExitStack, target: Any, overwrite: bool) -> BinaryIO:
-    if isinstance(target, str | PathLike):
-        return stack.enter_context(atomic_output(target, overwrite=overwrite))
-    return target
-
-
-def _output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
-    named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
-    if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
-        raise AudioError(f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}")
-    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else _whole("sample_rate_hz", sample_rate_hz)
-    if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
-        raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
-    return rate
-
-
-def _checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
-    wave = _as_array(wave)
-    try:
-        array = np.asarray(wave)
-    except ValueError as error:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples): {error}") from error
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim != 2:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples), not {array.shape}")
-    if not np.issubdtype(array.dtype, np.floating):
-        raise AudioError(f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768")
-    with np.errstate(over="ignore"):
-        array = np.asarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise AudioError("the audio holds NaN or infinite samples")
-    return array
-
-
-def _as_array(wave: ArrayLike | torch.Tensor) -> ArrayLike:
-    """A tensor as an array; whoever gives one has imported torch, and nobody else needs it."""
-    module = sys.modules.get("torch")
-    if module is None or not isinstance(wave, module.Tensor):
-        return cast("ArrayLike", wave)
-    tensor = cast("torch.Tensor", wave).detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-
-
-def _whole(name: str, value: object) -> int:
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise ConfigError(f"{name} is a whole number, not {value!r}") from None
+def _audio(blocks: Iterable[np.ndarray], header: StreamHeader, rate: int) -> Audio:
+    empty = np.zeros((header.channels, 0), dtype=np.float32)
+    return Audio(wave=np.concatenate([empty, *blocks], axis=-1), sample_rate_hz=rate)

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from .batches import batched
 from .bitstream import StreamHeader
 from .blocks import silence, whole_frames
 from .config import ModelConfig
-from .geometry import decoder_context, encoder_context
+from .geometry import Context, decoder_context, encoder_context
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0
@@ -87,6 +88,33 @@ class Runner:
                     outputs_per_frame=header.hop,
                 )
 
+    def encode_batch(
+        self, waves: Sequence[np.ndarray], position_bits: Sequence[int], most_frames: int
+    ) -> list[np.ndarray]:
+        """Clips (channels, samples) at the model's rate → int32 codes (channels, stages, frames) of each."""
+        hop = self._config.hop
+        return _by_clip(
+            [np.pad(wave, [(0, 0), (0, -wave.shape[1] % hop)]) for wave in waves],
+            lambda batch: self.network.encode(batch[:, None], position_bits),
+            context=encoder_context(self._config),
+            most_frames=most_frames,
+            items_per_frame=hop,
+            nothing=np.zeros((len(position_bits), 0), np.int32),
+        )
+
+    def decode_batch(
+        self, clips: Sequence[np.ndarray], position_bits: Sequence[int], most_frames: int
+    ) -> list[np.ndarray]:
+        """Clips of codes (channels, stages, frames) → float32 (channels, samples) of each, at the model's rate."""
+        return _by_clip(
+            clips,
+            lambda batch: self.network.decode(batch, position_bits)[:, 0],
+            context=decoder_context(self._config),
+            most_frames=most_frames,
+            outputs_per_frame=self._config.hop,
+            nothing=np.zeros(0, np.float32),
+        )
+
     def _window(self, header: StreamHeader) -> int:
         return max(_LEAST_FRAMES, int(WINDOW_SECONDS * header.frame_rate_hz) // header.channels)
 
@@ -108,3 +136,29 @@ def _by_channels(compute: Callable[[np.ndarray], np.ndarray], at_once: int) -> C
         return np.concatenate([compute(np.ascontiguousarray(group)) for group in groups])
 
     return whole
+
+
+def _by_clip(
+    clips: Sequence[np.ndarray],
+    compute: Callable[[np.ndarray], np.ndarray],
+    *,
+    context: Context,
+    most_frames: int,
+    items_per_frame: int = 1,
+    outputs_per_frame: int = 1,
+    nothing: np.ndarray,
+) -> list[np.ndarray]:
+    """`batched` over all channels of clips (channels, ..., items); `nothing` is the result for a clip of no length."""
+    channels = [channel for clip in clips for channel in clip]
+    made = iter(
+        batched(
+            [channel for channel in channels if channel.shape[-1]],
+            compute,
+            context=context,
+            most_frames=most_frames,
+            items_per_frame=items_per_frame,
+            outputs_per_frame=outputs_per_frame,
+        )
+    )
+    results = iter([next(made) if channel.shape[-1] else nothing for channel in channels])
+    return [np.stack([next(results) for _ in clip]) for clip in clips]

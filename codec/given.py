@@ -1,0 +1,95 @@
+"""What callers of the public verbs give: checked, and in one form."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from contextlib import ExitStack
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .audio import atomic_output
+from .bitstream import StreamHeader, StreamReader
+from .config import MAX_RATE_HZ
+from .errors import AudioError, BitstreamError, ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["OutputRate", "checked_wave", "open_output", "open_stream", "output_rate", "whole_number"]
+
+OutputRate = int | Literal["original", "model"]
+
+
+def open_stream(stack: ExitStack, source: Any) -> StreamReader:
+    """A `.dvq` stream from bytes, a path (open as long as `stack`), a file object, or as it is."""
+    if isinstance(source, StreamReader):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return StreamReader(BytesIO(source))
+    if isinstance(source, str | PathLike):
+        try:
+            return StreamReader(stack.enter_context(Path(source).open("rb")))
+        except OSError as error:
+            raise BitstreamError(f"cannot read {source}: {error.strerror or error}") from error
+    return StreamReader(source)
+
+
+def open_output(stack: ExitStack, target: Any, overwrite: bool) -> BinaryIO:
+    """A file object, or a path's file, which appears when `stack` ends well."""
+    if isinstance(target, str | PathLike):
+        return stack.enter_context(atomic_output(target, overwrite=overwrite))
+    return target
+
+
+def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
+    """The rate in Hz to decode a stream at."""
+    named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
+    if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
+        raise AudioError(f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}")
+    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else whole_number("sample_rate_hz", sample_rate_hz)
+    if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
+        raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
+    return rate
+
+
+def checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Finite float32 (channels, samples)."""
+    wave = _as_array(wave)
+    try:
+        array = np.asarray(wave)
+    except ValueError as error:
+        raise AudioError(f"audio has the shape (samples,) or (channels, samples): {error}") from error
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2:
+        raise AudioError(f"audio has the shape (samples,) or (channels, samples), not {array.shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise AudioError(f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768")
+    with np.errstate(over="ignore"):
+        array = np.asarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise AudioError("the audio holds NaN or infinite samples")
+    return array
+
+
+def _as_array(wave: ArrayLike | torch.Tensor) -> ArrayLike:
+    """A tensor as an array; whoever gives one has imported torch, and nobody else needs it."""
+    module = sys.modules.get("torch")
+    if module is None or not isinstance(wave, module.Tensor):
+        return cast("ArrayLike", wave)
+    tensor = cast("torch.Tensor", wave).detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def whole_number(name: str, value: object) -> int:
+    """An argument that counts something."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"{name} is a whole number, not {value!r}") from None
