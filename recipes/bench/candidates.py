@@ -24,6 +24,7 @@ from .work import count, model_work
 
 OURS = "diveq-codec"
 _TABLE_SECONDS = 20
+_COUNTED_SECONDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +109,15 @@ def peer_candidate(layout: neural.Layout) -> Candidate:
     def decode(codes: neural.Codes) -> object:
         return model.decode(codes)
 
-    second = noise(2 * layout.hop * (rate // layout.hop) / rate, rate)
-    seconds, codes = len(second) / rate, encode(second)
+    sample = noise(_COUNTED_SECONDS, rate)
+    sample = sample[: len(sample) // layout.hop * layout.hop]
+    seconds, codes = len(sample) / rate, encode(sample)
     return Candidate(
         name=layout.family,
         note=f"{layout.kbps[codebooks]:g} kbps, to and from codes",
         sample_rate_hz=rate,
         parameters=_parameters(model.module),
-        encode_work=(count(model.module, lambda: encode(second)) / seconds).multiply_adds,
+        encode_work=(count(model.module, lambda: encode(sample)) / seconds).multiply_adds,
         decode_work=(count(model.module, lambda: decode(codes)) / seconds).multiply_adds,
         encode=encode,
         decode=decode,

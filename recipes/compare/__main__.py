@@ -52,8 +52,8 @@ class Arguments:
     """The other codecs."""
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     """Ours: names of shipped models, or model files."""
-    stages: tuple[int, ...] = (1, 2, 4, 8, 12)
-    """Of our models; what one lacks is left out."""
+    stages: tuple[int, ...] | None = None
+    """How many stages of our models to use; what one lacks is left out. None is 1, 2, 4, 8, … and all."""
     weights: dict[str, Path] = field(default_factory=dict)
     """Folders with config.json and weights, by the codec: encodec FOLDER mimi FOLDER …"""
     metrics: tuple[str, ...] | None = None
@@ -109,7 +109,8 @@ def _ours(arguments: Arguments) -> list[Candidate]:
     found: list[Candidate] = []
     for name in arguments.models:
         codec = Codec.load(name, device="cpu")
-        counts = [count for count in arguments.stages if count <= len(codec.config.stages)]
+        most = len(codec.config.stages)
+        counts = None if arguments.stages is None else [count for count in arguments.stages if count <= most]
         candidates = model_candidates(codec, counts)
         for candidate in candidates:
             candidate.note = f"bits of whole .dvq files, {threads()}"

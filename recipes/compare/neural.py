@@ -178,6 +178,7 @@ def neural_peers(layout: Layout, weights: Path) -> list[Peer]:
         ConfigError: As `load`.
     """
     model = load(layout, weights)
+    warm_up(layout, model)
     return [
         Peer(
             name=f"{layout.family}, {kbps:g} kbps",
@@ -188,6 +189,11 @@ def neural_peers(layout: Layout, weights: Path) -> list[Peer]:
         )
         for codebooks, kbps in layout.kbps.items()
     ]
+
+
+def warm_up(layout: Layout, model: NeuralModel) -> None:
+    """The first use finds algorithms and memory, which is no part of a codec's speed."""
+    code(layout, model, np.zeros(layout.sample_rate_hz, np.float32), layout.timed_codebooks)
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from codec.evaluation.result import Clip, Evaluation, System
 from codec.evaluation.signal import Source
 from codec.evaluation.summary import summarise
 
-from .neural import Layout, NeuralModel, code, load, threads
+from .neural import Layout, NeuralModel, code, load, threads, warm_up
 
 NOTE = "random weights: timed only"
 _TIMED_SECONDS = 30
@@ -25,6 +25,7 @@ def timed_system(layout: Layout, sources: Sequence[Source], evaluation: Evaluati
     """
     torch.manual_seed(0)
     model = load(layout, None)
+    warm_up(layout, model)
     seconds, encode_seconds, decode_seconds = _measure(layout, model, sources)
     clips = tuple(Clip(name=reference.name, failure=NOTE) for reference in evaluation.references)
     return System(
