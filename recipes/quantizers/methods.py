@@ -88,12 +88,11 @@ def make_quantizer(
     return quantizer
 
 
-def converted(quantizer: ResidualQuantizer, method: Method) -> ResidualQuantizer:
+def converted(quantizer: ResidualQuantizer, method: Method, *, commitment: float = COMMITMENT) -> ResidualQuantizer:
     """A quantizer that trains by a method and holds the very parameters of `quantizer`, which an optimiser may know."""
     channels = next(iter(quantizer)).projection.shape[1]
-    result = make_quantizer(method, [stage.config for stage in quantizer], channels).to(
-        next(quantizer.parameters()).device
-    )
+    result = make_quantizer(method, [stage.config for stage in quantizer], channels, commitment=commitment)
+    result.to(next(quantizer.parameters()).device)
     for ours, theirs in zip(result, quantizer, strict=True):
         ours.projection, ours.codebook = theirs.projection, theirs.codebook
         for name, value in theirs.named_buffers():

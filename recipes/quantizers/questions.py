@@ -85,7 +85,7 @@ def rates() -> list[Run]:
         "source": "speech", "stages": 1, "bits": 10, "start": "latents", "replacement": False, "steps": SHORT,
     }  # fmt: skip
     chosen = ("ste", "ema", "diveq", "sf_diveq")
-    by_rate = _runs(**common, method=chosen, learning_rate=[1e-4, 1e-3, 1e-2, 1e-1])
+    by_rate = _runs(**common, method=chosen, learning_rate=[1e-3, 1e-2, 1e-1])
     by_batch = _runs(**common, method=chosen, batch=32)
     return by_rate + by_batch
 

@@ -215,12 +215,11 @@ def whole_codecs(results: Results) -> str:
     if not runs:
         return "Not run yet."
     head = ["run", "stages", "kbps", "PESQ", "STOI", "mel", "SI-SDR"]
-    keys = sorted({(r["run"]["setting"], r["run"]["bits"], METHODS.index(r["run"]["method"])) for r in runs})
     rows = []
-    for setting, bits, number in keys:
-        mine = chosen(runs, setting=setting, bits=bits, method=METHODS[number])
-        for place, row in enumerate(mine[0]["rows"]):
-            names = ("kbps", "pesq_wb", "stoi", "mel_distance", "si_sdr")
-            cells = [spread_of([run["rows"][place][name] for run in mine], 3) for name in names]
-            rows.append([f"{TITLES[METHODS[number]]}, {setting}, {bits} bits", str(row["stages"]), *cells])
+    for setting, bits in sorted({(run["run"]["setting"], run["run"]["bits"]) for run in runs}):
+        for title, mine in variants(chosen(runs, setting=setting, bits=bits)):
+            for place, row in enumerate(mine[0]["rows"]):
+                names = ("kbps", "pesq_wb", "stoi", "mel_distance", "si_sdr")
+                cells = [spread_of([run["rows"][place][name] for run in mine], 3) for name in names]
+                rows.append([f"{title}, {setting}, {bits} bits", str(row["stages"]), *cells])
     return markdown(head, rows)

@@ -38,6 +38,7 @@ from codec.training.validation import HeldOut, Validator, audio_files, codec_of,
 from ..folder.batches import Share, open_batches
 from ..held_out import spread
 from ..run_script import run_script, score_workers
+from .baselines import COMMITMENT
 from .methods import METHODS, Method, converted, stage_configs
 
 _TABLE_CLIPS = 400  # clips of the training data that entropy tables are fitted on
@@ -62,6 +63,8 @@ class Arguments:
     stages: int = 12
     """Of the residual codec."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    commitment: float = COMMITMENT
+    """Weight of the commitment loss of the methods that have one; the log-mel loss has 15."""
     preset: str = "speech_16khz_small"
     """The codec around the quantizer."""
     settings: TrainingConfig = field(
@@ -88,10 +91,11 @@ class CodecRun:
     seed: int
     preset: str
     steps: int
+    commitment: float = COMMITMENT
 
     @property
     def name(self) -> str:
-        return f"{self.setting}-{self.method}-{self.stages}x{self.bits}-{self.seed}"
+        return f"{self.setting}-{self.method}-{self.stages}x{self.bits}-{self.commitment:g}-{self.seed}"
 
     def config(self) -> ModelConfig:
         """The preset's codec with this run's stages."""
@@ -134,6 +138,7 @@ def all_runs(arguments: Arguments) -> Iterator[CodecRun]:
                     yield CodecRun(
                         setting=arguments.setting, method=method, bits=bits, seed=seed,
                         stages=arguments.stages if residual else 1, preset=arguments.preset, steps=steps,
+                        commitment=arguments.commitment,
                     )  # fmt: skip
 
 
@@ -173,7 +178,7 @@ def method_trainer(run: CodecRun, settings: TrainingConfig, accelerator: Acceler
     """
     trainer = Trainer(run.config(), settings, accelerator)
     for model in (trainer.model, trainer.averaged):
-        model.quantizer = converted(model.quantizer, run.method)
+        model.quantizer = converted(model.quantizer, run.method, commitment=run.commitment)
     return trainer
 
 

@@ -369,7 +369,7 @@ def test_whole_codecs_are_trained_with_each_quantizer_and_scored_from_files(tmp_
     assert result["run"]["method"] == "ema"
     assert [row["stages"] for row in result["rows"]] == [1, 2]
     assert all(math.isfinite(row["pesq_wb"]) and row["kbps"] > 0.2 for row in result["rows"])
-    events = read_metrics(tmp_path / "runs" / "residual-ema-2x4-0" / "metrics.jsonl")
+    events = read_metrics(tmp_path / "runs" / "residual-ema-2x4-0.25-0" / "metrics.jsonl")
     assert "perplexity" in events[-2]
     before = arguments.results.read_text()
     whole_codec.main(arguments)
@@ -451,6 +451,17 @@ def test_plots_are_small_files(tmp_path, toy_folder):
     plots.draw(no_results() | {"residual": results, "noise": results}, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"perplexity.png", "damage.png", "noise.png"}
     assert all(1000 < path.stat().st_size < 100_000 for path in tmp_path.iterdir())
+
+
+def test_scores_of_whole_codecs_stand_by_method_weight_and_stages():
+    scores = {"pesq_wb": 1.5, "stoi": 0.8, "mel_distance": 0.4, "si_sdr": 3.0}
+    rows = [{"stages": stages, "kbps": 0.5 * stages, **scores} for stages in (1, 2)]
+    run = {"setting": "residual", "bits": 10}
+    runs = [fake("ste", seed, None, commitment=w, **run) | {"rows": rows} for seed in (0, 1) for w in (0.25, 0.05)]
+    lines = tables.whole_codecs(no_results() | {"codec": runs}).splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[2].startswith("| STE + commitment, residual, 10 bits | 1 | 0.500 ± 0.000 | 1.500 ± 0.000 |")
+    assert lines[5].startswith("| STE + commitment, weight 0.05, residual, 10 bits | 2 | 1.000 ± 0.000 |")
 
 
 def test_every_method_has_a_title_of_its_own():
