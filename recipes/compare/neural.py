@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.errors import ConfigError
+from codec.errors import AudioError, ConfigError
 
 from .peer import Coded, Peer
 
@@ -196,9 +196,21 @@ def warm_up(layout: Layout, model: NeuralModel) -> None:
     code(layout, model, np.zeros(layout.sample_rate_hz, np.float32), layout.timed_codebooks)
 
 
-@torch.inference_mode()
 def code(layout: Layout, model: NeuralModel, wave: np.ndarray, codebooks: int) -> Coded:
-    """A wave (samples,) at the codec's rate to codes and back."""
+    """A wave (samples,) at the codec's rate to codes and back.
+
+    Raises:
+        AudioError: The model fails on it, as some do on very short waves.
+    """
+    try:
+        return _code(layout, model, wave, codebooks)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AudioError(f"{layout.family} failed: {reason}") from error
+
+
+@torch.inference_mode()
+def _code(layout: Layout, model: NeuralModel, wave: np.ndarray, codebooks: int) -> Coded:
     whole = np.pad(wave, (0, -len(wave) % layout.hop)).astype(np.float32, copy=False)
     started = time.perf_counter()
     codes = model.encode(torch.from_numpy(whole)[None, None], codebooks)

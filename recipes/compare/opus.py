@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from codec.errors import AudioError
+from codec.evaluation.signal import read_signal
 
 from .peer import Coded, Peer
 from .programs import require, run
@@ -44,7 +45,7 @@ def _code(wave: np.ndarray, sample_rate_hz: int, kbps: int) -> Coded:
         soundfile.write(source, wave, sample_rate_hz, subtype="PCM_16")
         encode_seconds = run("opusenc", *_OPTIONS, "--bitrate", str(kbps), source, coded)
         decode_seconds = run("opusdec", "--quiet", "--rate", str(sample_rate_hz), coded, heard)
-        decoded, _ = soundfile.read(heard, dtype="float32")
+        decoded = read_signal(heard).wave[0]
         packets = ogg_packets(coded.read_bytes())[_HEADER_PACKETS:]
     return Coded(wave=decoded, bits=8 * sum(packets), encode_seconds=encode_seconds, decode_seconds=decode_seconds)
 

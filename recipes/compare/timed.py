@@ -47,9 +47,9 @@ def _measure(layout: Layout, model: NeuralModel, sources: Sequence[Source]) -> t
             break
         try:
             wave = source.read().at(layout.sample_rate_hz).wave[0]
+            coded = code(layout, model, wave, layout.timed_codebooks)
         except AudioError:
             continue
-        coded = code(layout, model, wave, layout.timed_codebooks)
         spent[0] += len(wave) / layout.sample_rate_hz
         spent[1] += coded.encode_seconds
         spent[2] += coded.decode_seconds

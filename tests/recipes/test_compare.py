@@ -112,6 +112,15 @@ def test_neural_codes_count_at_fixed_width(tmp_path):
         neural.neural_peers(dataclasses.replace(HALVING, sample_rate_hz=8_000), tmp_path)
 
 
+def test_a_model_that_fails_fails_the_clip():
+    def refuse(wave, codebooks):
+        raise RuntimeError("padding is too large\nfor this wave")
+
+    model = dataclasses.replace(halving(None), encode=refuse)
+    with pytest.raises(AudioError, match=r"^Halving failed: padding is too large$"):
+        neural.code(HALVING, model, np.zeros(100, np.float32), 2)
+
+
 def test_what_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match="DAC 16 kHz needs the package transformers: pip install transformers"):
