@@ -1,0 +1,150 @@
+"""How quality holds up when speech is not clean: one model, held-out clips, a condition after another.
+
+python -m recipes.conditions --model speech_16khz_small --data speech/val --out runs/conditions --stages 3,6,12
+
+Writes runs/conditions.json and runs/conditions.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from codec import DEFAULT_MODEL, Codec, atomic_output
+from codec.errors import ConfigError
+from codec.evaluation.evaluate import evaluate
+from codec.evaluation.model import model_candidates
+from codec.evaluation.result import Clip
+from codec.evaluation.signal import Source, find_sources
+from codec.training.manifest import SPEAKER_RULES
+
+from ..held_out import spread
+from ..progress import Report, progress_on_stderr
+from ..run_script import run_script, score_workers
+from ..stage_counts import StageCounts
+from .clips import CONDITIONS, MUSIC, ChangedClip, Corpus, music_clips
+from .findings import Findings, Measured
+from .table import as_markdown
+
+SPEECH_METRICS = ("pesq_wb", "estoi", "mel_distance", "si_sdr")
+MUSIC_METRICS = ("mel_distance", "si_sdr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What to measure, and on what."""
+
+    data: Path
+    """Folder tree of speech that the model was not trained on."""
+    out: Path
+    """Where the results go: OUT.json and OUT.md."""
+    model: str = DEFAULT_MODEL
+    """A shipped model's name, or a model file."""
+    stages: StageCounts = (3, 6, 12)
+    """The numbers of quantizer stages to measure."""
+    clips: int | None = None
+    """How many clips, evenly spread over the sorted names; None is all."""
+    speakers: Literal["folder", "prefix", "libritts"] = "prefix"
+    """How a path names its speaker."""
+    workers: int = 2
+    """Processes that score."""
+    force: bool = False
+    """Replace the results of an earlier run."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"--workers is at least 1, not {self.workers}")
+        if self.clips is not None and self.clips < 1:
+            raise ConfigError(f"--clips is at least 1, not {self.clips}")
+
+    def files(self) -> tuple[Path, Path]:
+        """OUT.json and OUT.md."""
+        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(f"{self.out.name}.md")
+
+
+def main(arguments: Arguments) -> None:
+    for file in arguments.files():
+        if file.exists() and not arguments.force:  # before the work, not after it
+            raise ConfigError(f"{file} exists already; choose another name, or give --force")
+    codec = Codec.load(arguments.model)
+    findings = Findings(
+        model=codec.name,
+        fingerprint=codec.fingerprint.hex(),
+        data=arguments.data.resolve().name,
+        stages=tuple(dict.fromkeys(arguments.stages)),
+        measured=_measure(arguments, codec),
+    )
+    _write(arguments, findings)
+    print(as_markdown(findings), end="")
+
+
+def _measure(arguments: Arguments, codec: Codec) -> list[Measured]:
+    rate = codec.config.sample_rate_hz
+    sources = find_sources(arguments.data)
+    corpus = Corpus(sources, _speakers(arguments, sources), sample_rate_hz=rate)
+    chosen = spread(sources, arguments.clips)
+    work = [(condition.name, [ChangedClip.of(condition, corpus, s) for s in chosen]) for condition in CONDITIONS]
+    work.append((MUSIC, music_clips(len(chosen), sample_rate_hz=rate)))
+    total = sum(len(clips) for _, clips in work)
+    with (
+        nullcontext(1) if arguments.workers == 1 else score_workers(arguments.workers) as workers,
+        progress_on_stderr(f"{len(work)} conditions, {len(chosen)} clips", unit="files") as report,
+    ):
+        run = _Run(codec, arguments.stages, workers, report, total)
+        return [run.measure(name, clips) for name, clips in work]
+
+
+def _speakers(arguments: Arguments, sources: Sequence[Source]) -> list[str]:
+    rule, root = SPEAKER_RULES[arguments.speakers], arguments.data.resolve().name
+    return [rule(PurePath(root, source.name)) for source in sources]
+
+
+class _Run:
+    """One condition after another; says how far it is, and what fails."""
+
+    def __init__(
+        self, codec: Codec, stages: Sequence[int], workers: Executor | int, report: Report, total: int
+    ) -> None:
+        self._codec = codec
+        self._stages = stages
+        self._workers = workers
+        self._report = report
+        self._total = total
+        self._done = 0
+
+    def measure(self, condition: str, clips: Sequence[ChangedClip]) -> Measured:
+        def on_reference(name: str, of_systems: Mapping[str, Clip]) -> None:
+            self._done += 1
+            self._report(self._done, self._total)
+            for system, clip in of_systems.items():
+                for reason in clip.failures():
+                    print(f"{condition}, {name}, {system}: {reason}", file=sys.stderr)
+
+        evaluation = evaluate(
+            clips,
+            model_candidates(self._codec, self._stages),
+            data=condition,
+            metrics=MUSIC_METRICS if condition == MUSIC else SPEECH_METRICS,
+            workers=self._workers,
+            on_reference=on_reference,
+        )
+        turned_down_db = tuple(clip.turned_down_db for clip in clips if clip.turned_down_db)
+        return Measured(condition=condition, evaluation=evaluation, turned_down_db=turned_down_db)
+
+
+def _write(arguments: Arguments, findings: Findings) -> None:
+    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(arguments.files(), (as_json, as_markdown(findings)), strict=True):
+        with atomic_output(path, overwrite=arguments.force) as file:
+            file.write(text.encode())
+
+
+if __name__ == "__main__":
+    run_script(main, Arguments)

@@ -1,0 +1,124 @@
+"""What was measured under each condition, what that is beside clean speech, and whether the goal for levels holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codec.evaluation.result import Clip, Evaluation, Mean, System
+from codec.evaluation.summary import summarise
+from codec.metrics import Score
+
+from .clips import AS_IT_IS, level_condition
+
+__all__ = ["PESQ_GOAL", "Findings", "LevelGoal", "Measured", "difference"]
+
+PESQ_GOAL = 0.1
+_BASE_DBFS = -26
+_GOAL_DBFS = (-40, -10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One condition: a system per number of stages; `turned_down_db` of the clips that full scale limited."""
+
+    condition: str
+    evaluation: Evaluation
+    turned_down_db: tuple[float, ...] = ()
+
+    @property
+    def clips(self) -> int:
+        return len(self.evaluation.references)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LevelGoal:
+    """PESQ-WB at a level less that at -26 dBFS, clip by clip; `holds` where the mean is within 0.1."""
+
+    stages: int
+    dbfs: int
+    difference: Mean
+    holds: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All conditions, that of speech as it is among them, on one model at some numbers of stages."""
+
+    model: str
+    fingerprint: str
+    data: str
+    stages: tuple[int, ...]
+    measured: Sequence[Measured]
+
+    def differences(self, measured: Measured) -> list[dict[str, Mean]]:
+        """Per number of stages, and by metric, this less speech as it is; nothing for itself, and for other clips."""
+        base = self._of(AS_IT_IS)
+        if measured.evaluation is base or _names(measured.evaluation) != _names(base):
+            return [{} for _ in self.stages]
+        names = measured.evaluation.metrics
+        pairs = zip(measured.evaluation.systems, base.systems, strict=True)
+        return [{name: difference(system, other, name) for name in names} for system, other in pairs]
+
+    def level_goals(self) -> list[LevelGoal]:
+        """For each number of stages and each level."""
+        base = self._of(level_condition(_BASE_DBFS))
+        found = []
+        for dbfs in _GOAL_DBFS:
+            systems = self._of(level_condition(dbfs)).systems
+            for stages, system, other in zip(self.stages, systems, base.systems, strict=True):
+                mean = difference(system, other, "pesq_wb")
+                holds = None if mean.mean is None else abs(mean.mean) <= PESQ_GOAL
+                found.append(LevelGoal(stages=stages, dbfs=dbfs, difference=mean, holds=holds))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types of JSON."""
+        return {
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "data": self.data,
+            "conditions": [self._condition(measured) for measured in self.measured],
+            "level_goals": [dataclasses.asdict(goal) for goal in self.level_goals()],
+        }
+
+    def _condition(self, measured: Measured) -> dict[str, Any]:
+        return {
+            "name": measured.condition,
+            "clips": measured.clips,
+            "turned_down_db": list(measured.turned_down_db),
+            "systems": [
+                {
+                    "stages": stages,
+                    "kbps": system.kbps,
+                    "means": {name: dataclasses.asdict(mean) for name, mean in system.means.items()},
+                    "less_as_it_is": {name: dataclasses.asdict(mean) for name, mean in differences.items()},
+                }
+                for stages, system, differences in zip(
+                    self.stages, measured.evaluation.systems, self.differences(measured), strict=True
+                )
+            ],
+        }
+
+    def _of(self, condition: str) -> Evaluation:
+        return next(measured.evaluation for measured in self.measured if measured.condition == condition)
+
+
+def difference(one: System, other: System, metric: str) -> Mean:
+    """The mean over clips of one's score less the other's, with its interval; clips that lack either are failed."""
+    clips = [
+        Clip(name=clip.name, scores={metric: Score(_less(clip, partner, metric))})
+        for clip, partner in zip(one.clips, other.clips, strict=True)
+    ]
+    return summarise(clips, [metric])[metric]
+
+
+def _names(evaluation: Evaluation) -> list[str]:
+    return [reference.name for reference in evaluation.references]
+
+
+def _less(one: Clip, other: Clip, metric: str) -> float | None:
+    values = [clip.scores[metric].value if metric in clip.scores else None for clip in (one, other)]
+    return None if values[0] is None or values[1] is None else values[0] - values[1]
