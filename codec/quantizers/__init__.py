@@ -1,7 +1,7 @@
 """DiVeQ and SF-DiVeQ, as functions, as stages, and as a residual chain of stages."""
 
 from .codebooks import initialise, kmeans, replace_unused, sort_codebook, tour
-from .diveq import curve_points, curve_table, diveq, nearest, sf_diveq
+from .diveq import curve_points, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
 from .residual import Quantized, ResidualQuantizer
 from .stage import QuantizerStage, StageStatistics
 
@@ -16,6 +16,7 @@ __all__ = [
     "initialise",
     "kmeans",
     "nearest",
+    "nearest_on_curve",
     "replace_unused",
     "sf_diveq",
     "sort_codebook",

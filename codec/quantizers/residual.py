@@ -71,7 +71,7 @@ class ResidualQuantizer(nn.Module):
         self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
     ) -> Int[Tensor, "batch stages frames"]:
         """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry."""
-        residual = rearrange(latent, "b c t -> (b t) c")
+        residual = rearrange(latent, "b c t -> (b t) c").contiguous()  # every stage reads it twice, row by row
         codes = []
         for stage, bits in zip(self, position_bits, strict=False):
             codes.append(stage.encode(residual, bits))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..config import StageConfig
-from .diveq import curve_points, curve_table, diveq, nearest, sf_diveq
+from .diveq import curve_points, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class QuantizerStage(nn.Module):
     @torch.no_grad()
     def encode(self, latent: Float[Tensor, "n channels"], position_bits: int = 0) -> Int[Tensor, " n"]:
         """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
-        return nearest(latent @ self.directions().T, self.table(position_bits))
+        z = latent @ self.directions().T
+        return nearest_on_curve(z, self.table(), position_bits) if position_bits else nearest(z, self.table())
 
     @torch.no_grad()
     def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:

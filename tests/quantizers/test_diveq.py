@@ -15,7 +15,7 @@ from jaxtyping import TypeCheckError
 from torch.autograd.functional import jacobian
 
 from codec.config import StageConfig
-from codec.quantizers import QuantizerStage, curve_table, diveq, nearest, sf_diveq
+from codec.quantizers import QuantizerStage, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
 
 D = 5
 
@@ -114,6 +114,26 @@ def test_the_detached_sf_stage_lands_on_the_curve():
 def test_shapes_are_checked_in_tests():
     with pytest.raises(TypeCheckError, match="codeword"):
         diveq(torch.zeros(3, 2), torch.zeros(4, 2), None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_equally_near_points_the_first_is_taken(dtype):
+    z = torch.randn(50, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    points = torch.randn(40, 3, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(nearest(z, points.repeat(3, 1)), nearest(z, points))
+    assert torch.equal(nearest(z, points), torch.addmm(-0.5 * points.square().sum(1), z, points.T).argmax(1))
+
+
+@pytest.mark.parametrize("position_bits", [0, 1, 3, 7])
+def test_nearest_on_curve_is_the_nearest_of_the_table(position_bits):
+    z = torch.randn(500, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    codebook = torch.randn(32, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    codebook[7] = codebook[6]  # a segment of no length
+    index = nearest_on_curve(z, codebook, position_bits)
+    table = curve_table(codebook, position_bits)
+    chosen, least = torch.cdist(z, table).gather(1, index[:, None])[:, 0], torch.cdist(z, table).min(1).values
+    torch.testing.assert_close(chosen, least, rtol=0, atol=1e-12)
+    assert torch.equal(index, torch.cdist(z, table).argmin(1))
 
 
 def test_nearest_is_the_brute_force_nearest():
