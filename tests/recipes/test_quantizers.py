@@ -275,7 +275,7 @@ def run_of(method: Method, **changes) -> Run:
 @pytest.mark.parametrize("method", ["ste", "ema", "diveq", "sf_diveq"])
 def test_training_lowers_the_loss_and_only_moves_what_it_should(method, toy_folder):
     x = latents.load(toy_folder / "toy").train.tensor()
-    run = run_of(method, trained="codebooks", start="latents", steps=200)
+    run = run_of(method, trained="codebooks", start="latents")
     state = start_state(run, x)
     codec, history = trained_codec(run, x, state)
     untrained, _ = trained_codec(run_of(method, trained="codebooks", start="latents", steps=0), x, state)
@@ -283,7 +283,7 @@ def test_training_lowers_the_loss_and_only_moves_what_it_should(method, toy_fold
     assert after > before + 0.2
     assert torch.equal(codec.encoder.weight, torch.eye(8))
     assert torch.equal(codec.quantizer.stages[0].projection, state["stages.0.projection"])
-    assert history["step"] == [100, 200]
+    assert history["step"] == [100]
     assert len(history["used"][-1]) == 2
 
 
