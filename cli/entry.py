@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Sequence
+from dataclasses import make_dataclass
 from functools import reduce
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, replace_closed_streams, report
 from .errors import UsageError
@@ -71,19 +72,20 @@ def _parse(arguments: list[str]) -> Verb:
     if arguments and arguments[0] in _VERBS:
         name, verb = arguments[0], _verb(arguments[0])
         return tyro.cli(verb, prog=f"{PROGRAM} {name}", args=options_first(arguments[1:], verb), config=config)
-    verbs = reduce(operator.or_, (Annotated[_verb(name), _in_short(name)] for name in _VERBS))
-    return tyro.cli(cast("type[Verb]", verbs), prog=PROGRAM, description=DESCRIPTION, args=arguments)
+    tyro.cli(reduce(operator.or_, map(_in_short, _VERBS)), prog=PROGRAM, description=DESCRIPTION, args=arguments)
+    raise AssertionError("without a command there is help or an error")
 
 
 def _verb(name: str) -> type[Verb]:
     return getattr(import_module(f".{name}", __package__), _VERBS[name])
 
 
-def _in_short(name: str) -> object:
-    """The verb in the list of all, with the first line of what its own help says."""
+def _in_short(name: str) -> Any:
+    """The verb in the list of all: its name and the first line of its help, without arguments, which take time."""
     import tyro
 
-    return tyro.conf.subcommand(name, description=(_verb(name).__doc__ or "").partition("\n")[0])
+    summary = (_verb(name).__doc__ or "").partition("\n")[0]
+    return Annotated[make_dataclass(_VERBS[name], ()), tyro.conf.subcommand(name, description=summary)]
 
 
 def _run(verb: Verb) -> int:
