@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -26,8 +27,16 @@ class OnnxBackend:
             raise ConfigError(f"device {device!r} needs the torch backend; onnxruntime computes on the cpu")
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
-        graphs = model_graphs(checkpoint.config, checkpoint.weights)
-        self._encoder, self._decoder = (_session(graph.to_bytes()) for graph in (graphs.encoder, graphs.decoder))
+        self._graphs = model_graphs(checkpoint.config, checkpoint.weights)
+
+    # Whoever only encodes, or only decodes, waits for one session.
+    @cached_property
+    def _encoder(self) -> onnxruntime.InferenceSession:
+        return _session(self._graphs.encoder.to_bytes())
+
+    @cached_property
+    def _decoder(self) -> onnxruntime.InferenceSession:
+        return _session(self._graphs.decoder.to_bytes())
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder, wave=waves, **self._positions(position_bits))
