@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from fractions import Fraction
 from os import PathLike
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .audio import MAX_CHANNELS, AudioWriter, open_audio, resample_blocks, resampled_length
+from .audio import AudioWriter, open_audio, resample_blocks, resampled_length
 from .backends import load_backend
-from .bitstream import (
-    EntropyTables,
-    StageLayout,
-    StreamHeader,
-    StreamReader,
-    StreamWriter,
-    default_packet_frames,
-)
+from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
 from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
-from .config import MAX_RATE_HZ, ModelConfig
-from .errors import AudioError, BitstreamError, ConfigError
-from .given import OutputRate, checked_wave, open_output, open_stream, output_rate, whole_number
+from .coding import Coding
+from .config import ModelConfig
+from .given import OutputRate, checked_wave, open_output, open_stream, output_rate
 from .results import Audio, DecodedFile, Encoded, EncodedFile
 from .runner import Runner
 
@@ -58,6 +50,7 @@ class Codec:
         self.config: ModelConfig = checkpoint.config
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
+        self._coding = Coding(self.config, self.fingerprint, name)
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
         network = load_backend(checkpoint, backend, device=device)
         self.device = network.device
@@ -97,14 +90,7 @@ class Codec:
 
     def stages_for(self, bitrate_kbps: float) -> int:
         """The most stages whose fixed-width codes, for one channel, take at most `bitrate_kbps`."""
-        rate, stages = 0.0, 0
-        for stage in self.config.stages:
-            rate += stage.bits * self.config.frame_rate_hz / 1000
-            stages += rate <= bitrate_kbps * (1 + 1e-9)
-        if not stages:
-            least = self.config.stages[0].bits * self.config.frame_rate_hz / 1000
-            raise ConfigError(f"{self.name} needs at least {least:g} kbps, not {bitrate_kbps:g}")
-        return stages
+        return self._coding.stages_for(bitrate_kbps)
 
     def encode(
         self,
@@ -232,7 +218,7 @@ class Codec:
         Arguments as in `decode` and `encode_batch`.
         """
         clips = [self._read(source) for source in sources]
-        kept = [self._stages_of(clip.header, stages) for clip in clips]
+        kept = [self._coding.stages_of(clip.header, stages) for clip in clips]
         layouts = [
             tuple(stage.position_bits for stage in clip.header.stages[:count])
             for clip, count in zip(clips, kept, strict=True)
@@ -284,35 +270,9 @@ class Codec:
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
 
     def _header(self, sample_rate_hz: int, channels: int, stages: int | None, position_bits: int) -> StreamHeader:
-        sample_rate_hz, position_bits = (
-            whole_number("sample_rate_hz", sample_rate_hz),
-            whole_number("position_bits", position_bits),
+        return self._coding.header(
+            sample_rate_hz=sample_rate_hz, channels=channels, stages=stages, position_bits=position_bits
         )
-        count = len(self.config.stages) if stages is None else whole_number("stages", stages)
-        if not 1 <= sample_rate_hz <= MAX_RATE_HZ:
-            raise ConfigError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {sample_rate_hz}")
-        if not 1 <= count <= len(self.config.stages):
-            raise ConfigError(f"{self.name} has stages 1 to {len(self.config.stages)}, not {count}")
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise AudioError(f"audio has 1 to {MAX_CHANNELS} channels, not {channels}")
-        used = self.config.stages[:count]
-        if position_bits and not any(stage.is_space_filling for stage in used):
-            raise ConfigError(f"{self.name} has no SF-DiVeQ stage, so position_bits is 0, not {position_bits}")
-        try:
-            layout = tuple(StageLayout(stage.bits, position_bits * stage.is_space_filling) for stage in used)
-            return StreamHeader(
-                fingerprint=self.fingerprint,
-                model_rate_hz=self.config.sample_rate_hz,
-                original_rate_hz=sample_rate_hz,
-                hop=self.config.hop,
-                channels=channels,
-                packet_frames=default_packet_frames(
-                    layout, Fraction(self.config.sample_rate_hz, self.config.hop), channels
-                ),
-                stages=layout,
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
 
     def _codes(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
@@ -328,8 +288,8 @@ class Codec:
         self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at `rate`, of the exact length."""
-        self._check(stream.header)
-        count = self._stages_of(stream.header, stages)
+        self._coding.check(stream.header)
+        count = self._coding.stages_of(stream.header, stages)
         packets = [stream] if isinstance(stream, Encoded) else stream.packets(self.tables, recover=recover)
         return self._at_rate(self._runner.decode(packets, stream.header, count), stream, rate)
 
@@ -345,7 +305,7 @@ class Codec:
         """All of a stream in memory."""
         with ExitStack() as stack:
             stream = source if isinstance(source, Encoded) else open_stream(stack, source)
-            self._check(stream.header)
+            self._coding.check(stream.header)
             if isinstance(stream, Encoded):
                 return stream
             empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
@@ -353,26 +313,8 @@ class Codec:
             codes = np.concatenate([empty, *packets], axis=-1)
             return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self.tables)
 
-    def _stages_of(self, header: StreamHeader, stages: int | None) -> int:
-        """How many stages of a stream to decode."""
-        count = len(header.stages) if stages is None else whole_number("stages", stages)
-        if not 1 <= count <= len(header.stages):
-            raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {count}")
-        return count
-
     def _frames(self, seconds: float) -> int:
         return max(1, int(seconds * self.config.frame_rate_hz))
-
-    def _check(self, header: StreamHeader) -> None:
-        if header.fingerprint != self.fingerprint:
-            raise BitstreamError(
-                f"the stream was coded with the model {header.fingerprint.hex()}, this is {self.name} "
-                f"({self.fingerprint.hex()}): load the model that coded it"
-            )
-        found = (header.model_rate_hz, header.hop, tuple(stage.codebook_bits for stage in header.stages))
-        bits = tuple(stage.bits for stage in self.config.stages)
-        if found != (self.config.sample_rate_hz, self.config.hop, bits[: len(header.stages)]):
-            raise BitstreamError(f"the stream's rate, hop or stages are not those of {self.name}: it is damaged")
 
 
 def _audio(blocks: Iterable[np.ndarray], header: StreamHeader, rate: int) -> Audio:
