@@ -15,7 +15,7 @@ from codec.backends import load_backend
 from codec.backends.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend
 from codec.checkpoint import Checkpoint
-from codec.config import ModelConfig, StageConfig, tiny
+from codec.config import PRESETS, ModelConfig, StageConfig, tiny
 from codec.model import CodecModel
 
 WAVE_TOLERANCE = 1e-5  # waves of level 1; both sum in float32, in their own order
@@ -64,6 +64,17 @@ def test_stages_of_different_kinds_and_sizes(waves):
         StageConfig(kind="sf_diveq", bits=1, dim=1),
     )
     assert_equal_on(random_checkpoint(dataclasses.replace(tiny(), stages=stages)), waves, [0, 2, 1])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset(preset):
+    """Its layout, but small."""
+    stages = (StageConfig(bits=4, dim=4),) * 2
+    config = dataclasses.replace(
+        PRESETS[preset](), encoder_width=4, decoder_width=32, latent_channels=16, stages=stages
+    )
+    samples = np.random.default_rng(0).standard_normal((2, 1, 40 * config.hop)).astype(np.float32)
+    assert_equal_on(random_checkpoint(config), samples, [0, 0])
 
 
 @pytest.mark.parametrize(
