@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "codebook": ("codebook", tables.codebook),
     "residual": ("residual", lambda results: tables.chain([*results["residual"], *results["commitment"]])),
+    "tuned": ("tuned", lambda results: tables.chain(results["tuned"])),
     "stages": ("stages", lambda results: tables.chain(results["stages"])),
     "toy": ("toy", lambda results: tables.chain(results["toy"])),
     "codewords": ("codewords", tables.codewords),

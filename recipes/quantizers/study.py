@@ -33,7 +33,18 @@ _DETAILED = {"diveq", "sf_diveq"}
 
 
 Question = Literal[
-    "codebook", "residual", "toy", "stages", "commitment", "codewords", "bits", "positions", "noise", "starts", "rates"
+    "codebook",
+    "residual",
+    "toy",
+    "stages",
+    "commitment",
+    "tuned",
+    "codewords",
+    "bits",
+    "positions",
+    "noise",
+    "starts",
+    "rates",
 ]
 
 
