@@ -16,7 +16,7 @@ from .console import show
 class Export:
     """Write a model as ONNX graphs, for programs in other languages.
 
-    export speech_16khz_small graphs/
+    export speech_16khz graphs/
 
     This command itself needs no export: it computes model files with onnxruntime where PyTorch is not installed.
     The folder will hold encoder.onnx (wave to codes), decoder.onnx (codes to wave), tables.safetensors (counts for

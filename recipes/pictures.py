@@ -1,6 +1,6 @@
 """A picture for a model card: the spectrogram of a clip, and below it what the model makes of it.
 
-python -m recipes.pictures --model speech_16khz_small --data speech/val --clip NAME --stages 3,6,12 --out picture.png
+python -m recipes.pictures --model speech_16khz --data speech/val --clip NAME --stages 3,6,12 --out picture.png
 """
 
 from __future__ import annotations

@@ -88,6 +88,11 @@ class ResidualQuantizer(nn.Module):
         latents = [stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
         return rearrange(torch.stack(latents).sum(0), "(b t) c -> b c t", b=len(codes))
 
+    def unfold(self, folded: ResidualQuantizer) -> None:
+        """See `QuantizerStage.unfold`."""
+        for stage, folded_stage in zip(self, folded, strict=True):
+            stage.unfold(folded_stage)
+
     def fold(self, trained: ResidualQuantizer) -> None:
         """See `QuantizerStage.fold`."""
         for stage, trained_stage in zip(self, trained, strict=True):

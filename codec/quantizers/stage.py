@@ -152,6 +152,17 @@ class QuantizerStage(nn.Module):
         self.is_folded = True
 
     @torch.no_grad()
+    def unfold(self, folded: QuantizerStage) -> None:
+        """The way back: a stage to train on that computes what a folded one does, with a codebook of unit variance.
+
+        The codebook stands in for the latents that centre and scale were taken from.
+        """
+        self.projection.copy_(folded.projection)
+        self.center.copy_(folded.codebook.mean(0))
+        self.scale.copy_((folded.codebook - self.center).square().mean().sqrt().clamp_min(1e-6))
+        self.codebook.copy_((folded.codebook - self.center) / self.scale)
+
+    @torch.no_grad()
     def forget_statistics(self) -> None:
         """What training needs of centre, scale and use is not in a model file."""
         self.center.zero_()

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..backends.torch_backend import TorchBackend
+from ..checkpoint import SUFFIX, Checkpoint
 from ..config import ModelConfig
 from ..errors import CheckpointError, DiveqCodecError
 from .settings import TrainingConfig
@@ -50,7 +52,8 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
     """Go on with the run of a folder; where there is none, begin one, with the weights of the state `init`.
 
     Args:
-        init: another run's folder or state file, full or portable; not read where the folder's run goes on.
+        init: another run's folder or state file, full or portable, or a model file, which has no discriminators;
+            not read where the folder's run goes on.
 
     Raises:
         CheckpointError: A state is damaged, or is not of this model, or of other settings.
@@ -62,10 +65,20 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
         return RunStart(elapsed_s=state["elapsed_s"], origin=state.get("origin"))
     if init is None:
         return RunStart()
+    if init.suffix == SUFFIX:
+        return _start_from_model(trainer, init)
     state = load_state(init)
     _check_same_model(trainer, state, init)
     trainer.start_from(state["trainer"])
     return RunStart(origin=training_facts(state))
+
+
+def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
+    checkpoint = Checkpoint.load(path)
+    _refuse(path, "another model", _differences(checkpoint.config, trainer.model.config))
+    trainer.start_from_model(TorchBackend(checkpoint, "cpu").model)
+    facts = {name: value for name, value in checkpoint.facts.items() if name != "validation"}
+    return RunStart(origin={"model": checkpoint.fingerprint().hex(), **facts})
 
 
 def training_facts(state: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +184,7 @@ def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path) -> No
 
 def _differences(theirs: Any, ours: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
     """The fields in which two configurations differ, and both values; "stages[0].bits" for one of a part."""
-    if dataclasses.is_dataclass(ours):
+    if dataclasses.is_dataclass(ours) and dataclasses.is_dataclass(theirs):
         prefix = f"{name}." if name else ""
         parts = [(prefix + field.name, field.name) for field in dataclasses.fields(ours)]
         pairs = [(path, getattr(theirs, key), getattr(ours, key)) for path, key in parts]

@@ -1,6 +1,6 @@
 """How quality holds up when speech is not clean: one model, held-out clips, a condition after another.
 
-python -m recipes.conditions --model speech_16khz_small --data speech/val --out runs/conditions --stages 3,6,12
+python -m recipes.conditions --model speech_16khz --data speech/val --out runs/conditions --stages 3,6,12
 
 Writes runs/conditions.json and runs/conditions.md.
 """

@@ -62,7 +62,7 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The run's folder; if it holds a state, the run goes on from there."""
-    preset: Literal["speech_16khz", "speech_16khz_small", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
+    preset: Literal["speech_16khz", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
     kind: StageKind = "diveq"
     """The kind of every quantizer stage."""
     stages: int | None = None
@@ -71,7 +71,7 @@ class Arguments:
     """Bits of every stage; None leaves the preset's."""
     init: Path | None = None
     """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
-    and discriminators, with fresh optimisers and schedule."""
+    and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with accelerate launch."""
     threads: int | None = None

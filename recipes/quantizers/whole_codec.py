@@ -65,7 +65,7 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1, 2)
     commitment: float = COMMITMENT
     """Weight of the commitment loss of the methods that have one; the log-mel loss has 15."""
-    preset: str = "speech_16khz_small"
+    preset: str = "speech_16khz"
     """The codec around the quantizer."""
     settings: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(steps=20_000, precision="bf16", adversarial_from=1.0)

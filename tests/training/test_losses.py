@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 
@@ -51,6 +52,18 @@ def librosa_losses(estimate: np.ndarray, reference: np.ndarray, rate: int) -> tu
 
 def noise(*shape: int, seed: int = 0, scale: float = 0.1) -> torch.Tensor:
     return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_sample_of_the_windows_is_right_on_average():
+    criterion = SpectralCriterion(16_000)
+    estimate, reference = noise(1, 1, 4000), noise(1, 1, 4000, seed=1)
+    every = criterion(estimate, reference)
+    subsets = list(itertools.combinations(range(len(MEL_BINS)), 3))
+    sampled = [criterion(estimate, reference, subset) for subset in subsets]
+    for name in ("mel", "stft", "waveform"):
+        mean = torch.stack([getattr(losses, name) for losses in sampled]).mean()
+        torch.testing.assert_close(mean, getattr(every, name), rtol=1e-5, atol=1e-6)
+    assert len({round(losses.mel.item(), 6) for losses in sampled}) == len(subsets)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100])

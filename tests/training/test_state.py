@@ -13,10 +13,12 @@ import pytest
 import torch
 from equality import assert_equal_states
 
+from codec.checkpoint import Checkpoint
 from codec.config import speech_16khz, tiny
 from codec.errors import CheckpointError
 from codec.model import CodecModel
 from codec.training.discriminators import DiscriminatorConfig, Discriminators, small
+from codec.training.export import to_checkpoint
 from codec.training.state import STATE, load_state, main, open_run, portable, save_state, training_facts
 from codec.training.trainer import Trainer
 
@@ -181,6 +183,19 @@ def test_a_new_run_begins_from_the_averaged_weights_and_discriminators(trained, 
     assert (trainer.steps, trainer.quantizing, trainer.optimiser.state_dict()["state"]) == (0, True, {})
     assert start.elapsed_s == 0
     assert start.origin == training_facts(load_state(saved))
+
+
+def test_a_new_run_begins_from_a_model_file(trained, tmp_path):
+    model = trained.averaged.folded()
+    path = tmp_path / "model.safetensors"
+    to_checkpoint(model, weight_type="float32", facts={"steps": 3, "validation": []}).save(path)
+    trainer = small_trainer(tmp_path)
+    start = open_run(trainer, tmp_path / "new", init=path)
+    assert start.origin == {"model": Checkpoint.load(path).fingerprint().hex(), "steps": 3}
+    assert (trainer.started, trainer.quantizing, trainer.steps) == (True, True, 0)
+    codes = model.encode(batches(0), [0] * 4)
+    for one in (trainer.model, trainer.averaged):
+        assert torch.equal(one.encode(batches(0), [0] * 4), codes)
 
 
 @pytest.mark.parametrize("is_portable", [False, True])

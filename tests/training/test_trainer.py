@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
+from layouts import tiny_transform
 from synthesis import synthesize_speech
 
 from codec.config import tiny
@@ -59,6 +60,33 @@ def advance(subject: Trainer, until: int, batches=crops) -> list[float]:
             subject.start_quantizing(batches)
         losses.append(subject.step(batches(subject.steps), progress).figures["total"].item())
     return losses
+
+
+def test_the_transform_layout_starts_from_the_first_batches():
+    """Before any step, the loss is far below that of random weights; averaged weights start alike; seeds agree."""
+    made = [trainer(tiny_transform(width=64), settings(initialise_vectors=400)) for _ in range(3)]
+    for one in made[:2]:
+        one.start(crops)
+    outer = [one.model.decoder.exit.weight for one in made]
+    assert torch.equal(outer[0], outer[1])
+    assert torch.equal(made[0].averaged.decoder.exit.weight, outer[0])
+    wave = crops(9)
+    mel = [one.criterion(one.model(wave, quantize=False).wave, wave).mel.item() for one in made]
+    assert mel[0] == mel[1] < 0.5 * mel[2]
+
+
+def test_a_started_run_goes_on_without_starting_again(tmp_path):
+    first = trainer(tiny_transform(width=16))
+    first.start(crops)
+    second = trainer(tiny_transform(width=16))
+    second.load_state_dict(first.state_dict())
+    assert second.started
+
+
+def test_quantization_begins_at_once_where_latents_are_worth_it():
+    assert trainer(tiny_transform(), settings(quantize_from=None)).quantize_from == 0
+    assert trainer(tiny(), settings(quantize_from=None)).quantize_from == 0.05
+    assert trainer(tiny_transform(), settings(quantize_from=0.3)).quantize_from == 0.3
 
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])

@@ -1,0 +1,94 @@
+"""The transform layout: its transform, its levels, and its start from data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from layouts import tiny_transform
+from scipy.fft import dct
+from synthesis import synthesize_speech
+
+from codec.mdct import mdct_basis
+from codec.metrics import estoi, si_sdr
+from codec.model import CodecModel
+from codec.model.transform import Analysis, Synthesis
+
+HOP = 320
+
+
+def speech(seconds: float = 4.0, seed: int = 0) -> torch.Tensor:
+    wave = torch.from_numpy(synthesize_speech(seconds, seed=seed)).float()
+    return 0.1 * wave[None, None, : len(wave) // HOP * HOP]
+
+
+@pytest.mark.parametrize("hop", [4, 10, 320])
+def test_the_mdct_is_that_of_folding_and_a_dct(hop):
+    """The textbook way: fold the windowed frame (a b c d) to (-c_r - d, a - b_r), then DCT-IV."""
+    frame = np.random.default_rng(0).standard_normal(2 * hop)
+    half = hop // 2
+    a, b, c, d = (frame * np.sin(np.pi / (2 * hop) * (np.arange(2 * hop) + 0.5))).reshape(4, half)
+    folded = np.concatenate([-c[::-1] - d, a - b[::-1]])
+    np.testing.assert_allclose(mdct_basis(hop) @ frame, dct(folded, type=4, norm="ortho"), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("level", [1.0, 1e-3])
+def test_synthesis_undoes_analysis(level):
+    layout = tiny_transform().transform
+    wave = level * speech()
+    again = Synthesis(layout)(Analysis(layout)(wave))
+    inner = slice(HOP, -HOP)  # half a frame at each end has only one of the two frames that add up to it
+    torch.testing.assert_close(again[..., inner], wave[..., inner], rtol=0, atol=2e-6 * level)
+
+
+def test_level_moves_the_levels_alone():
+    layout = tiny_transform().transform
+    features, quiet = Analysis(layout)(speech()), Analysis(layout)(0.1 * speech())
+    loud = features[..., HOP:] > 1.5  # well above where shapes fade out
+    difference = (features - quiet)[..., HOP:]
+    np.testing.assert_allclose(difference[loud], np.log(10), rtol=0, atol=1e-3)
+    shape = loud.repeat_interleave(torch.tensor(layout.bands), dim=-1)
+    np.testing.assert_allclose(features[..., :HOP][shape], quiet[..., :HOP][shape], rtol=1e-3, atol=1e-3)
+
+
+def test_silence_stays_silence():
+    torch.manual_seed(0)
+    layout = tiny_transform().transform
+    features = Analysis(layout)(torch.zeros(1, 1, 5 * HOP))
+    assert torch.isfinite(features).all()
+    assert Synthesis(layout)(features).abs().max() == 0
+
+
+def started(width: int, latent_channels: int) -> CodecModel:
+    torch.manual_seed(0)
+    config = tiny_transform(width=width)
+    model = CodecModel(dataclasses.replace(config, latent_channels=latent_channels))
+    model.start_from_waves(speech(8.0))
+    return model
+
+
+def test_the_start_is_a_working_codec_before_any_training():
+    """Wide enough, it gives the waveform back but for what the blocks add; with fewer components it keeps the most."""
+    wave = speech(3.0, seed=1)
+    found = {}
+    for components in (323, 64):
+        model = started(width=323, latent_channels=components)
+        for block in (*model.encoder.blocks, *model.decoder.blocks):
+            torch.nn.init.zeros_(block.scale)
+        with torch.no_grad():
+            found[components] = si_sdr(wave[0, 0].numpy(), model(wave, quantize=False).wave[0, 0].numpy())
+    assert found[323] > 30
+    assert found[323] > found[64] > 0
+
+
+def test_quantized_latents_of_the_start_are_speech_already():
+    model = started(width=128, latent_channels=64)
+    wave = speech(8.0)
+    with torch.no_grad():
+        latents = model.encoder(wave)[0].T
+    left = model.start_quantizing(latents, torch.Generator().manual_seed(0))
+    assert left[-1] < 0.5
+    decoded = model.folded().decode(model.folded().encode(wave, [0] * 4), [0] * 4)
+    assert estoi(wave[0, 0].numpy(), decoded[0, 0].detach().numpy(), sample_rate_hz=16_000) > 0.3
