@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ with install_import_hook(["codec.quantizers", "codec.model"], "beartype.beartype
 
 from codec.checkpoint import Checkpoint
 from codec.config import StageKind, tiny
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands whose manners they try.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["training/two_processes.py"]  # a program of its own, which torchrun starts
 
