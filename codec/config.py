@@ -55,37 +55,55 @@ class StageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
-    """The whole codec: a strided filterbank, strided stages of residual units, residual quantization, the mirror.
+class TransformLayout:
+    """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once per frame.
+
+    The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are grouped; each band
+    has a level of its own. A block is a ConvNeXt block on `width` channels: a depthwise convolution of `kernel`
+    frames, and a perceptron `expansion` times as wide.
+    """
+
+    bands: tuple[int, ...]
+    width: int
+    encoder_blocks: int
+    decoder_blocks: int
+    kernel: int = 7
+    expansion: int = 3
+
+    def __post_init__(self) -> None:
+        _require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
+        _require(self.hop % 2 == 0, f"bands add up to an even hop, not {self.hop}")
+        for name in ("width", "expansion"):
+            _require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
+        for name in ("encoder_blocks", "decoder_blocks"):
+            _require(getattr(self, name) >= 0, f"{name} is at least 0, not {getattr(self, name)}")
+        _require(self.kernel % 2 == 1 and self.kernel > 0, f"kernel is odd, not {self.kernel}")
+
+    @property
+    def hop(self) -> int:
+        """Coefficients of a frame."""
+        return sum(self.bands)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterbankLayout:
+    """DAC's layout behind a strided filterbank: strided stages of residual units on ever fewer, wider frames.
 
     The front end is one convolution of `frontend_kernel` taps and `frontend_stride`; each entry of `strides`
     is a stage of residual units (one per dilation) and a downsampling that doubles the width.
     """
 
-    sample_rate_hz: int
     frontend_kernel: int
     frontend_stride: int
     strides: tuple[int, ...]
     encoder_width: int
     decoder_width: int
-    latent_channels: int
     dilations: tuple[int, ...] = (1, 3, 9)
     residual_kernel: int = 7
     causal: bool = False
-    stages: tuple[StageConfig, ...]
 
     def __post_init__(self) -> None:
-        _require(
-            1 <= self.sample_rate_hz <= MAX_RATE_HZ,
-            f"sample_rate_hz is 1 to {MAX_RATE_HZ}, not {self.sample_rate_hz}",
-        )
-        for name in (
-            "frontend_kernel",
-            "frontend_stride",
-            "encoder_width",
-            "decoder_width",
-            "latent_channels",
-        ):
+        for name in ("frontend_kernel", "frontend_stride", "encoder_width", "decoder_width"):
             _require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
         _require(
             self.frontend_kernel >= self.frontend_stride,
@@ -102,15 +120,47 @@ class ModelConfig:
             self.decoder_width % halvings == 0,
             f"decoder_width {self.decoder_width} cannot be halved once per stride ({len(self.strides)} times)",
         )
+
+    @property
+    def hop(self) -> int:
+        return self.frontend_stride * math.prod(self.strides)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """The whole codec: encoder, residual quantizer, decoder. One of the two layouts is set."""
+
+    sample_rate_hz: int
+    latent_channels: int
+    stages: tuple[StageConfig, ...]
+    transform: TransformLayout | None = None
+    filterbank: FilterbankLayout | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            1 <= self.sample_rate_hz <= MAX_RATE_HZ,
+            f"sample_rate_hz is 1 to {MAX_RATE_HZ}, not {self.sample_rate_hz}",
+        )
+        _require(self.latent_channels >= 1, f"latent_channels is at least 1, not {self.latent_channels}")
         _require(
             1 <= len(self.stages) <= MAX_STAGES,
             f"a model has 1 to {MAX_STAGES} stages, not {len(self.stages)}",
         )
+        _require(
+            (self.transform is None) != (self.filterbank is None),
+            "a model has one layout, transform or filterbank: set one of them, and the other to None",
+        )
+
+    @property
+    def layout(self) -> TransformLayout | FilterbankLayout:
+        layout = self.transform or self.filterbank
+        assert layout is not None
+        return layout
 
     @property
     def hop(self) -> int:
         """Samples per frame."""
-        return self.frontend_stride * math.prod(self.strides)
+        return self.layout.hop
 
     @property
     def frame_rate_hz(self) -> float:
@@ -126,23 +176,18 @@ class ModelConfig:
         return from_plain(cls, fields)
 
 
+# About equally wide on the mel scale at 16 kHz, from 4 coefficients (100 Hz) to 41 (1 kHz).
+_SPEECH_BANDS = (4, 4, 5, 5, 7, 7, 8, 9, 10, 12, 13, 15, 17, 19, 22, 25, 28, 32, 37, 41)
+
+
 def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
     """The default: 16 kHz, 50 frames/s, 12 stages of 10 bits, 0.5 to 6 kbps."""
     return ModelConfig(
         sample_rate_hz=16_000,
-        frontend_kernel=32,
-        frontend_stride=8,
-        strides=(2, 4, 5),
-        encoder_width=64,
-        decoder_width=512,
         latent_channels=256,
         stages=(StageConfig(kind=kind),) * 12,
+        transform=TransformLayout(bands=_SPEECH_BANDS, width=340, encoder_blocks=4, decoder_blocks=6),
     )
-
-
-def speech_16khz_small(*, kind: StageKind = "diveq") -> ModelConfig:
-    """`speech_16khz` at half the width: a quarter of the work and of the file."""
-    return dataclasses.replace(speech_16khz(kind=kind), encoder_width=32, decoder_width=256, latent_channels=128)
 
 
 def speech_24khz(*, kind: StageKind = "diveq") -> ModelConfig:
@@ -154,13 +199,11 @@ def dac_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
     """The layout of the Descript Audio Codec at 16 kHz, full size, for comparison."""
     return ModelConfig(
         sample_rate_hz=16_000,
-        frontend_kernel=7,
-        frontend_stride=1,
-        strides=(2, 4, 5, 8),
-        encoder_width=64,
-        decoder_width=1536,
         latent_channels=1024,
         stages=(StageConfig(kind=kind),) * 12,
+        filterbank=FilterbankLayout(
+            frontend_kernel=7, frontend_stride=1, strides=(2, 4, 5, 8), encoder_width=64, decoder_width=1536
+        ),
     )
 
 
@@ -168,21 +211,22 @@ def tiny(*, kind: StageKind = "diveq") -> ModelConfig:
     """For tests: 16 kHz, 50 frames/s, 4 stages of 6 bits, some 50,000 parameters."""
     return ModelConfig(
         sample_rate_hz=16_000,
-        frontend_kernel=32,
-        frontend_stride=8,
-        strides=(2, 4, 5),
-        encoder_width=8,
-        decoder_width=64,
         latent_channels=32,
-        dilations=(1, 3),
-        residual_kernel=3,
         stages=(StageConfig(kind=kind, bits=6, dim=4),) * 4,
+        filterbank=FilterbankLayout(
+            frontend_kernel=32,
+            frontend_stride=8,
+            strides=(2, 4, 5),
+            encoder_width=8,
+            decoder_width=64,
+            dilations=(1, 3),
+            residual_kernel=3,
+        ),
     )
 
 
 PRESETS = {
     "speech_16khz": speech_16khz,
-    "speech_16khz_small": speech_16khz_small,
     "speech_24khz": speech_24khz,
     "dac_16khz": dac_16khz,
     "tiny": tiny,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .config import ModelConfig
+from .config import FilterbankLayout, ModelConfig, TransformLayout
 
 
 def split_padding(total: int, causal: bool) -> tuple[int, int]:
@@ -30,43 +30,58 @@ class _Convolution:
 
 def encoder_context(config: ModelConfig) -> Context:
     """Frames of audio around one frame that its latent depends on."""
+    if isinstance(config.layout, TransformLayout):
+        # A frame's MDCT reaches into both neighbours, and the smoothed level takes in the neighbours' MDCT.
+        return _both_sides(2 + _blocks_reach(config.layout, config.layout.encoder_blocks))
+    layout = config.layout
     first, last = 0, 0  # the range of inputs behind output 0, layer by layer from the latent to the waveform
-    for layer in reversed(_encoder_layers(config)):
+    for layer in reversed(_encoder_layers(layout)):
         span = (layer.kernel - 1) * layer.dilation
-        left, _ = split_padding(span + 1 - layer.stride, config.causal)
+        left, _ = split_padding(span + 1 - layer.stride, layout.causal)
         first = first * layer.stride - left
         last = last * layer.stride - left + span
-    return Context(before=-(first // config.hop), after=max(0, last // config.hop))
+    return Context(before=-(first // layout.hop), after=max(0, last // layout.hop))
 
 
 def decoder_context(config: ModelConfig) -> Context:
     """Frames of codes around one frame that its samples depend on."""
-    first, last = 0, config.hop - 1  # from the waveform's first frame to the latent, through the mirrored layers
-    for layer in reversed(_decoder_layers(config)):
+    if isinstance(config.layout, TransformLayout):
+        return _both_sides(1 + _blocks_reach(config.layout, config.layout.decoder_blocks))
+    layout = config.layout
+    first, last = 0, layout.hop - 1  # from the waveform's first frame to the latent, through the mirrored layers
+    for layer in reversed(_decoder_layers(layout)):
         span = (layer.kernel - 1) * layer.dilation
         if layer.stride == 1:
-            left, _ = split_padding(span, config.causal)
+            left, _ = split_padding(span, layout.causal)
             first, last = first - left, last - left + span
         else:  # transposed: output n sums the inputs m with 0 <= n + cut - m·stride < kernel
-            _, cut = split_padding(layer.kernel - layer.stride, config.causal)
+            _, cut = split_padding(layer.kernel - layer.stride, layout.causal)
             first = -((layer.kernel - 1 - first - cut) // layer.stride)
             last = (last + cut) // layer.stride
     return Context(before=-first, after=last)
 
 
-def _residual_units(config: ModelConfig) -> list[_Convolution]:
-    return [_Convolution(kernel=config.residual_kernel, dilation=dilation) for dilation in config.dilations]
+def _both_sides(frames: int) -> Context:
+    return Context(before=frames, after=frames)
 
 
-def _encoder_layers(config: ModelConfig) -> list[_Convolution]:
-    layers = [_Convolution(kernel=config.frontend_kernel, stride=config.frontend_stride)]
-    for stride in config.strides:
-        layers += [*_residual_units(config), _Convolution(kernel=2 * stride, stride=stride)]
+def _blocks_reach(layout: TransformLayout, blocks: int) -> int:
+    return blocks * (layout.kernel // 2)
+
+
+def _residual_units(layout: FilterbankLayout) -> list[_Convolution]:
+    return [_Convolution(kernel=layout.residual_kernel, dilation=dilation) for dilation in layout.dilations]
+
+
+def _encoder_layers(layout: FilterbankLayout) -> list[_Convolution]:
+    layers = [_Convolution(kernel=layout.frontend_kernel, stride=layout.frontend_stride)]
+    for stride in layout.strides:
+        layers += [*_residual_units(layout), _Convolution(kernel=2 * stride, stride=stride)]
     return [*layers, _Convolution(kernel=3)]
 
 
-def _decoder_layers(config: ModelConfig) -> list[_Convolution]:
+def _decoder_layers(layout: FilterbankLayout) -> list[_Convolution]:
     layers = [_Convolution(kernel=7)]
-    for stride in reversed(config.strides):
-        layers += [_Convolution(kernel=2 * stride, stride=stride), *_residual_units(config)]
-    return [*layers, _Convolution(kernel=config.frontend_kernel, stride=config.frontend_stride)]
+    for stride in reversed(layout.strides):
+        layers += [_Convolution(kernel=2 * stride, stride=stride), *_residual_units(layout)]
+    return [*layers, _Convolution(kernel=layout.frontend_kernel, stride=layout.frontend_stride)]

@@ -16,6 +16,7 @@ import pytest
 from conftest import make_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import tiny_filterbank, tiny_transform
 from safetensors.numpy import save_file
 
 from codec.api import Codec
@@ -86,15 +87,10 @@ def test_any_change_of_a_weight_or_table_changes_the_fingerprint(checkpoint, dat
     "changes",
     [
         {"sample_rate_hz": 16_001},
-        {"frontend_kernel": 33},
-        {"frontend_stride": 4},
-        {"strides": (2, 5, 4)},
-        {"encoder_width": 16},
-        {"decoder_width": 128},
         {"latent_channels": 33},
-        {"dilations": (1, 3, 9)},  # the default
-        {"residual_kernel": 7},  # the default
-        {"causal": True},
+        {"filterbank": tiny_filterbank(causal=True).filterbank},
+        {"filterbank": tiny_filterbank(dilations=(1, 3, 9)).filterbank},  # the default
+        {"transform": tiny_transform().transform, "filterbank": None},
         {"stages": tiny().stages[:3]},
         {"stages": tiny(kind="diveq_detach").stages},
         {"stages": (*tiny().stages[:3], StageConfig())},
@@ -146,9 +142,11 @@ def test_a_whole_number_for_a_fraction_is_the_same_model(checkpoint, tmp_path):
 def test_the_fingerprint_stays_what_it_is():
     """Every `.dvq` file carries it, so no version may compute another one. Here it is made by hand."""
     stated = {
-        "decoder_width": 64, "dilations": [1, 3], "encoder_width": 8, "frontend_kernel": 32, "frontend_stride": 8,
-        "latent_channels": 32, "residual_kernel": 3, "sample_rate_hz": 16000,
-        "stages": [{"bits": 6, "dim": 4}] * 4, "strides": [2, 4, 5],
+        "filterbank": {
+            "decoder_width": 64, "dilations": [1, 3], "encoder_width": 8, "frontend_kernel": 32, "frontend_stride": 8,
+            "residual_kernel": 3, "strides": [2, 4, 5],
+        },
+        "latent_channels": 32, "sample_rate_hz": 16000, "stages": [{"bits": 6, "dim": 4}] * 4,
     }  # fmt: skip
     content = json.dumps(stated).encode()
     content += b"entropy.b uint16 (1, 1)\n" + struct.pack("<H", 258)
@@ -260,7 +258,7 @@ def write_raw(path: Path, checkpoint: Checkpoint, tensors: dict[str, np.ndarray]
         ({"config": "{"}, "a configuration that cannot be used"),
         ({"config": "[" * 100_000}, "a configuration that cannot be used"),
         ({"config": '{"width": 3}'}, "cannot be used: ModelConfig has no field width; .* newer diveq-codec"),
-        ({"config": "{}"}, "cannot be used: ModelConfig lacks decoder_width"),
+        ({"config": "{}"}, "cannot be used: ModelConfig lacks latent_channels"),
         ({"facts": "]"}, "a damaged header"),
         ({"facts": "[]"}, "a damaged header"),
         ({"fingerprint": None}, "a damaged header"),

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from layouts import tiny_filterbank, tiny_transform
 
 from codec.config import MAX_STAGES, PRESETS, STAGE_KINDS, ModelConfig, StageConfig, tiny
 from codec.errors import ConfigError
@@ -40,10 +41,11 @@ def test_settings_survive_json(settings):
 def test_what_has_a_default_may_be_left_out():
     given = through_json(tiny())
     for name in ("dilations", "residual_kernel", "causal"):
-        del given[name]
+        del given["filterbank"][name]
     given["stages"] = [{}, {"bits": 3}]
     config = ModelConfig.from_dict(given)
-    assert (config.dilations, config.residual_kernel, config.causal) == ((1, 3, 9), 7, False)
+    layout = config.filterbank
+    assert (layout.dilations, layout.residual_kernel, layout.causal) == ((1, 3, 9), 7, False)
     assert config.stages == (StageConfig(), StageConfig(bits=3))
 
 
@@ -52,13 +54,22 @@ def test_what_has_a_default_may_be_left_out():
     [
         ({"widht": 3, "rate": 1}, "ModelConfig has no field rate, widht; this file may need a newer diveq-codec"),
         ({"hop": 320}, "has no field hop"),
-        ({"causal": 0}, "ModelConfig.causal is true or false, not 0"),
+        ({"filterbank": through_json(tiny())["filterbank"] | {"causal": 0}}, "Layout.causal is true or false, not 0"),
         ({"sample_rate_hz": 16000.0}, "ModelConfig.sample_rate_hz is a whole number, not 16000.0"),
         ({"sample_rate_hz": True}, "sample_rate_hz is a whole number, not True"),
         ({"sample_rate_hz": None}, "sample_rate_hz is a whole number, not None"),
-        ({"strides": 8}, "ModelConfig.strides is a list of whole numbers, not 8"),
-        ({"strides": [2, "4"]}, r"strides is a list of whole numbers, not \[2, '4'\]"),
-        ({"strides": {"0": 2}}, "strides is a list of whole numbers"),
+        (
+            {"filterbank": through_json(tiny())["filterbank"] | {"strides": 8}},
+            "strides is a list of whole numbers, not 8",
+        ),
+        (
+            {"filterbank": through_json(tiny())["filterbank"] | {"strides": [2, "4"]}},
+            r"strides is a list of whole numbers, not \[2, '4'\]",
+        ),
+        (
+            {"filterbank": through_json(tiny())["filterbank"] | {"strides": {"0": 2}}},
+            "strides is a list of whole numbers",
+        ),
         ({"stages": {}}, "ModelConfig.stages is a list of JSON objects, not {}"),
         ({"stages": [6]}, "StageConfig is a JSON object, not int"),
         ({"stages": [{"bit": 6}]}, "StageConfig has no field bit;"),
@@ -74,7 +85,7 @@ def test_json_that_is_no_model_is_refused(changes, message):
         ModelConfig.from_dict(through_json(tiny()) | changes)
 
 
-@pytest.mark.parametrize("name", ["sample_rate_hz", "strides", "stages"])
+@pytest.mark.parametrize("name", ["sample_rate_hz", "latent_channels", "stages"])
 def test_what_is_missing_is_named(name):
     given = through_json(tiny())
     del given[name]
@@ -112,6 +123,36 @@ def test_json_that_is_no_training_is_refused(changes, message):
     ("changes", "message"),
     [
         ({"sample_rate_hz": 0}, "sample_rate_hz is 1 to 768000, not 0"),
+        ({"filterbank": None}, "one layout, transform or filterbank"),
+        ({"transform": tiny_transform().transform}, "one layout, transform or filterbank"),
+        ({"stages": (StageConfig(),) * (MAX_STAGES + 1)}, "1 to 127 stages, not 128"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(tiny(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": (3, 4)}, "an even hop, not 7"),
+        ({"bands": ()}, "bands are positive"),
+        ({"bands": (4, 0)}, "bands are positive"),
+        ({"width": 0}, "width is at least 1, not 0"),
+        ({"expansion": 0}, "expansion is at least 1, not 0"),
+        ({"decoder_blocks": -1}, "decoder_blocks is at least 0, not -1"),
+        ({"kernel": 4}, "kernel is odd, not 4"),
+    ],
+)
+def test_a_transform_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        tiny_transform(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"encoder_width": 0}, "encoder_width is at least 1, not 0"),
         ({"frontend_kernel": 4}, "frontend_kernel 4 is shorter than frontend_stride 8"),
         ({"strides": ()}, "strides are positive"),
@@ -119,12 +160,11 @@ def test_json_that_is_no_training_is_refused(changes, message):
         ({"dilations": ()}, "dilations are positive"),
         ({"residual_kernel": 4}, "residual_kernel is odd, not 4"),
         ({"decoder_width": 60}, "decoder_width 60 cannot be halved once per stride"),
-        ({"stages": (StageConfig(),) * (MAX_STAGES + 1)}, "1 to 127 stages, not 128"),
     ],
 )
-def test_a_model_that_cannot_be_built_is_refused(changes, message):
+def test_a_filterbank_that_cannot_be_built_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        dataclasses.replace(tiny(), **changes)
+        tiny_filterbank(**changes)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +191,6 @@ def test_presets_have_the_rates_that_they_state():
     }
     assert facts == {
         "speech_16khz": (16_000, 50, 6000),
-        "speech_16khz_small": (16_000, 50, 6000),
         "speech_24khz": (24_000, 75, 7500),
         "dac_16khz": (16_000, 50, 6000),
         "tiny": (16_000, 50, 1200),

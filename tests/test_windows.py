@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import tiny_filterbank, tiny_transform
 
 from codec.config import tiny
 from codec.geometry import Context, decoder_context, encoder_context
@@ -74,12 +73,15 @@ def test_memory_is_one_window_not_the_stream():
     assert longest <= 8 + 3 + 1
 
 
-@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [tiny(), tiny_filterbank(causal=True), tiny_transform()],
+    ids=["filterbank", "causal", "transform"],
+)
 @settings(max_examples=12, deadline=None)
 @given(window=st.integers(1, 60), seed=st.integers(0, 9))
-def test_the_model_in_windows_equals_the_model_in_one_pass(causal, window, seed):
+def test_the_model_in_windows_equals_the_model_in_one_pass(config, window, seed):
     torch.manual_seed(seed)
-    config = dataclasses.replace(tiny(), causal=causal)
     model = CodecModel(config).folded()
     wave = 0.3 * torch.randn(2, 57 * config.hop, generator=torch.Generator().manual_seed(seed))
     bits = [0] * 4

@@ -1,5 +1,5 @@
 """Encoder, decoder and the model around the quantizer."""
 
-from .model import CodecModel, Decoder, Encoder, ModelOutput
+from .model import CodecModel, ModelOutput
 
-__all__ = ["CodecModel", "Decoder", "Encoder", "ModelOutput"]
+__all__ = ["CodecModel", "ModelOutput"]

@@ -11,51 +11,9 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
-from .layers import Conv, ConvTranspose, ResidualUnit, Snake, fold_weight_norm
-
-# Speech at -26 dBFS has an RMS of 0.05, where Snake is all but linear; the front end starts by bringing it to 0.5.
-_FRONTEND_GAIN = 10.0
-
-
-class Encoder(nn.Sequential):
-    """Waveform → latent: strided filterbank, (residual units, strided convolution) per stride, convolution."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        width, causal = config.encoder_width, config.causal
-        layers: list[nn.Module] = [Conv(1, width, config.frontend_kernel, causal=causal, stride=config.frontend_stride)]
-        for stride in config.strides:
-            layers += [ResidualUnit(width, config.residual_kernel, d, causal=causal) for d in config.dilations]
-            layers += [Snake(width), Conv(width, 2 * width, 2 * stride, causal=causal, stride=stride)]
-            width *= 2
-        layers += [Snake(width), Conv(width, config.latent_channels, 3, causal=causal)]
-        super().__init__(*layers)
-
-
-class Decoder(nn.Sequential):
-    """Latent → waveform: the encoder's mirror."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        width, causal = config.decoder_width, config.causal
-        layers: list[nn.Module] = [Conv(config.latent_channels, width, 7, causal=causal)]
-        for stride in reversed(config.strides):
-            layers += [
-                Snake(width),
-                ConvTranspose(width, width // 2, 2 * stride, causal=causal, stride=stride),
-            ]
-            width //= 2
-            layers += [ResidualUnit(width, config.residual_kernel, d, causal=causal) for d in config.dilations]
-        layers += [
-            Snake(width),
-            ConvTranspose(
-                width,
-                1,
-                config.frontend_kernel,
-                causal=causal,
-                stride=config.frontend_stride,
-                gain=1 / _FRONTEND_GAIN,
-            ),
-        ]
-        super().__init__(*layers)
+from .filterbank import FilterbankDecoder, FilterbankEncoder
+from .layers import fold_weight_norm
+from .transform import TransformDecoder, TransformEncoder, start_from_waves
 
 
 @dataclass(frozen=True)
@@ -78,9 +36,14 @@ class CodecModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        if config.transform is not None:
+            self.encoder = TransformEncoder(config.transform, config.latent_channels)
+            self.decoder = TransformDecoder(config.transform, config.latent_channels)
+        else:
+            assert config.filterbank is not None
+            self.encoder = FilterbankEncoder(config.filterbank, config.latent_channels)
+            self.decoder = FilterbankDecoder(config.filterbank, config.latent_channels)
         self.quantizer = ResidualQuantizer(config.stages, config.latent_channels)
-        self.decoder = Decoder(config)
 
     def forward(
         self,
@@ -114,6 +77,12 @@ class CodecModel(nn.Module):
         """The waveform of any prefix of stages, frames·hop samples."""
         return self.decoder(self.quantizer.decode(codes, position_bits))
 
+    def start_from_waves(self, waves: Float[Tensor, "batch 1 time"]) -> None:
+        """Before the first step: give the transform layout its start from data."""
+        assert isinstance(self.encoder, TransformEncoder)
+        assert isinstance(self.decoder, TransformDecoder)
+        start_from_waves(self.encoder, self.decoder, waves)
+
     @torch.no_grad()
     def start_quantizing(self, latents: Float[Tensor, "n channels"], generator: torch.Generator) -> list[float]:
         """End of the warm-up: start all stages from latents; returns the share of their energy left after each.
@@ -121,14 +90,9 @@ class CodecModel(nn.Module):
         The latents' mean first moves from the encoder's last bias to the decoder's first, which computes the same
         (but at the edges): no stage has to transmit it.
         """
-        first, last = self.decoder[0], self.encoder[-1]
-        assert isinstance(first, Conv)
-        assert isinstance(last, Conv)
         mean = latents.float().mean(0)
-        assert last.conv.bias is not None
-        assert first.conv.bias is not None
-        last.conv.bias.sub_(mean)
-        first.conv.bias.add_(first.conv.weight.sum(-1) @ mean)
+        self.encoder.subtract_mean(mean)
+        self.decoder.add_mean(mean)
         return initialise(self.quantizer, latents.float() - mean, generator)
 
     @classmethod

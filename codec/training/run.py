@@ -118,7 +118,9 @@ class _Run:
     def _step(self) -> None:
         trainer = self.trainer
         energy_left = None
-        if not trainer.quantizing and self.clock.progress >= trainer.settings.quantize_from:
+        if not trainer.started:
+            trainer.start(self.batches)
+        if not trainer.quantizing and self.clock.progress >= trainer.quantize_from:
             energy_left = trainer.start_quantizing(self.batches)
             if not all(map(math.isfinite, energy_left)):
                 raise TrainingError(

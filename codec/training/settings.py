@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..errors import ConfigError
 from ..strict import from_plain
 from .discriminators import DiscriminatorConfig, small
+from .losses import MEL_BINS
 
 Precision = Literal["no", "bf16"]
 
@@ -33,7 +34,7 @@ class TrainingConfig:
     precision: Precision = "no"
     compile: bool = False
 
-    quantize_from: float = 0.05
+    quantize_from: float | None = None  # None: at once in the transform layout, 0.05 in the filterbank layout
     adversarial_from: float = 0.4
     table_from: float = 0.85
     position_bits: int = 0
@@ -50,6 +51,7 @@ class TrainingConfig:
     discriminator_clip: float = 10.0
     ema_decay: float = 0.999
 
+    windows_per_step: int = len(MEL_BINS)  # of the spectral losses, drawn anew for each step; fewer cost less
     mel_weight: float = 15.0
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
@@ -75,8 +77,11 @@ class TrainingConfig:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is at least 0, not {getattr(self, name)}")
         for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} is a share from 0 to 1, not {value}")
+        if not 1 <= self.windows_per_step <= len(MEL_BINS):
+            raise ConfigError(f"windows_per_step is 1 to {len(MEL_BINS)}, not {self.windows_per_step}")
         for name in ("beta_1", "beta_2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")

@@ -171,7 +171,7 @@ def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path) -> No
 
 def _differences(theirs: Any, ours: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
     """The fields in which two configurations differ, and both values; "stages[0].bits" for one of a part."""
-    if dataclasses.is_dataclass(ours):
+    if dataclasses.is_dataclass(ours) and dataclasses.is_dataclass(theirs):
         prefix = f"{name}." if name else ""
         parts = [(prefix + field.name, field.name) for field in dataclasses.fields(ours)]
         pairs = [(path, getattr(theirs, key), getattr(ours, key)) for path, key in parts]

@@ -60,6 +60,7 @@ class Trainer:
             fused=True,
         )
         self.steps = 0
+        self.started = False
         self.quantizing = False
         self.skipped = torch.zeros((), device=self.device)  # steps in a row whose gradient was not finite
         self.all_skipped = torch.zeros((), device=self.device)
@@ -86,6 +87,23 @@ class Trainer:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+
+    @property
+    def quantize_from(self) -> float:
+        """The transform layout starts with latents worth quantizing; a filterbank has to learn them first."""
+        given = self.settings.quantize_from
+        return given if given is not None else 0.0 if self.model.config.transform else 0.05
+
+    def start(self, batches: Batches) -> None:
+        """Before the first step: the transform layout starts from the batches that come first."""
+        self.started = True
+        if not self.model.config.transform:
+            return
+        waves: list[Tensor] = []
+        while sum(map(torch.numel, waves)) < self.settings.initialise_vectors * self.model.config.hop:
+            waves.append(gather_rows(batches(self.steps + len(waves)).to(self.device)))
+        self.model.start_from_waves(torch.cat(waves))
+        self.averaged.load_state_dict(self.model.state_dict())
 
     def start_quantizing(self, batches: Batches) -> list[float]:
         """End of the warm-up: all stages start from the latents of the batches that come next.
@@ -143,7 +161,7 @@ class Trainer:
         """Losses of one micro-batch, their gradients added up in the parameters; returns the figures."""
         settings = self.settings
         estimate = output.wave.float()
-        spectral = self.criterion(estimate, reference)
+        spectral = self.criterion(estimate, reference, self._scales())
         figures = {"mel": spectral.mel, "stft": spectral.stft, "waveform": spectral.waveform}
         total = (
             settings.mel_weight * spectral.mel
@@ -166,6 +184,11 @@ class Trainer:
             )
         (total * share).backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
         return {name: value.detach() for name, value in figures.items()} | {"total": total.detach()}
+
+    def _scales(self) -> list[int]:
+        """Which of the spectral windows this step compares."""
+        count = len(self.criterion.scales)
+        return torch.randperm(count, generator=self._generator())[: self.settings.windows_per_step].sort()[0].tolist()
 
     def _update(self, adversarial: bool) -> dict[str, Tensor]:
         """Average, clip, step. A gradient that is not finite leaves both sides as they were, without a host sync."""
@@ -244,6 +267,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "steps": self.steps,
+            "started": self.started,
             "quantizing": self.quantizing,
             "skipped": self.skipped,
             "all_skipped": self.all_skipped,
@@ -254,7 +278,7 @@ class Trainer:
         self.model.load_state_dict(state["averaged"])
         self.averaged.load_state_dict(state["averaged"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.quantizing = state["quantizing"]
+        self.started, self.quantizing = True, state["quantizing"]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
@@ -263,7 +287,7 @@ class Trainer:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
-        self.steps, self.quantizing = state["steps"], state["quantizing"]
+        self.steps, self.started, self.quantizing = state["steps"], state["started"], state["quantizing"]
         self.skipped = state["skipped"].to(self.device)
         self.all_skipped = state["all_skipped"].to(self.device)
 

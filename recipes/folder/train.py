@@ -62,7 +62,7 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The run's folder; if it holds a state, the run goes on from there."""
-    preset: Literal["speech_16khz", "speech_16khz_small", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
+    preset: Literal["speech_16khz", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
     kind: StageKind = "diveq"
     """The kind of every quantizer stage."""
     stages: int | None = None

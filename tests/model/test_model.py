@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 import torch
+from layouts import tiny_filterbank, tiny_transform
 
 from codec.config import PRESETS, ModelConfig, tiny
 from codec.geometry import Context, decoder_context, encoder_context
 from codec.model import CodecModel
 
 LAYOUTS = {
-    "tiny": tiny(),
-    "causal": dataclasses.replace(tiny(), causal=True),
-    "odd": dataclasses.replace(tiny(), frontend_kernel=7, frontend_stride=1, strides=(3, 5), decoder_width=16),
+    "filterbank": tiny(),
+    "causal": tiny_filterbank(causal=True),
+    "odd": tiny_filterbank(frontend_kernel=7, frontend_stride=1, strides=(3, 5), decoder_width=16),
+    "transform": tiny_transform(),
+    "wide transform": tiny_transform(bands=(3, 7), width=64, encoder_blocks=0, decoder_blocks=1, kernel=5),
 }
 
 
@@ -91,14 +93,14 @@ def parameters(config: ModelConfig) -> int:
 
 
 def test_sizes_of_the_presets():
-    assert 8e6 <= parameters(PRESETS["speech_16khz"]()) <= 10e6
-    assert parameters(PRESETS["speech_16khz_small"]()) <= 2.5e6
+    assert 7e6 <= parameters(PRESETS["speech_16khz"]()) <= 8e6
     assert parameters(PRESETS["dac_16khz"]()) == pytest.approx(74e6, rel=0.02)
 
 
-def test_start_quantizing_moves_the_mean_into_the_decoder():
+@pytest.mark.parametrize("config", [tiny(), tiny_transform()], ids=["filterbank", "transform"])
+def test_start_quantizing_moves_the_mean_into_the_decoder(config):
     torch.manual_seed(0)
-    model = CodecModel(tiny())
+    model = CodecModel(config)
     wave = torch.randn(4, 1, 100 * 320)
     latent = model.encoder(wave)
     before = model.decoder(latent).detach()

@@ -1,0 +1,70 @@
+"""DAC's layout behind a strided filterbank: convolutions that halve the rate and double the width, and back."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..config import FilterbankLayout
+from .layers import Conv, ConvTranspose, ResidualUnit, Snake
+
+# Speech at -26 dBFS has an RMS of 0.05, where Snake is all but linear; the front end starts by bringing it to 0.5.
+_FRONTEND_GAIN = 10.0
+
+
+class FilterbankEncoder(nn.Sequential):
+    """Waveform → latent: strided filterbank, (residual units, strided convolution) per stride, convolution."""
+
+    def __init__(self, layout: FilterbankLayout, latent_channels: int) -> None:
+        width, causal = layout.encoder_width, layout.causal
+        layers: list[nn.Module] = [Conv(1, width, layout.frontend_kernel, causal=causal, stride=layout.frontend_stride)]
+        for stride in layout.strides:
+            layers += [ResidualUnit(width, layout.residual_kernel, d, causal=causal) for d in layout.dilations]
+            layers += [Snake(width), Conv(width, 2 * width, 2 * stride, causal=causal, stride=stride)]
+            width *= 2
+        layers += [Snake(width), Conv(width, latent_channels, 3, causal=causal)]
+        super().__init__(*layers)
+
+    @torch.no_grad()
+    def subtract_mean(self, mean: Float[Tensor, " channels"]) -> None:
+        """Give out latents less `mean`."""
+        last = self[-1]
+        assert isinstance(last, Conv)
+        assert last.conv.bias is not None
+        last.conv.bias.sub_(mean)
+
+
+class FilterbankDecoder(nn.Sequential):
+    """Latent → waveform: the encoder's mirror."""
+
+    def __init__(self, layout: FilterbankLayout, latent_channels: int) -> None:
+        width, causal = layout.decoder_width, layout.causal
+        layers: list[nn.Module] = [Conv(latent_channels, width, 7, causal=causal)]
+        for stride in reversed(layout.strides):
+            layers += [
+                Snake(width),
+                ConvTranspose(width, width // 2, 2 * stride, causal=causal, stride=stride),
+            ]
+            width //= 2
+            layers += [ResidualUnit(width, layout.residual_kernel, d, causal=causal) for d in layout.dilations]
+        layers += [
+            Snake(width),
+            ConvTranspose(
+                width,
+                1,
+                layout.frontend_kernel,
+                causal=causal,
+                stride=layout.frontend_stride,
+                gain=1 / _FRONTEND_GAIN,
+            ),
+        ]
+        super().__init__(*layers)
+
+    @torch.no_grad()
+    def add_mean(self, mean: Float[Tensor, " channels"]) -> None:
+        """Take latents that are given less `mean`; at the edges, where zeros are padded, this is not exact."""
+        first = self[0]
+        assert isinstance(first, Conv)
+        assert first.conv.bias is not None
+        first.conv.bias.add_(first.conv.weight.sum(-1) @ mean)

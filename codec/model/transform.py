@@ -1,0 +1,197 @@
+"""The transform layout: a codec of MDCT frames that starts as a working linear one and learns from there.
+
+A frame's MDCT coefficients x (the window spans two hops, so that overlapping frames add up to the waveform again) are
+split, as in CELT (RFC 6716), into the levels of bands and the shape within them: g, per band the RMS of x smoothed over
+three frames, and u = x/g. Encoder and decoder work on [u, log g], so that speech is the same speech at any level, weak
+bands count beside strong ones, and gradients do not depend on the level:
+
+    wave → MDCT → u, log g → blocks → latent → quantizer → latent → blocks → u, log g → g·u → inverse MDCT → wave
+
+All blocks run at the frame rate. `start_from_waves` sets the outer linear layers to the principal components of
+[u, log g], with the blocks near the identity: with a quantizer started on these latents the untrained codec
+is a transform coder with vector quantization, which is already intelligible.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import TransformLayout
+
+_QUIETEST = 1e-9  # of the mean square of a band, -90 dBFS: below it the shape fades out
+_LEVEL_CENTRE = -6.0  # of log g, -52 dBFS
+_LEVEL_RANGE = (-14.0, 3.0)  # of log g in the decoder, -122 dBFS to +26 dBFS
+_BRANCH_GAIN = 0.1  # blocks start near the identity
+
+
+def mdct_basis(hop: int) -> Float[Tensor, "hop window"]:
+    """The orthonormal MDCT with a sine window: rows are coefficients, columns the 2·hop samples of a frame."""
+    sample = torch.arange(2 * hop, dtype=torch.float64) + 0.5
+    frequency = (torch.arange(hop, dtype=torch.float64) + 0.5)[:, None]
+    window = torch.sin(math.pi / (2 * hop) * sample)
+    return (math.sqrt(2 / hop) * window * torch.cos(math.pi / hop * frequency * (sample + hop / 2))).float()
+
+
+class Bands(nn.Module):
+    """Sums and copies between coefficients and the bands that they belong to."""
+
+    band_of: Tensor
+    pool: Tensor
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        sizes = torch.tensor(widths)
+        band_of = torch.repeat_interleave(torch.arange(len(widths)), sizes)
+        self.register_buffer("band_of", band_of, persistent=False)
+        self.register_buffer("pool", F.one_hot(band_of).float() / sizes, persistent=False)
+
+    def mean(self, x: Float[Tensor, "*shape hop"]) -> Float[Tensor, "*shape bands"]:
+        return x @ self.pool
+
+    def spread(self, x: Float[Tensor, "*shape bands"]) -> Float[Tensor, "*shape hop"]:
+        return x[..., self.band_of]
+
+
+class Analysis(nn.Module):
+    """Waveform → [u, log g] per frame; frame t is centred on samples t·hop … (t+1)·hop."""
+
+    basis: Tensor
+
+    def __init__(self, layout: TransformLayout) -> None:
+        super().__init__()
+        self.hop = layout.hop
+        self.bands = Bands(layout.bands)
+        self.register_buffer("basis", mdct_basis(layout.hop)[:, None], persistent=False)
+
+    def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch frames features"]:
+        half = self.hop // 2
+        coefficients = F.conv1d(F.pad(wave, (half, half)), self.basis, stride=self.hop).transpose(1, 2)
+        power = self.bands.mean(coefficients.square()).transpose(1, 2)  # batch bands frames
+        smooth = F.avg_pool1d(F.pad(power, (1, 1), mode="replicate"), 3, stride=1).transpose(1, 2)
+        level = (smooth + _QUIETEST).sqrt()
+        return torch.cat([coefficients / self.bands.spread(level), level.log() - _LEVEL_CENTRE], dim=-1)
+
+
+class Synthesis(nn.Module):
+    """The inverse of `Analysis`: [u, log g] → g·u → waveform, frames overlapping by half."""
+
+    basis: Tensor
+
+    def __init__(self, layout: TransformLayout) -> None:
+        super().__init__()
+        self.hop = layout.hop
+        self.bands = Bands(layout.bands)
+        self.register_buffer("basis", mdct_basis(layout.hop), persistent=False)
+
+    def forward(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch 1 time"]:
+        half = self.hop // 2
+        shape, log_level = features[..., : self.hop], features[..., self.hop :]
+        level = (log_level + _LEVEL_CENTRE).clamp(*_LEVEL_RANGE).exp()
+        first, second = ((shape * self.bands.spread(level)) @ self.basis).chunk(2, dim=-1)  # batch frames hop
+        hops = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        return hops.flatten(1)[:, None, half:-half]
+
+
+class Block(nn.Module):
+    """ConvNeXt's block (Liu et al. 2022) along time: x + γ·perceptron(norm(depthwise convolution(x)))."""
+
+    def __init__(self, layout: TransformLayout) -> None:
+        super().__init__()
+        width, inner = layout.width, layout.expansion * layout.width
+        self.depthwise = nn.Conv1d(width, width, layout.kernel, padding=layout.kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, inner)
+        self.narrow = nn.Linear(inner, width)
+        self.scale = nn.Parameter(torch.full((width,), _BRANCH_GAIN))
+        with torch.no_grad():
+            self.narrow.weight.mul_(_BRANCH_GAIN)
+            self.narrow.bias.zero_()
+
+    def forward(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch frames width"]:
+        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        return x + self.scale * self.narrow(F.gelu(self.widen(y)))
+
+
+class TransformEncoder(nn.Module):
+    """Waveform → latent."""
+
+    def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
+        super().__init__()
+        self.analysis = Analysis(layout)
+        self.entry = nn.Linear(layout.hop + len(layout.bands), layout.width)
+        self.blocks = nn.Sequential(*(Block(layout) for _ in range(layout.encoder_blocks)))
+        self.exit = nn.Linear(layout.width, latent_channels)
+
+    def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch channels frames"]:
+        with torch.autocast(wave.device.type, enabled=False):
+            features = self.analysis(wave.to(self.analysis.basis.dtype))
+        return self.exit(self.blocks(self.entry(features))).transpose(1, 2)
+
+    @torch.no_grad()
+    def subtract_mean(self, mean: Float[Tensor, " channels"]) -> None:
+        """Give out latents less `mean`."""
+        self.exit.bias.sub_(mean)
+
+
+class TransformDecoder(nn.Module):
+    """Latent → waveform: the encoder's mirror."""
+
+    def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
+        super().__init__()
+        self.entry = nn.Linear(latent_channels, layout.width)
+        self.blocks = nn.Sequential(*(Block(layout) for _ in range(layout.decoder_blocks)))
+        self.exit = nn.Linear(layout.width, layout.hop + len(layout.bands))
+        self.synthesis = Synthesis(layout)
+
+    def forward(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch 1 time"]:
+        features = self.exit(self.blocks(self.entry(latent.transpose(1, 2))))
+        with torch.autocast(latent.device.type, enabled=False):
+            return self.synthesis(features.to(self.synthesis.basis.dtype))
+
+    @torch.no_grad()
+    def add_mean(self, mean: Float[Tensor, " channels"]) -> None:
+        """Take latents that are given less `mean`."""
+        self.entry.bias.add_(self.entry.weight @ mean)
+
+
+@torch.no_grad()
+def start_from_waves(
+    encoder: TransformEncoder, decoder: TransformDecoder, waves: Float[Tensor, "batch 1 time"]
+) -> None:
+    """Set the outer layers to the principal components of the waves' features, most important first.
+
+    Features are weighted by what an error in them does to the waveform, but by its square root: a coefficient by its
+    band's long-term level to the power of a half, as the high frequencies of speech are weak and yet heard; the level
+    of a band of n coefficients like √n of them.
+    """
+    hop, bands = encoder.analysis.hop, encoder.analysis.bands
+    features = encoder.analysis(waves).flatten(0, 1).double()
+    power = (2 * features[:, hop:]).exp()  # of each band, in each frame
+    frame_power = bands.spread(power).mean(1, keepdim=True)
+    long_term = (power / frame_power).mean(0).sqrt()
+    weight = (long_term / long_term.mean()).sqrt()
+    count = torch.bincount(bands.band_of)
+    weight = torch.cat([bands.spread(weight), weight * count.sqrt()])
+    weighted = features * weight
+    mean = weighted.mean(0)
+    _, directions = torch.linalg.eigh((weighted - mean).T @ (weighted - mean))
+    components = directions.flip(1).T[: encoder.entry.out_features]  # eigh gives them in ascending order
+
+    _set(encoder.entry, components * weight, -(components @ mean))
+    _set(encoder.exit, torch.eye(encoder.exit.out_features, encoder.exit.in_features))
+    _set(decoder.entry, torch.eye(decoder.entry.out_features, decoder.entry.in_features))
+    _set(decoder.exit, components.T / weight[:, None], mean / weight)
+
+
+def _set(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:
+    """Fill the upper left of the weight and the front of the bias, with zeros behind."""
+    layer.weight.zero_()
+    layer.weight[: weight.shape[0], : weight.shape[1]] = weight.to(layer.weight)
+    layer.bias.zero_()
+    if bias is not None:
+        layer.bias[: len(bias)] = bias.to(layer.bias)

@@ -1,0 +1,21 @@
+"""Small models of both layouts, with changes to theirs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from codec.config import ModelConfig, TransformLayout, tiny
+
+
+def tiny_filterbank(**changes: Any) -> ModelConfig:
+    """`tiny`, with another filterbank."""
+    layout = tiny().filterbank
+    assert layout is not None
+    return dataclasses.replace(tiny(), filterbank=dataclasses.replace(layout, **changes))
+
+
+def tiny_transform(**changes: Any) -> ModelConfig:
+    """`tiny` in the transform layout."""
+    layout = TransformLayout(bands=(20, 60, 240), width=24, encoder_blocks=2, decoder_blocks=3, kernel=3)
+    return dataclasses.replace(tiny(), filterbank=None, transform=dataclasses.replace(layout, **changes))
