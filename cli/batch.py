@@ -97,10 +97,15 @@ def _do(tasks: Sequence[Task], work: Work, summary: Summary, options: Many, *, t
     ):
         for task, outcome in outcomes:
             progress.file_done()
-            if isinstance(outcome, Made):
-                summary.add(outcome)
-                for text in outcome.notes:
-                    note(f"{display_name(task.source)}: {text}")
-            else:
-                summary.failures += 1
-                report(outcome, source=task.source, debug=debug)
+            with progress.set_aside():
+                _account(task, outcome, summary, debug=debug)
+
+
+def _account(task: Task, outcome: Made | Exception, summary: Summary, *, debug: bool) -> None:
+    if isinstance(outcome, Made):
+        summary.add(outcome)
+        for text in outcome.notes:
+            note(f"{display_name(task.source)}: {text}")
+    else:
+        summary.failures += 1
+        report(outcome, source=task.source, debug=debug)

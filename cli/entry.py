@@ -33,7 +33,9 @@ _VERBS = {
     "info": "Info",
     "verify": "Verify",
     "cut": "Cut",
+    "eval": "Eval",
     "models": "Models",
+    "report": "Report",
 }
 """Verbs, each a module, and their classes."""
 

@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .config import PRESETS, ModelConfig, StageConfig
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
-    from .evaluation.result import Evaluation, read_evaluation
+    from .evaluation.candidates import Candidate, Decoded, DecodedFolder
+    from .evaluation.evaluate import evaluate
+    from .evaluation.model import model_candidates
+    from .evaluation.plug_in import load_metric
+    from .evaluation.recordings import Recordings
+    from .evaluation.result import Clip, Evaluation, read_evaluation
+    from .evaluation.signal import Signal, Source, find_sources
+    from .evaluation.tables import evaluation_csv, evaluation_text
+    from .metrics import DEFAULT_METRICS, METRICS, Metric
     from .output import atomic_output
+    from .report import listening_page, report_page
     from .results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
 
@@ -29,31 +38,50 @@ _HOMES = {
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
     "config": ("PRESETS", "ModelConfig", "StageConfig"),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
-    "evaluation.result": ("Evaluation", "read_evaluation"),
+    "evaluation.candidates": ("Candidate", "Decoded", "DecodedFolder"),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.model": ("model_candidates",),
+    "evaluation.plug_in": ("load_metric",),
+    "evaluation.recordings": ("Recordings",),
+    "evaluation.result": ("Clip", "Evaluation", "read_evaluation"),
+    "evaluation.signal": ("Signal", "Source", "find_sources"),
+    "evaluation.tables": ("evaluation_csv", "evaluation_text"),
+    "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
     "output": ("atomic_output",),
+    "report": ("listening_page", "report_page"),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
 }
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "DEFAULT_METRICS",
     "DEFAULT_MODEL",
+    "METRICS",
     "PRESETS",
     "THREADS_VARIABLE",
     "WRITABLE_SUFFIXES",
     "Audio",
     "AudioError",
     "BitstreamError",
+    "Candidate",
     "CheckpointError",
+    "Clip",
     "Codec",
     "ConfigError",
+    "Decoded",
     "DecodedFile",
+    "DecodedFolder",
     "DiveqCodecError",
     "Encoded",
     "EncodedFile",
     "Evaluation",
+    "Metric",
     "ModelConfig",
     "ModelInfo",
+    "Recordings",
+    "Signal",
+    "Source",
     "StageConfig",
     "StreamHeader",
     "StreamInfo",
@@ -61,9 +89,17 @@ __all__ = [
     "allowed_threads",
     "atomic_output",
     "cut",
+    "evaluate",
+    "evaluation_csv",
+    "evaluation_text",
+    "find_sources",
+    "listening_page",
+    "load_metric",
+    "model_candidates",
     "model_info",
     "read_evaluation",
     "read_info",
+    "report_page",
     "shipped_models",
     "verify",
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError, ConfigError
@@ -45,15 +48,37 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def _empty_norm(weight: Tensor, _power: int, kept: int) -> Tensor:
+    return weight.new_empty([length if axis == kept else 1 for axis, length in enumerate(weight.shape)])
+
+
+class _ShapesAlone(TorchFunctionMode):
+    """Makes modules on the meta device without random numbers and weight norm's norms.
+
+    They have no result there, but to find that out torch imports its compiler, which takes longer than all of torch.
+    """
+
+    _INSTEAD: ClassVar = {
+        torch.nn.init.normal_: lambda *_, tensor, **__: tensor,
+        torch.randn: torch.empty,
+        torch.norm_except_dim: _empty_norm,
+        torch._weight_norm: lambda direction, _norm, _dim: direction,  # pyright: ignore[reportPrivateImportUsage]
+    }
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return self._INSTEAD.get(func, func)(*args, **(kwargs or {}))
+
+
 def _build(checkpoint: Checkpoint) -> CodecModel:
-    with torch.device("meta"):  # no memory for what the file does not hold
+    with torch.device("meta"), _ShapesAlone():  # no memory for what the file does not hold
         model = CodecModel.plain(checkpoint.config)
     weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
     expected = dict(model.named_parameters())
     wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
     if wrong:
         raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    model.to_empty(device="cpu").load_state_dict(weights, strict=False)
+    buffers = {name: torch.zeros(buffer.shape) for name, buffer in model.named_buffers()}
+    model.load_state_dict(weights | buffers, assign=True)
     for stage in model.quantizer:
         stage.forget_statistics()
     return model

@@ -48,6 +48,16 @@ class Clip:
     audio: str | None = None
     failure: str | None = None
 
+    def failures(self) -> list[str]:
+        """Why scores are missing, metrics with one reason together: "pesq_wb, stoi: the reference is silent"."""
+        if self.failure is not None:
+            return [self.failure]
+        reasons: dict[str, list[str]] = {}
+        for name, score in self.scores.items():
+            if score.failure is not None:
+                reasons.setdefault(score.failure, []).append(name)
+        return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .listening_test import listening_page
 from .summary_page import report_page
 
-__all__ = ["report_page"]
+__all__ = ["listening_page", "report_page"]

@@ -43,7 +43,7 @@ class Size:
     labelled: bool
 
 
-WIDE = Size("wide", 720, 380, left=56, right=96, top=14, bottom=46, labelled=True)
+WIDE = Size("wide", 900, 420, left=56, right=110, top=14, bottom=46, labelled=True)
 NARROW = Size("narrow", 300, 260, left=40, right=10, top=12, bottom=44, labelled=False)
 
 
@@ -76,13 +76,17 @@ def chart(evaluation: Evaluation, metric: str, size: Size) -> Markup:
 def swatch(style: int) -> Markup:
     """A curve's line and marker, for a legend."""
     line = tag("path", d="M0 8H26", class_="line")
-    marker = tag("path", d=_MARKERS[style % STYLES], transform="translate(13 8)", class_="marker")
+    marker = tag("path", d=_marker(style), transform="translate(13 8)", class_="marker")
     return tag("svg", line, marker, viewBox="0 0 26 16", width=26, height=16, class_=_style(style), aria_hidden="true")
 
 
 def _style(style: int) -> str:
-    """Beyond the last colour they start again, with dashed lines."""
+    """Beyond the last colour they start again, with dashed lines and other markers."""
     return f"series s{style % STYLES}{' dashed' if style >= STYLES else ''}"
+
+
+def _marker(style: int) -> str:
+    return _MARKERS[(style + style // STYLES) % STYLES]
 
 
 def _grid(x: Scale, y: Scale, size: Size) -> Markup:
@@ -131,7 +135,7 @@ def _point(evaluation: Evaluation, metric: str, curve: Curve, point: Point, x: S
         tag("path", d=f"M{at:.1f} {low:.1f}V{high:.1f}{caps}", class_="interval"),
         tag(
             "path",
-            d=_MARKERS[curve.style % STYLES],
+            d=_marker(curve.style),
             transform=f"translate({at:.1f} {y(point.mean):.1f})",
             class_="marker",
         ),
@@ -142,7 +146,7 @@ def _labels(curves: tuple[Curve, ...], x: Scale, y: Scale, size: Size) -> Markup
     texts = [_shortened(curve.family) for curve in curves]
     ends = [(x(curve.points[-1].kbps), y(curve.points[-1].mean)) for curve in curves]
     obstacles = [position for curve in curves for position in _inked(curve, x, y)]
-    boxes = place_labels(texts, ends, obstacles, size.width, size.height - size.bottom)
+    boxes = place_labels(texts, ends, obstacles, size.left, size.width, size.height - size.bottom)
     return join(
         tag("text", text, x=f"{box.left:.1f}", y=f"{box.middle:.1f}", class_=f"label {_style(curve.style)}")
         for text, box, curve in zip(texts, boxes, curves, strict=True)

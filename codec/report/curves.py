@@ -36,8 +36,8 @@ def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
     families = list(dict.fromkeys(system.family for system in evaluation.systems))
     points: dict[str, list[Point]] = {family: [] for family in families}
     for number, system in enumerate(evaluation.systems):
-        mean = system.means.get(metric)
-        if mean is None or mean.mean is None or not system.kbps or system.kbps <= 0:
+        mean = system.means[metric]
+        if mean.mean is None or not system.kbps or system.kbps < 0:
             continue
         low = mean.mean if mean.low is None else mean.low
         high = mean.mean if mean.high is None else mean.high

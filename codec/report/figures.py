@@ -18,7 +18,7 @@ def decimals_of(values: Iterable[float]) -> int:
 
 def metric_decimals(evaluation: Evaluation, metric: str) -> int:
     """Decimals of a metric all over the page."""
-    means = [system.means[metric].mean for system in evaluation.systems if metric in system.means]
+    means = [system.means[metric].mean for system in evaluation.systems]
     return decimals_of(mean for mean in means if mean is not None)
 
 
@@ -39,7 +39,7 @@ def plural(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 7) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover low to high.
 
     Example:

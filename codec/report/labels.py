@@ -33,7 +33,12 @@ class Box:
 
 
 def place_labels(
-    texts: Sequence[str], ends: Sequence[Position], obstacles: Sequence[Position], width: float, height: float
+    texts: Sequence[str],
+    ends: Sequence[Position],
+    obstacles: Sequence[Position],
+    left: float,
+    right: float,
+    bottom: float,
 ) -> list[Box]:
     """A place for each text near its end point, chosen greedily: over as few obstacles as can be.
 
@@ -41,13 +46,14 @@ def place_labels(
         texts: One for each end point.
         ends: Where the curves end, in pixels.
         obstacles: Positions along all that is drawn.
-        width: Of the picture.
-        height: Of the part that labels may use.
+        left: Where the part of the picture begins that labels may use.
+        right: Where it ends.
+        bottom: Where it ends below; it begins at 0.
     """
     placed: list[Box] = []
     for text, end in zip(texts, ends, strict=True):
         candidates = list(_candidates(end, _CHARACTER_WIDTH * len(text)))
-        placed.append(min(candidates, key=lambda box: _cost(box, placed, obstacles, width, height)))
+        placed.append(min(candidates, key=lambda box: _cost(box, placed, obstacles, left, right, bottom)))
     return placed
 
 
@@ -61,10 +67,12 @@ def _candidates(end: Position, width: float) -> Iterator[Box]:
         yield Box(x - width - _GAP, y + shift, width)
 
 
-def _cost(box: Box, placed: Sequence[Box], obstacles: Sequence[Position], width: float, height: float) -> float:
-    outside = box.left < 0 or box.left + box.width > width or box.middle < _HEIGHT / 2 or box.middle > height
+def _cost(
+    box: Box, placed: Sequence[Box], obstacles: Sequence[Position], left: float, right: float, bottom: float
+) -> float:
+    inside = left <= box.left <= right - box.width and _HEIGHT / 2 <= box.middle <= bottom
     return (
-        _OUTSIDE_COST * outside
+        _OUTSIDE_COST * (not inside)
         + _LABEL_COST * sum(box.meets(other) for other in placed)
         + sum(box.holds(position) for position in obstacles)
     )

@@ -101,7 +101,8 @@ def _read(path: Path, name: str) -> tuple[np.ndarray, int]:
     try:
         samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{name}: not audio that can be read ({error})") from error
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise AudioError(f"{name}: not audio that can be read ({reason})") from error
     if not len(samples):
         raise AudioError(f"{name}: holds no samples")
     return samples, rate

@@ -38,16 +38,12 @@ def report_page(
     recorded, missing = record_clips(found, folder, choose_clips(found, clips))
     links = None if links_from is None else Path(links_from)
     anchors = {clip.clip: clip_anchor(clip.clip) for clip in recorded}
-    listening = tag(
-        "section",
-        tag("h2", "Listen"),
-        listening_panel(found, recorded, missing, links),
-        id="listen",
-        class_="listening",
-        tabindex=-1,
-        **({"data_part": "listening"} if recorded else {}),
-    )
-    body = tag("main", _head(found), *_sections(found, anchors, listening))
+    sections = {
+        **_figures(found, anchors),
+        "Listen": listening_panel(found, recorded, missing, links),
+        **_details(found),
+    }
+    body = tag("main", _head(found, list(sections)), *(_section(*section) for section in sections.items()))
     return document(
         _title(found),
         body,
@@ -61,16 +57,13 @@ def _title(evaluation: Evaluation) -> str:
     return f"Speech codecs on {evaluation.data}"
 
 
-def _head(evaluation: Evaluation) -> Markup:
+def _head(evaluation: Evaluation, titles: list[str]) -> Markup:
     seconds = sum(reference.seconds for reference in evaluation.references)
     scope = (
         f"{plural(len(evaluation.systems), 'system')} on {plural(len(evaluation.references), 'clip')}, "
         f"{seconds / 60:.1f} minutes, by {plural(len(evaluation.metrics), 'metric')}."
     )
-    pages = [("results", "Results"), ("quality", "Rate and quality"), ("listen", "Listen"), ("clips", "Clips")]
-    if any(system.stages for system in evaluation.systems):
-        pages.insert(3, ("codes", "Code use"))
-    links = (tag("li", tag("a", words, href=f"#{name}")) for name, words in pages)
+    links = (tag("li", tag("a", title, href=f"#{_anchor(title)}")) for title in titles)
     return tag(
         "header",
         tag("h1", _title(evaluation)),
@@ -96,27 +89,34 @@ def _failures_note(evaluation: Evaluation) -> Markup | None:
     return tag("p", words, tag("a", "the reasons are below", href="#failures"), ".", class_="alert")
 
 
-def _sections(evaluation: Evaluation, anchors: dict[int, str], listening: Markup) -> list[Markup]:
-    speeds, failures = speed_table(evaluation), failures_table(evaluation)
+def _figures(evaluation: Evaluation, anchors: dict[int, str]) -> dict[str, Markup]:
+    """Titles and contents of the sections about all clips together."""
+    return {"Results": results_table(evaluation), "Rate and quality": metric_panels(evaluation, anchors)}
+
+
+def _details(evaluation: Evaluation) -> dict[str, Markup]:
+    """Those behind; what the evaluation does not know is left out."""
+    parts = {
+        "Code use by stage": _code_use(evaluation),
+        "Speed": speed_table(evaluation),
+        "Clips": clips_table(evaluation),
+        "Failures": failures_table(evaluation),
+    }
+    return {title: part for title, part in parts.items() if part is not None}
+
+
+def _code_use(evaluation: Evaluation) -> Markup | None:
     stages = [part for part in map(code_use, evaluation.systems) if part is not None]
-    sections = [
-        _section("results", "Results", results_table(evaluation)),
-        _section("quality", "Rate and quality", metric_panels(evaluation, anchors)),
-        listening,
-    ]
-    if stages:
-        words = (
-            "Pictures: how often each codeword occurs, from the most to the least frequent, on a square-root scale; "
-            "the dashed line is equal use, the top nine times as much."
-        )
-        sections.append(_section("codes", "Code use by stage", join((tag("p", words), *stages))))
-    if speeds is not None:
-        sections.append(_section("speed", "Speed", speeds))
-    sections.append(_section("clips", "Clips", clips_table(evaluation)))
-    if failures is not None:
-        sections.append(_section("failures", "Failures", failures))
-    return sections
+    words = (
+        "Pictures: how often each codeword occurs, from the most to the least frequent, on a square-root scale; "
+        "the dashed line is equal use, the top nine times as much."
+    )
+    return join((tag("p", words), *stages)) if stages else None
 
 
-def _section(name: str, title: str, content: Markup) -> Markup:
-    return tag("section", tag("h2", title), content, id=name)
+def _section(title: str, content: Markup) -> Markup:
+    return tag("section", tag("h2", title), content, id=_anchor(title), tabindex=-1)
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")

@@ -63,15 +63,11 @@ def direction_arrow(higher_is_better: bool) -> Markup:
 def _result_row(evaluation: Evaluation, system: System) -> Markup:
     note = tag("small", system.note) if system.note else None
     cells = [tag("th", system.name, note, scope="row"), number_cell(system.kbps, 2)]
-    cells += [
-        _mean_cell(system.means.get(metric), metric_decimals(evaluation, metric)) for metric in evaluation.metrics
-    ]
+    cells += [_mean_cell(system.means[metric], metric_decimals(evaluation, metric)) for metric in evaluation.metrics]
     return tag("tr", *cells)
 
 
-def _mean_cell(mean: Mean | None, decimals: int) -> Markup:
-    if mean is None:
-        return number_cell(None, decimals)
+def _mean_cell(mean: Mean, decimals: int) -> Markup:
     span = interval(mean, decimals)
     failed = tag("small", f"{mean.failed:,} failed", class_="failed") if mean.failed else None
     return number_cell(mean.mean, decimals, tag("small", span) if span else None, failed)

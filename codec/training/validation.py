@@ -15,7 +15,10 @@ from ..api import Codec
 from ..audio import AUDIO_SUFFIXES, open_audio, resample_blocks
 from ..checkpoint import Checkpoint
 from ..errors import AudioError
-from ..metrics import score
+from ..evaluation.evaluate import evaluate
+from ..evaluation.model import model_candidates
+from ..evaluation.result import System
+from ..evaluation.signal import Signal
 from ..model import CodecModel
 from .export import to_checkpoint
 from .logs import RunLog
@@ -62,26 +65,31 @@ def rate_table(
     A measure that fails on a clip is left out of the mean and counted in `failed`. Metrics run in `workers`.
     """
     rate = codec.config.sample_rate_hz
-    seconds = sum(len(clip.wave) for clip in clips) / rate
-    rows = []
-    for stages in stage_counts:
-        files = [codec.encode(clip.wave, sample_rate_hz=rate, stages=stages).to_bytes() for clip in clips]
-        decoded = [codec.decode(file).wave[0] for file in files]
-        pairs = [(clip.wave, wave, rate) for clip, wave in zip(clips, decoded, strict=True)]
-        scores = list((workers.map if workers else map)(_score, pairs))
-        row: dict[str, Any] = {"stages": stages, "kbps": 8e-3 * sum(map(len, files)) / seconds}
-        for name in MEASURES:
-            values = [value for clip_scores in scores if (value := clip_scores[name]) is not None]
-            row[name] = float(np.mean(values)) if values else None
-        row["failed"] = sum(value is None for clip_scores in scores for value in clip_scores.values())
-        rows.append(row)
-    return rows
+    evaluation = evaluate(
+        [_Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=rate)) for clip in clips],
+        model_candidates(codec, stage_counts),
+        data="held out",
+        metrics=MEASURES,
+        workers=workers or 1,
+    )
+    return [_row(stages, system) for stages, system in zip(stage_counts, evaluation.systems, strict=True)]
 
 
-def _score(pair: tuple[np.ndarray, np.ndarray, int]) -> dict[str, float | None]:
-    reference, estimate, rate = pair
-    scores = score(reference, estimate, sample_rate_hz=rate, names=MEASURES)
-    return {name: result.value for name, result in scores.items()}
+def _row(stages: int, system: System) -> dict[str, Any]:
+    means = {name: mean.mean for name, mean in system.means.items()}
+    failed = sum(mean.failed for mean in system.means.values())
+    return {"stages": stages, "kbps": system.kbps, **means, "failed": failed}
+
+
+@dataclass(frozen=True, slots=True)
+class _Original:
+    """A clip that is in memory."""
+
+    name: str
+    signal: Signal
+
+    def read(self) -> Signal:
+        return self.signal
 
 
 class Validator:

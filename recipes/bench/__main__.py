@@ -8,12 +8,12 @@ Prints tables; with --out writes bench.json, bench.md and, of how cost grows, gr
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -25,11 +25,14 @@ from codec.training.validation import codec_of
 
 from ..compare.neural import LAYOUTS
 from ..run_script import run_script
-from .candidates import noise, our_candidate, peers, random_checkpoint
+from .candidates import find_candidates, noise, random_checkpoint
 from .growth import measure_growth
+from .machine import machine_facts
 from .report import draw_growth, floor_lines, growth_table, ratio_lines, ratios, share_lines, speed_table
 from .shares import encode_shares, operation_shares
 from .timing import measure
+
+_LENGTHS = (1.0, 10.0, 60.0, 600.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,57 +46,50 @@ class Arguments:
     out: Path | None = None
     """Folder for the results."""
     presets: tuple[str, ...] = ("speech_16khz", "speech_16khz_small")
-    """Of ours; the first is the one that is profiled."""
+    """Of ours; the first is the one that is profiled, and whose growth is measured."""
+    backends: tuple[Literal["torch", "onnx"], ...] = ("torch",)
+    """What computes ours; the growth is measured with the first."""
     peers: tuple[str, ...] = tuple(LAYOUTS)
     """Those that are not installed are named."""
     seconds: tuple[float, ...] = (10.0, 60.0)
     """Lengths of audio."""
     repeats: int = 5
     hours: float = 0.0
-    """Let the lengths of `growth` go on to this, beyond ten minutes."""
+    """Let the lengths of which the cost is measured go on to this, beyond ten minutes."""
 
     def __post_init__(self) -> None:
         for given, known in ((self.presets, PRESETS), (self.peers, LAYOUTS)):
             if unknown := [name for name in given if name not in known]:
                 raise ConfigError(f"{', '.join(unknown)} is unknown; known: {', '.join(known)}")
-        if not self.presets or not self.seconds:
-            raise ConfigError("give at least one preset and one length")
+        if not (self.presets and self.backends and self.seconds):
+            raise ConfigError("give at least one preset, one backend and one length")
         if self.threads < 1 or self.repeats < 1 or min(self.seconds) < 1:
             raise ConfigError("--threads and --repeats are at least 1, --seconds at least 1 s")
 
 
 def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
-    result, lines = _speeds(arguments)
-    _show(lines)
-    shares, share_text = _shares(arguments)
-    _show(share_text)
-    result |= shares
-    lines += share_text
-    figure = None
-    if not arguments.short:
-        lengths = [1.0, 10.0, 60.0, 600.0, *([arguments.hours * 3600] if arguments.hours else [])]
-        points = measure_growth(arguments.presets[0], lengths, arguments.threads)
-        table = ["", growth_table(points)]
-        _show(table)
-        result["growth"] = [dataclasses.asdict(point) for point in points]
-        lines += table
-        if arguments.out:
-            figure = draw_growth(points, f"{arguments.presets[0]}, {arguments.threads} threads where not varied")
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # what our onnx backend goes by
+    result: dict[str, Any] = {"format": "diveq-codec benchmark 1", "code": code_commit()}
+    text: list[str] = []
+    for section in (_speeds, _shares) if arguments.short else (_speeds, _shares, _growth):
+        facts, lines = section(arguments)
+        print("\n".join(lines), flush=True)
+        result |= facts
+        text += lines
     if arguments.out:
-        _write(arguments.out, result, lines, figure)
+        _write(arguments.out / "bench.json", json.dumps(result, indent=1).encode() + b"\n")
+        _write(arguments.out / "bench.md", "\n".join(text).encode() + b"\n")
 
 
 def _speeds(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
-    ours = [our_candidate(preset) for preset in arguments.presets]
-    others, skipped = peers(arguments.peers)
-    candidates = [*ours, *others]
+    candidates, skipped = find_candidates(arguments.presets, arguments.backends, arguments.peers)
     speeds, rates = [], []
     for seconds in (10.0,) if arguments.short else arguments.seconds:
         found, rate = measure(candidates, seconds, 3 if arguments.short else arguments.repeats)
         speeds += found
         rates.append(rate)
-    machine = _machine(arguments.threads)
+    machine = machine_facts(arguments.threads)
     compared = list(ratios(speeds))
     lines = [
         f"{machine['processor']}, {arguments.threads} threads, PyTorch {machine['torch']}, random weights",
@@ -103,8 +99,6 @@ def _speeds(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
         *(f"not timed: {name}: {reason}" for name, reason in skipped.items()),
     ]  # fmt: skip
     result = {
-        "format": "diveq-codec benchmark 1",
-        "code": code_commit(),
         "machine": machine | {"multiply_adds_per_second": rates[-1]},
         "codecs": [
             {name: getattr(candidate, name) for name in ("name", "note", "parameters", "encode_work", "decode_work")}
@@ -134,41 +128,21 @@ def _shares(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
     return {"encode_shares": parts, "operation_shares": verbs}, lines
 
 
-def _machine(threads: int) -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+def _growth(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
+    lengths = [*_LENGTHS, *([arguments.hours * 3600] if arguments.hours else [])]
+    preset, threads = arguments.presets[0], arguments.threads
+    points = measure_growth(preset, lengths, threads, arguments.backends[0])
+    if arguments.out:
+        picture = io.BytesIO()
+        draw_growth(points, f"{preset}, {threads} threads where not varied").savefig(picture, format="png")
+        _write(arguments.out / "growth.png", picture.getvalue())
+    return {"growth": [dataclasses.asdict(point) for point in points]}, ["", growth_table(points)]
 
 
-def _processor() -> str:
-    """Its name, where the system tells."""
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        names = [
-            line.partition(":")[2].strip() for line in facts.read_text().splitlines() if line.startswith("model name")
-        ]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
-
-
-def _show(lines: list[str]) -> None:
-    print("\n".join(lines), flush=True)
-
-
-def _write(folder: Path, result: dict[str, Any], lines: list[str], figure: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("bench.json", json.dumps(result, indent=1)), ("bench.md", "\n".join(lines))):
-        with atomic_output(folder / name, overwrite=True) as file:
-            file.write(f"{text}\n".encode())
-    if figure:
-        with atomic_output(folder / "growth.png", overwrite=True) as file:
-            figure.savefig(file, format="png")
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(path, overwrite=True) as file:
+        file.write(content)
 
 
 if __name__ == "__main__":

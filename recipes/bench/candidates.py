@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from codec import Codec
 from codec.checkpoint import Checkpoint
 from codec.config import PRESETS, ModelConfig
 from codec.errors import ConfigError
@@ -20,7 +23,7 @@ from ..compare import neural
 from .work import count, model_work
 
 OURS = "diveq-codec"
-_TABLE_SECONDS = 60
+_TABLE_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +65,19 @@ def random_checkpoint(config: ModelConfig) -> Checkpoint:
     return to_checkpoint(model, weight_type="float32", tables=fit_tables(config, [codes]))
 
 
-def our_candidate(preset: str) -> Candidate:
-    """Float samples to the bytes of a `.dvq` file and back, with all stages."""
+def our_candidate(preset: str, backend: str) -> Candidate:
+    """Float samples to the bytes of a `.dvq` file and back, with all stages.
+
+    Raises:
+        ConfigError: The backend is not installed.
+    """
     config = PRESETS[preset]()
-    codec, work, rate = codec_of(random_checkpoint(config), device="cpu"), model_work(config), config.sample_rate_hz
+    name = our_name(preset, backend)
+    codec = Codec(random_checkpoint(config), name=name, device="cpu", backend=backend)
+    work, rate = model_work(config), config.sample_rate_hz
     kbps = sum(stage.bits for stage in config.stages) * config.frame_rate_hz / 1000
     return Candidate(
-        name=f"{OURS} {preset}",
+        name=name,
         note=f"{kbps:g} kbps, to and from file bytes",
         sample_rate_hz=rate,
         parameters=_parameters(CodecModel.plain(config)),
@@ -77,6 +86,11 @@ def our_candidate(preset: str) -> Candidate:
         encode=lambda wave: codec.encode(wave, sample_rate_hz=rate).to_bytes(),
         decode=codec.decode,
     )
+
+
+def our_name(preset: str, backend: str) -> str:
+    """As in the table."""
+    return f"{OURS} {preset}" + (f" ({backend})" if backend != "torch" else "")
 
 
 def peer_candidate(layout: neural.Layout) -> Candidate:
@@ -112,13 +126,19 @@ def _parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def peers(names: Iterable[str]) -> tuple[list[Candidate], dict[str, str]]:
-    """Those that are installed; and why the others are not timed."""
+def find_candidates(
+    presets: Iterable[str], backends: Sequence[str], peers: Iterable[str]
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Those that are installed; and why the others are not timed, by their names."""
+    wanted: dict[str, Callable[[], Candidate]] = {}
+    for preset, backend in itertools.product(presets, backends):
+        wanted[our_name(preset, backend)] = functools.partial(our_candidate, preset, backend)
+    for layout in (neural.LAYOUTS[name] for name in peers):
+        wanted[layout.family] = functools.partial(peer_candidate, layout)
     found, skipped = [], {}
-    for name in names:
-        layout = neural.LAYOUTS[name]
+    for name, make in wanted.items():
         try:
-            found.append(peer_candidate(layout))
+            found.append(make())
         except ConfigError as error:
-            skipped[layout.family] = str(error)
+            skipped[name] = str(error)
     return found, skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from .candidates import noise, random_checkpoint
 from .one_file import Cost
 
 _BLOCK_SECONDS = 60
+_ROOT = Path(__file__).parents[2]  # recipes are not installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,8 @@ def settings(lengths: Sequence[float], most_stages: int, threads: int) -> Iterat
             yield axis, dataclasses.replace(base, **{axis: value})
 
 
-def measure_growth(preset: str, lengths: Sequence[float], threads: int) -> list[Point]:
-    """All points."""
+def measure_growth(preset: str, lengths: Sequence[float], threads: int, backend: str) -> list[Point]:
+    """All points, each measured once."""
     config = PRESETS[preset]()
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"
@@ -62,17 +64,17 @@ def measure_growth(preset: str, lengths: Sequence[float], threads: int) -> list[
         costs: dict[Setting, tuple[Cost, Cost]] = {}
         for _, setting in wanted:
             if setting not in costs:  # the axes cross in one setting, which is measured once
-                costs[setting] = _costs(setting, model, config.sample_rate_hz)
+                costs[setting] = _costs(setting, model, config.sample_rate_hz, backend)
     return [Point(axis, setting, *costs[setting]) for axis, setting in wanted]
 
 
-def _costs(setting: Setting, model: Path, sample_rate_hz: int) -> tuple[Cost, Cost]:
+def _costs(setting: Setting, model: Path, sample_rate_hz: int, backend: str) -> tuple[Cost, Cost]:
     """Of encoding and of decoding."""
     with TemporaryDirectory() as folder:
         source, coded, heard = (Path(folder) / name for name in ("noise.wav", "coded.dvq", "heard.wav"))
         _write_noise(source, setting, sample_rate_hz)
-        encode = _run("encode", model, source, coded, setting)
-        decode = _run("decode", model, coded, heard, setting)
+        encode = _run("encode", model, source, coded, setting, backend)
+        decode = _run("decode", model, coded, heard, setting, backend)
     return encode, decode
 
 
@@ -86,10 +88,12 @@ def _write_noise(path: Path, setting: Setting, sample_rate_hz: int) -> None:
             file.write(np.repeat(block[:, None], setting.channels, axis=1))
 
 
-def _run(verb: str, model: Path, source: Path, target: Path, setting: Setting) -> Cost:
-    options = [str(model), str(source), str(target), str(setting.stages), str(setting.threads)]
+def _run(verb: str, model: Path, source: Path, target: Path, setting: Setting, backend: str) -> Cost:
+    options = [str(model), str(source), str(target), str(setting.stages), backend]
     command = [sys.executable, "-m", f"{__package__}.one_file", verb, *options]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"OMP_NUM_THREADS": str(setting.threads)}
+    process = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
     if process.returncode:
-        raise DiveqCodecError(f"{verb} of {setting} failed: {process.stderr.strip().splitlines()[-1:]}")
+        reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise DiveqCodecError(f"{verb} of {setting} failed: {reason}")
     return Cost.from_json(process.stdout)

@@ -1,6 +1,6 @@
 """Encode or decode one file, and print what that cost: the process that `growth` starts for each point.
 
-python -m recipes.bench.one_file encode MODEL SOURCE TARGET STAGES THREADS
+python -m recipes.bench.one_file encode MODEL SOURCE TARGET STAGES BACKEND
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from codec import Codec
 from codec.strict import from_plain
@@ -46,9 +44,8 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def main(verb: str, model: str, source: str, target: str, stages: str, threads: str) -> None:
-    torch.set_num_threads(int(threads))
-    codec = Codec.load(model, device="cpu")
+def main(verb: str, model: str, source: str, target: str, stages: str, backend: str) -> None:
+    codec = Codec.load(model, device="cpu", backend=backend)
     ready_mb, started = peak_memory_mb(), time.perf_counter()
     if verb == "encode":
         codec.encode_file(source, target, stages=int(stages))

@@ -123,4 +123,4 @@ def _draw_axis(place: Any, points: Sequence[Point], axis: str, figure: str, labe
     place.set_ylabel(label, fontsize=9)
     place.grid(color="#e4e4e4", linewidth=0.7)
     place.spines[["top", "right"]].set_visible(False)
-    place.legend(fontsize=8, frameon=False, loc="upper left" if figure == "elapsed_s" else "lower right")
+    place.legend(fontsize=8, frameon=False, loc="best")

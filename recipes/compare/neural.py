@@ -6,14 +6,19 @@ Nothing is ever downloaded. Random weights in the published configuration say ho
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from codec.errors import ConfigError
+
+from .peer import Coded, Peer
 
 Codes = Sequence[Tensor]
 
@@ -151,3 +156,45 @@ SNAC = Layout(  # its three codebooks run at 12, 23 and 47 codes a second
 )  # fmt: skip
 
 LAYOUTS = {"encodec": ENCODEC, "dac": DAC, "mimi": MIMI, "snac": SNAC}
+
+
+def threads() -> str:
+    """How many threads PyTorch computes with, for the note beside a speed."""
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' * (count != 1)}"
+
+
+def neural_peers(layout: Layout, weights: Path) -> list[Peer]:
+    """A codec at each of its rates, with weights from the disk.
+
+    Raises:
+        ConfigError: As `load`.
+    """
+    model = load(layout, weights)
+    return [
+        Peer(
+            name=f"{layout.family}, {kbps:g} kbps",
+            family=layout.family,
+            note=f"bits of codes at fixed width, {threads()}",
+            sample_rate_hz=layout.sample_rate_hz,
+            code=lambda wave, _, codebooks=codebooks: code(layout, model, wave, codebooks),
+        )
+        for codebooks, kbps in layout.kbps.items()
+    ]
+
+
+@torch.inference_mode()
+def code(layout: Layout, model: NeuralModel, wave: np.ndarray, codebooks: int) -> Coded:
+    """A wave (samples,) at the codec's rate to codes and back."""
+    whole = np.pad(wave, (0, -len(wave) % layout.hop)).astype(np.float32, copy=False)
+    started = time.perf_counter()
+    codes = model.encode(torch.from_numpy(whole)[None, None], codebooks)
+    encoded_at = time.perf_counter()
+    decoded = model.decode(codes)
+    decoded_at = time.perf_counter()
+    return Coded(
+        wave=decoded[0, 0, : len(wave)].numpy(),
+        bits=layout.code_bits * sum(code.numel() for code in codes),
+        encode_seconds=encoded_at - started,
+        decode_seconds=decoded_at - encoded_at,
+    )

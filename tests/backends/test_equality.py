@@ -80,21 +80,18 @@ def test_other_layouts(change):
     assert_equal_on(random_checkpoint(config), samples, [0] * 4)
 
 
-def test_the_finest_positions_are_as_near_as_those_of_the_plain_search():
-    """With 128 positions per segment many are equally near within float's rounding; no choice may be farther."""
+def test_the_finest_positions_are_the_nearest_points():
+    """Of 128 positions per segment several are equally near within the rounding of floats, so codes may differ."""
     checkpoint = make_checkpoint("sf_diveq")
     waves = synthesize_speech(2.0, seed=5)[None, None]
     torch_backend, onnx_backend = both(checkpoint)
-    codes = torch_backend.encode(waves, [7])[:, 0]
-    other = onnx_backend.encode(waves, [7])[:, 0]
-    assert np.mean(codes == other) > 0.8
     stage = next(iter(torch_backend.model.quantizer))
     with torch.inference_mode():
         latent = torch_backend.model.encoder(torch.from_numpy(waves))[0].T.double()
-    z = latent @ stage.projection.double().T
-    points = stage.table(7).double()
-    distances = [(z - points[torch.from_numpy(index[0])]).norm(dim=1) for index in (codes, other)]
-    torch.testing.assert_close(distances[1], distances[0], rtol=1e-4, atol=1e-6)
+    distances = torch.cdist(latent @ stage.projection.double().T, stage.table(7).double())
+    chosen = torch.from_numpy(onnx_backend.encode(waves, [7])[0].astype(np.int64)).T
+    np.testing.assert_allclose(distances.gather(1, chosen)[:, 0], distances.min(1).values, rtol=0, atol=3e-5)
+    assert distances.std() > 0.1
 
 
 def test_a_codec_gives_the_same_file_with_either(tiny_model, tiny_sf_model):

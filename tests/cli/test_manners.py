@@ -32,13 +32,13 @@ def processor_seconds(start, *arguments, **options) -> float:
     return min(seconds)
 
 
-@pytest.mark.parametrize("verb", [(), ("encode",)])
+@pytest.mark.parametrize("verb", [(), ("encode",), ("eval",)])
 def test_help_is_instant(start, verb):
     bare = processor_seconds(start, python=("-c", "pass"))  # 0.02 s, or the machine is slow
     assert processor_seconds(start, *verb, "--help") < max(0.2, 8 * bare)
 
 
-@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "models"])
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "eval", "models"])
 def test_each_verb_has_help(call, verb):
     result = call(verb, "--help")
     assert (result.code, result.err) == (0, "")
@@ -52,7 +52,7 @@ def test_help_shows_the_first_commands_and_all_verbs(call):
     assert (result.code, result.err) == (0, "")
     lines = [line.strip() for line in result.out.splitlines()]
     assert {"$ diveq-codec encode speech.wav out.dvq", "$ diveq-codec decode out.dvq speech.wav"} <= set(lines)
-    for verb in ("encode", "decode", "info", "verify", "cut", "models"):
+    for verb in ("encode", "decode", "info", "verify", "cut", "eval", "models"):
         assert any(f"• {verb} " in line for line in lines)
 
 
@@ -196,19 +196,32 @@ def test_a_pipe_closed_under_the_audio(call, coded, tiny, monkeypatch):
         assert (result.code, result.err) == (141, "")
 
 
+def on_screen(text: str) -> list[str]:
+    """The lines that a terminal shows in the end: a carriage return goes back, and what follows writes over."""
+    lines = []
+    for line in text.removesuffix("\n").split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
 def test_a_bar_on_a_terminal(call, coded, tiny, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
     (coded / "text.wav").write_text("no audio")
     assert call("encode", "speech.wav", "text.wav", "--out-dir", "new", "--model", tiny).code == 1
     said = sys.stderr.getvalue()
-    assert "encode 0/2" in said
-    assert "encode 2/2" in said
-    assert "error: cannot read text.wav" in said
+    assert "\rencode 0/2 [" in said
+    assert f"\rencode 2/2 [{30 * '#'}] 0:0" in said
+    assert "\rdiveq-codec: error: cannot read text.wav" in said
+    assert on_screen(said)[0].startswith("diveq-codec: error: cannot read text.wav")
+    assert on_screen(said)[1].startswith("diveq-codec: 1 file encoded, 1 failed: 3.33 s")
+    assert len(on_screen(said)) == 2
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert call("encode", "speech.wav", "--quiet", "--model", tiny).code == 0
     assert sys.stderr.getvalue() == ""

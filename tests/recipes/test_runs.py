@@ -16,6 +16,8 @@ from synthesis import write_corpus
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
 from recipes import evaluate
+from recipes.bench import __main__ as bench
+from recipes.compare import __main__ as compare
 from recipes.folder import export, train
 from recipes.held_out import spread
 from recipes.libritts import all as everything
@@ -114,6 +116,8 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.folder.train": train.Arguments,
         "recipes.folder.export": export.Arguments,
         "recipes.evaluate": evaluate.Arguments,
+        "recipes.compare": compare.Arguments,
+        "recipes.bench": bench.Arguments,
         "recipes.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
         "recipes.libritts.download": download.Arguments,
         "recipes.libritts.evaluate": libritts_evaluate.Arguments,
@@ -141,7 +145,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 9
+    assert len(seen) == 11
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):

@@ -74,8 +74,9 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key, pressed and released, where the focus is."""
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
+        typed = {"text": key} if len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **typed)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """The window's size, and its colour scheme."""
@@ -127,7 +128,7 @@ def chromium(profile: Path) -> Iterator[Browser]:
     options = (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}",
         "--autoplay-policy=no-user-gesture-required", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
+        "--disable-component-update", "--mute-audio", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
     )  # fmt: skip
 
     def speak_on_3_and_4() -> None:

@@ -206,11 +206,6 @@ class Player {
     this.button.addEventListener("click", () => this.toggle());
     this.slider.addEventListener("input", () => this.seek(this.seconds * this.slider.value / 1000));
     this.looper.addEventListener("change", () => this.versions?.loop(this.looper.checked));
-    const draw = () => {
-      this.draw();
-      requestAnimationFrame(draw);
-    };
-    draw();
   }
 
   // Change to another clip: nothing is decoded before it is played.
@@ -218,6 +213,7 @@ class Player {
     this.versions?.pause();
     Object.assign(this, { uris, seconds, versions: null, loading: null, index: 0, place: 0 });
     this.message.textContent = "";
+    this.draw();
   }
 
   get playing() {
@@ -231,6 +227,7 @@ class Player {
   async toggle() {
     if (this.playing) {
       this.versions.pause();
+      this.draw();
     } else {
       await this.play();
     }
@@ -244,11 +241,13 @@ class Player {
       if (uris !== this.uris) return; // another clip was opened meanwhile
       if (!this.versions) {
         this.versions = versions;
+        versions.onended = () => this.draw();
         versions.select(this.index);
         versions.loop(this.looper.checked);
         versions.seek(this.place);
       }
       await versions.play();
+      this.follow();
     } catch (error) {
       this.loading = null;
       this.message.textContent = `This clip cannot be played: ${error.message}`;
@@ -263,6 +262,12 @@ class Player {
   seek(time) {
     this.place = time;
     this.versions?.seek(time);
+    this.draw();
+  }
+
+  follow() {
+    this.draw();
+    if (this.playing) requestAnimationFrame(() => this.follow());
   }
 
   draw() {

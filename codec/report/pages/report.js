@@ -116,4 +116,4 @@ function setUpListening(section) {
 
 document.querySelectorAll(".tabbed").forEach(setUpTabs);
 document.querySelectorAll("table.sortable").forEach(setUpSorting);
-document.querySelectorAll("[data-part=listening]").forEach(setUpListening);
+document.querySelectorAll("#listen:has([data-part=player])").forEach(setUpListening);

@@ -1,0 +1,166 @@
+"""`diveq-codec eval`: how good decoded speech is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from .arguments import Count, Debug, Engine, Flag, Force, Paths, Text, check_positive
+from .errors import CommandError, UsageError
+from .eval_output import Failures, Outputs
+from .plan import PIPE, Task
+from .progress import progress_bar, size_of
+
+if TYPE_CHECKING:
+    from codec import Candidate, Clip, Metric, Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Eval:
+    """Score decoded speech against its originals.
+
+    $ diveq-codec eval original.wav decoded.wav
+    $ diveq-codec eval originals/ decoded/                  more folders of decoded audio may follow
+    $ diveq-codec eval --model speech_16khz_small --stages 1,4,12 originals/
+    $ diveq-codec eval originals/ decoded/ --out results    results/evaluation.json, and the audio beside it
+
+    Decoded files are found by the path of their original below the folder, whatever the suffix, and resampled to its
+    rate; a constant delay of up to 0.5 s is found, removed and told. With --model, the originals are coded to whole
+    .dvq files in memory, at each number of stages, and decoded again. Each channel is scored by itself, and a score is
+    the mean over channels. What fails is told in a line, and never becomes a number; the exit code is then 1.
+
+    PESQ and STOI need pip install 'diveq-codec[eval]'.
+    """
+
+    paths: Paths
+    """ORIGINAL DECODED..., files or folders; with --model, ORIGINAL alone."""
+    model: Annotated[Text, arg(metavar="NAME|PATH")] = None
+    """A shipped model's name, or a model file: code the originals with it."""
+    stages: Annotated[Text, arg(metavar="N,N,...")] = None
+    """With --model: the numbers of stages to decode from. By default 1, 2, 4, 8, … and all."""
+    metrics: Annotated[Text, arg(metavar="NAME,NAME,...")] = None
+    """Some of pesq_wb, pesq_nb, stoi, estoi, si_sdr, mel_distance, stft_distance, log_spectral_distance, which are
+    the default, and visqol, which is measured only if named."""
+    plug_in: Annotated[Text, arg(metavar="MODULE:NAME,...")] = None
+    """Metrics of your own: functions of reference and estimate, float arrays (samples,), and sample_rate_hz."""
+    rate: Annotated[Count, arg(metavar="HZ")] = None
+    """Resample the originals to this rate first."""
+    no_align: Flag = False
+    """Search for no delay."""
+    out: Annotated[Text, arg(metavar="DIR")] = None
+    """Write evaluation.json here, and the audio, 16-bit and in step, for `diveq-codec report`."""
+    json: Annotated[Text, arg(metavar="FILE|-")] = None
+    """Write the result as JSON; - prints it instead of the table."""
+    csv: Annotated[Text, arg(metavar="FILE|-")] = None
+    """Write one line per clip; - prints them instead of the table."""
+    jobs: Annotated[int, arg(metavar="N", help_behavior_hint="")] = 1
+    """Processes that score. Coding is timed, and runs alone."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda", help_behavior_hint="")] = "auto"
+    """With --model: auto takes a GPU where there is one."""
+    threads: Count = None
+    """With --model: processor threads to code with. By default all of them."""
+    force: Force = False
+    quiet: Flag = False
+    """No progress bar."""
+    debug: Debug = False
+
+    def __post_init__(self) -> None:
+        check_positive(rate=self.rate, jobs=self.jobs, threads=self.threads)
+        if self.model is None and len(self.paths) < 2:
+            raise UsageError("give an original and what was decoded of it, or --model and an original")
+        if self.model is not None and len(self.paths) != 1:
+            raise UsageError(f"with --model there is one file or folder of originals, not {len(self.paths)}")
+        if self.model is None and self.stages is not None:
+            raise UsageError("--stages are those of a --model")
+        if self.out is not None and self.json is not None:
+            raise UsageError("--out writes the JSON file already, with the audio: give it or --json")
+        if self.json == self.csv == PIPE:
+            raise UsageError("standard output takes --json or --csv, not both")
+        if self.stages is not None:
+            _numbers(self.stages)
+        if PIPE in self.paths:
+            raise UsageError("originals and decoded audio are files or folders, not standard input")
+
+    def run(self) -> int:
+        """Score all clips."""
+        from codec import Recordings, evaluate
+
+        outputs = Outputs(folder=self.out, json=self.json, csv=self.csv, force=self.force)
+        outputs.check()
+        extra_metrics = self._extra_metrics()
+        sources = self._sources()
+        candidates, strays = self._candidates(sources)
+        tasks = [Task(str(source.path), PIPE) for source in sources]
+        with progress_bar("eval", tasks, quiet=self.quiet) as progress:
+            failures = Failures(strays)
+            sizes = {source.name: size_of(task) for source, task in zip(sources, tasks, strict=True)}
+
+            def on_reference(name: str, clips: Mapping[str, Clip]) -> None:
+                failures.tell(name, clips)
+                progress.advance(sizes[name])
+                progress.file_done()
+
+            evaluation = evaluate(
+                sources,
+                candidates,
+                data=Path(self.paths[0]).resolve().name,
+                metrics=None if self.metrics is None else _words(self.metrics),
+                extra_metrics=extra_metrics,
+                sample_rate_hz=self.rate,
+                workers=self.jobs,
+                recordings=None if self.out is None else Recordings(self.out, overwrite=self.force),
+                on_reference=on_reference,
+            )
+        outputs.write(evaluation)
+        return 1 if failures.count else 0
+
+    def _extra_metrics(self) -> dict[str, Metric]:
+        from codec import load_metric
+
+        if self.plug_in is None:
+            return {}
+        sys.path.insert(0, os.getcwd())  # as python -m does
+        return dict(map(load_metric, _words(self.plug_in)))
+
+    def _sources(self) -> list[Source]:
+        from codec import find_sources
+
+        for path in map(Path, self.paths):
+            if not path.exists():
+                raise CommandError(f"{path}: no such file or folder")
+        if len({Path(path).is_dir() for path in self.paths}) > 1:
+            raise UsageError("originals and decoded audio are all files, or all folders")
+        return find_sources(self.paths[0])
+
+    def _candidates(self, sources: Sequence[Source]) -> tuple[Sequence[Candidate], list[Path]]:
+        """What is scored, and the decoded files that have no original."""
+        from codec import DecodedFolder, model_candidates
+
+        if self.model is not None:
+            engine = Engine(model=self.model, device=self.device, threads=self.threads)
+            engine.share_threads(1)
+            return model_candidates(engine.load(), None if self.stages is None else _numbers(self.stages)), []
+        decoded = self.paths[1:]
+        short = [Path(path).resolve().name for path in decoded]
+        names = short if len(set(short)) == len(short) else decoded
+        folders = [
+            DecodedFolder(path, name=name, align=not self.no_align) for path, name in zip(decoded, names, strict=True)
+        ]
+        return folders, [stray for folder in folders for stray in folder.without_original(sources)]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    words = _words(text)
+    if not words or not all(word.isdecimal() for word in words):
+        raise UsageError(f"--stages are numbers with commas between them, such as 1,4,12, not {text!r}")
+    return [int(word) for word in words]

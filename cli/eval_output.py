@@ -1,0 +1,89 @@
+"""What `diveq-codec eval` writes, and what it tells of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import note, show
+from .errors import CommandError
+from .files import open_target
+from .plan import PIPE
+
+if TYPE_CHECKING:
+    from codec import Clip, Evaluation
+
+
+class Failures:
+    """Counts and tells them, a line for each file.
+
+    Args:
+        strays: Decoded files that have no original.
+    """
+
+    def __init__(self, strays: Iterable[Path]) -> None:
+        self.count = 0
+        for stray in strays:
+            self._tell(f"{stray}: there is no original of this name")
+
+    def tell(self, name: str, clips: Mapping[str, Clip]) -> None:
+        """What failed on an original, by the system's name; systems that fail alike are told of once."""
+        systems: dict[str, list[str]] = {}
+        for system, clip in clips.items():
+            if failures := clip.failures():
+                systems.setdefault("; ".join(failures), []).append(system)
+        told = [text if len(names) == len(clips) else f"({', '.join(names)}) {text}" for text, names in systems.items()]
+        if told:
+            self._tell(f"{name}: {'; '.join(told)}")
+
+    def _tell(self, text: str) -> None:
+        self.count += 1
+        note("error: " + " ".join(text.split()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outputs:
+    """Where the result goes: a folder, files, or `-` for standard output, which else takes the table."""
+
+    folder: str | None
+    json: str | None
+    csv: str | None
+    force: bool
+
+    def check(self) -> None:
+        """Find at once what could not be written in the end."""
+        for target in (self._in_folder(), self.json, self.csv):
+            if target not in (None, PIPE) and Path(target).exists() and not self.force:
+                raise CommandError(f"{target} exists already; --force replaces it")
+        for target in (self.json, self.csv):
+            if target not in (None, PIPE) and not Path(target).resolve().parent.is_dir():
+                raise CommandError(f"cannot write {target}: there is no folder {Path(target).parent}")
+
+    def write(self, evaluation: Evaluation) -> None:
+        """All of it."""
+        from codec import evaluation_csv, evaluation_text
+
+        if self.folder is not None:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+        for target, text in (
+            (self._in_folder(), evaluation.to_json),
+            (self.json, evaluation.to_json),
+            (self.csv, lambda: evaluation_csv(evaluation)),
+        ):
+            if target is not None:
+                self._write(target, text())
+        if PIPE not in (self.json, self.csv):
+            for line in evaluation_text(evaluation).splitlines():
+                show(line)
+
+    def _in_folder(self) -> str | None:
+        return None if self.folder is None else str(Path(self.folder) / "evaluation.json")
+
+    def _write(self, target: str, text: str) -> None:
+        if target == PIPE:
+            show(text.rstrip("\n"))
+            return
+        with open_target(target, overwrite=self.force) as file:
+            file.write(text.encode())

@@ -1,0 +1,216 @@
+"""The evaluation: every candidate decodes every original, and all are scored alike."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from types import MappingProxyType
+
+import numpy as np
+
+from ..errors import AudioError, ConfigError
+from ..metrics import Metric, score, select_metrics
+from .candidates import Candidate, Decoded
+from .recordings import Recordings
+from .result import Clip, Evaluation, PlugIn, Reference
+from .scoring import Comparison, Pair, compare
+from .signal import Original, Signal
+from .tally import Tally
+from .workers import score_workers
+
+__all__ = ["OnReference", "evaluate"]
+
+OnReference = Callable[[str, Mapping[str, Clip]], object]
+_Named = tuple[str, Signal | str]
+_NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
+# What is coded before it is scored. Coding is timed, so nothing runs beside it; and the more clips are then scored, the
+# more evenly the processes are loaded.
+_BATCH_CLIPS = 32
+_BATCH_SECONDS = 600
+
+
+def evaluate(
+    originals: Iterable[Original],
+    candidates: Sequence[Candidate],
+    *,
+    data: str,
+    metrics: Iterable[str] | None = None,
+    extra_metrics: Mapping[str, Metric] = _NO_METRICS,
+    sample_rate_hz: int | None = None,
+    workers: Executor | int = 1,
+    recordings: Recordings | None = None,
+    on_reference: OnReference | None = None,
+) -> Evaluation:
+    """Evaluate codecs on a set of originals.
+
+    Args:
+        originals: What to code. One that cannot be read, or that a codec fails on, does not stop the others.
+        candidates: The codecs, each with a name of its own.
+        data: What the set of originals is called.
+        metrics: Keys of `METRICS`; by default `DEFAULT_METRICS`.
+        extra_metrics: Metrics of the user, by name; with workers, of functions that can be pickled.
+        sample_rate_hz: To which originals are resampled first; by default each keeps its own.
+        workers: That score: an executor, or how many processes to start (1: none). Coding, which is timed, always
+            runs in this process, and alone.
+        recordings: Keeps originals and decoded audio as files.
+        on_reference: Is called after each original, with its name, and its clip of every candidate by the
+            candidate's name.
+
+    Raises:
+        ConfigError: A metric is unknown or not installed, or two candidates have one name.
+    """
+    names = None if metrics is None else tuple(metrics)
+    used = tuple(select_metrics(names, extra_metrics))
+    _check(names, candidates)
+    run = _Run(candidates, names, extra_metrics, sample_rate_hz, recordings)
+    with _executor(workers) as executor:
+        for name, clips in run.measure(originals, executor):
+            if on_reference is not None:
+                on_reference(name, clips)
+    return Evaluation(
+        data=data,
+        metrics=used,
+        references=tuple(run.references),
+        systems=tuple(tally.system(used) for tally in run.tallies),
+        plug_ins={
+            name: PlugIn(title=metric.title, unit=metric.unit, higher_is_better=metric.higher_is_better)
+            for name, metric in extra_metrics.items()
+        },
+    )
+
+
+def _check(metrics: Sequence[str] | None, candidates: Sequence[Candidate]) -> None:
+    """Find early what would end a long evaluation: two of one name, or a package that is not installed."""
+    names = [candidate.name for candidate in candidates]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"each system needs a name of its own, but several are called {', '.join(twice)}")
+    score(np.zeros(1), np.zeros(1), sample_rate_hz=16_000, names=metrics)
+
+
+@contextlib.contextmanager
+def _executor(workers: Executor | int) -> Iterator[Executor | None]:
+    """What was given, or processes of our own, whose waiting work an exception cancels; None to do without."""
+    if isinstance(workers, Executor):
+        yield workers
+    elif workers == 1:
+        yield None
+    else:
+        with score_workers(workers) as executor:
+            try:
+                yield executor
+            except BaseException:
+                executor.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+class _Run:
+    """The evaluation, while it goes on."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        metrics: Sequence[str] | None,
+        extra_metrics: Mapping[str, Metric],
+        sample_rate_hz: int | None,
+        recordings: Recordings | None,
+    ) -> None:
+        self.references: list[Reference] = []
+        self.tallies = [Tally(candidate) for candidate in candidates]
+        self._metrics = metrics
+        self._extra_metrics = dict(extra_metrics)
+        self._sample_rate_hz = sample_rate_hz
+        self._recordings = recordings
+
+    def measure(
+        self, originals: Iterable[Original], executor: Executor | None
+    ) -> Iterator[tuple[str, dict[str, Clip]]]:
+        """The clips of each original by the system's name."""
+        read = (self._read(original) for original in originals)
+        for batch in _batches(read, _BATCH_CLIPS if executor else 1):
+            coded = [(name, signal, self._code(name, signal)) for name, signal in batch]
+            pairs = [
+                self._pair(signal, decoded, tally)
+                for _, signal, outcomes in coded
+                for tally, decoded in zip(self.tallies, outcomes, strict=True)
+            ]
+            comparisons = iter((executor.map if executor else map)(_compare, pairs))
+            for name, signal, outcomes in coded:
+                self._add_reference(name, signal)
+                yield (
+                    name,
+                    {
+                        tally.candidate.name: self._add_clip(name, signal, tally, decoded, next(comparisons))
+                        for tally, decoded in zip(self.tallies, outcomes, strict=True)
+                    },
+                )
+
+    def _read(self, original: Original) -> _Named:
+        """The name of an original, and its audio, or why there is none."""
+        try:
+            signal = original.read()
+            return original.name, signal.at(self._sample_rate_hz or signal.sample_rate_hz)
+        except AudioError as error:
+            return original.name, str(error)
+
+    def _code(self, name: str, signal: Signal | str) -> list[Decoded | str]:
+        """The original as each candidate gives it back, or why it does not."""
+        if isinstance(signal, str):
+            return [signal] * len(self.tallies)
+        return [tally.decode(name, signal) for tally in self.tallies]
+
+    def _pair(self, signal: Signal | str, decoded: Decoded | str, tally: Tally) -> Pair | None:
+        if isinstance(signal, str) or isinstance(decoded, str):
+            return None
+        return Pair(
+            reference=signal,
+            decoded=decoded.signal,
+            metrics=self._metrics,
+            extra_metrics=self._extra_metrics,
+            align=tally.candidate.align,
+            keep_wave=self._recordings is not None,
+        )
+
+    def _add_reference(self, name: str, signal: Signal | str) -> None:
+        if isinstance(signal, str):
+            self.references.append(Reference(name=name, seconds=0.0))
+            return
+        audio = self._recordings.keep_original(name, signal) if self._recordings else None
+        self.references.append(Reference(name=name, seconds=signal.seconds, audio=audio))
+
+    def _add_clip(
+        self, name: str, signal: Signal | str, tally: Tally, decoded: Decoded | str, comparison: Comparison | None
+    ) -> Clip:
+        if isinstance(signal, str) or isinstance(decoded, str) or comparison is None:
+            return tally.add(Clip(name=name, failure=str(decoded)))
+        audio = None
+        if self._recordings and comparison.wave is not None:
+            wave = Signal(wave=comparison.wave, sample_rate_hz=signal.sample_rate_hz)
+            audio = self._recordings.keep_decoded(tally.candidate.name, name, wave)
+        return tally.add(
+            Clip(
+                name=name,
+                bits=decoded.bits,
+                delay_samples=comparison.delay_samples,
+                scores=comparison.scores,
+                audio=audio,
+                failure=comparison.failure,
+            )
+        )
+
+
+def _batches(read: Iterable[_Named], most: int) -> Iterator[list[_Named]]:
+    batch: list[_Named] = []
+    seconds = 0.0
+    for named in read:
+        batch.append(named)
+        seconds += 0.0 if isinstance(named[1], str) else named[1].seconds
+        if len(batch) == most or seconds > _BATCH_SECONDS:
+            yield batch
+            batch, seconds = [], 0.0
+    if batch:
+        yield batch
+
+
+def _compare(pair: Pair | None) -> Comparison | None:
+    return None if pair is None else compare(pair)

@@ -1,0 +1,85 @@
+"""An evaluation as text: for people, and for programs that read tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from .result import Evaluation, Mean, System
+
+__all__ = ["evaluation_csv", "evaluation_text"]
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The means of each system with their intervals, and what they were measured on."""
+    return "\n".join(_lines(evaluation)) + "\n"
+
+
+def _lines(evaluation: Evaluation) -> Iterator[str]:
+    seconds = sum(reference.seconds for reference in evaluation.references)
+    clips = len(evaluation.references)
+    yield f"{evaluation.data}: {clips} clip{'s' * (clips != 1)}, {seconds:.1f} s; means with 95 % intervals over clips"
+    titles = {name: _title(evaluation, name) for name in evaluation.metrics}
+    width = max(map(len, titles.values()), default=0)
+    for system in evaluation.systems:
+        yield ""
+        yield ", ".join(_facts(system))
+        for name, title in titles.items():
+            yield f"  {title:<{width}}  {_figures(system.means[name])}".rstrip()
+        if delay := _delays(system):
+            yield f"  {delay}"
+
+
+def _title(evaluation: Evaluation, name: str) -> str:
+    metric = evaluation.metric(name)
+    remarks = [metric.unit] * bool(metric.unit) + ["lower is better"] * (not metric.higher_is_better)
+    return f"{metric.title} ({', '.join(remarks)})" if remarks else metric.title
+
+
+def _facts(system: System) -> Iterator[str]:
+    yield system.name
+    if system.kbps is not None:
+        yield f"{system.kbps:.3f} kbps"
+    if system.encode_speed is not None and system.decode_speed is not None:
+        yield f"encodes at {system.encode_speed:.1f} and decodes at {system.decode_speed:.1f} x real time"
+    if system.note:
+        yield system.note
+
+
+def _figures(mean: Mean) -> str:
+    failed = f"{mean.failed} failed" if mean.failed else ""
+    if mean.mean is None:
+        return f"{'-':>8}  {'':<19}  {failed}"
+    interval = "" if mean.low is None or mean.high is None else f"[{mean.low:.3f}, {mean.high:.3f}]"
+    return f"{mean.mean:8.3f}  {interval:<19}  {failed}"
+
+
+def _delays(system: System) -> str:
+    delays = sorted({clip.delay_samples for clip in system.clips if clip.scores})
+    if not any(delays):
+        return ""
+    found = str(delays[0]) if len(delays) == 1 else f"{delays[0]} to {delays[-1]}"
+    return f"delay of {found} samples removed"
+
+
+def evaluation_csv(evaluation: Evaluation) -> str:
+    """One line per system and clip; what failed has an empty cell, and its reason in the last one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", "clip", "seconds", "bits", "delay_samples", *evaluation.metrics, "failure"])
+    for system in evaluation.systems:
+        for reference, clip in zip(evaluation.references, system.clips, strict=True):
+            values = [clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics]
+            writer.writerow(
+                [
+                    system.name,
+                    clip.name,
+                    reference.seconds,
+                    clip.bits,
+                    clip.delay_samples,
+                    *values,
+                    "; ".join(clip.failures()),
+                ]
+            )
+    return text.getvalue()

@@ -1,0 +1,76 @@
+"""The blind test: the recordings are there, the names are not, and the key says which is which."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from report.evaluations import REFERENCE_HZ, SYSTEM_HZ, make_evaluation
+from report.reading import parse
+
+from codec.errors import ConfigError
+from codec.report import listening_page, report_page
+
+
+@pytest.fixture
+def source(tmp_path):
+    make_evaluation(tmp_path).write(tmp_path / "evaluation.json")
+    return tmp_path / "evaluation.json"
+
+
+def frequency(uri: str) -> int:
+    """Of the tone in a data URI, in Hz."""
+    wave, rate = soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return round(np.abs(np.fft.rfft(wave)).argmax() * rate / len(wave))
+
+
+def embedded(page, name: str):
+    return json.loads(page.one("script", id=name).text)
+
+
+def test_the_key_tells_what_each_recording_is(source):
+    page = parse(listening_page(source))
+    facts = embedded(page, "test")
+    key = json.loads(base64.b64decode(facts["key"]))
+    expected = dict(zip([None, "Tone 0", "Tone 1", "Tone 2"], (REFERENCE_HZ, *SYSTEM_HZ), strict=True))
+    assert [clip["name"] for clip in facts["clips"]] == ["speaker/0.flac", "speaker/1.flac", "speaker/2.flac"]
+    for number, clip in enumerate(facts["clips"]):
+        audio = embedded(page, clip["id"])["audio"]
+        assert audio.keys() == key[clip["id"]].keys()
+        heard = {key[clip["id"]][name]: frequency(uri) for name, uri in audio.items()}
+        assert heard == pytest.approx({system: hz + number for system, hz in expected.items()}, abs=1)
+
+
+def test_no_name_of_a_system_stands_in_the_page(source):
+    text = listening_page(source)
+    assert "Tone" not in text
+    assert "Lonely" not in text
+    assert "Tone" in report_page(source)
+
+
+def test_ids_and_their_order_differ_from_clip_to_clip(tmp_path):
+    make_evaluation(tmp_path, clips=8).write(tmp_path / "evaluation.json")
+    page = parse(listening_page(tmp_path / "evaluation.json"))
+    facts = embedded(page, "test")
+    key = json.loads(base64.b64decode(facts["key"]))
+    ids = [name for clip in facts["clips"] for name in key[clip["id"]]]
+    assert len(set(ids)) == 8 * 4
+    orders = {tuple(key[clip["id"]][name] for name in embedded(page, clip["id"])["audio"]) for clip in facts["clips"]}
+    assert len(orders) > 3
+
+
+def test_without_recordings_there_is_no_test(tmp_path):
+    make_evaluation(tmp_path, recorded=False).write(tmp_path / "evaluation.json")
+    with pytest.raises(ConfigError, match=r"no clip has recordings of its reference and of a system$"):
+        listening_page(tmp_path / "evaluation.json")
+
+
+def test_without_readable_recordings_the_reason_is_told(tmp_path):
+    make_evaluation(tmp_path, clips=1).write(tmp_path / "evaluation.json")
+    (tmp_path / "reference/0.wav").unlink()
+    with pytest.raises(ConfigError, match=r"of a system \(reference/0.wav: no such file\)$"):
+        listening_page(tmp_path / "evaluation.json")
