@@ -27,7 +27,7 @@ class Eval:
 
     $ diveq-codec eval original.wav decoded.wav
     $ diveq-codec eval originals/ decoded/                  more folders of decoded audio may follow
-    $ diveq-codec eval --model speech_16khz_small --stages 1,4,12 originals/
+    $ diveq-codec eval --model speech_16khz --stages 1,4,12 originals/
     $ diveq-codec eval originals/ decoded/ --out results    results/evaluation.json, and the audio beside it
 
     Decoded files are found by the path of their original below the folder, whatever the suffix, and resampled to its

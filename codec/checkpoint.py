@@ -25,7 +25,7 @@ from .output import atomic_output
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
-DEFAULT_MODEL = "speech_16khz_small"  # the shipped model that encodes where none is named
+DEFAULT_MODEL = "speech_16khz"  # the shipped model that encodes where none is named
 FINGERPRINT_BYTES = 6
 
 _WEIGHTS, _TABLES = "model.", "entropy."

@@ -1,6 +1,6 @@
 """Where codes of PyTorch and onnxruntime differ, how near to a tie that is, and how far their waves are apart.
 
-    python tests/measure_backends.py ../shared/speech/val [--model speech_16khz_small]
+    python tests/measure_backends.py ../shared/speech/val [--model speech_16khz]
 
 Of each frame whose codes differ, the first stage that differs is listed (the next ones quantize another residual),
 with both codewords' distances to the residual, in double precision.

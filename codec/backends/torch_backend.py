@@ -77,7 +77,7 @@ def _build(checkpoint: Checkpoint) -> CodecModel:
     wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
     if wrong:
         raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    buffers = {name: torch.zeros(buffer.shape) for name, buffer in model.named_buffers()}
+    buffers = {name: torch.zeros(value.shape) for name, value in model.state_dict().items() if name not in weights}
     model.load_state_dict(weights | buffers, assign=True)
     for stage in model.quantizer:
         stage.forget_statistics()

@@ -1,4 +1,4 @@
-"""Encoder and decoder as graphs, layer by layer as `codec.model.model` makes them."""
+"""Encoder and decoder as graphs, layer by layer as `codec.model` makes them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import ModelConfig
+from .filterbank import filterbank_decoder, filterbank_encoder
 from .graph import Graph
-from .parts import Part, conv, conv_transpose, misfit, residual_unit, snake
+from .parts import Part, misfit
 from .quantizer import dequantize, has_curves, quantize
+from .transform import transform_decoder, transform_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,31 +63,17 @@ def _positions(graph: Graph, config: ModelConfig) -> str:
     return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""
 
 
-def _encoder(part: Part, x: str, config: ModelConfig) -> str:
-    """`model.Encoder`: wave → latent (batch, latent_channels, frames)."""
-    layers, width, causal = part.children(), config.encoder_width, config.causal
-    x = conv(next(layers), x, 1, width, config.frontend_kernel, causal=causal, stride=config.frontend_stride)
-    for stride in config.strides:
-        for dilation in config.dilations:
-            x = residual_unit(next(layers), x, width, config.residual_kernel, dilation, causal=causal)
-        x = snake(next(layers), x, width)
-        x = conv(next(layers), x, width, 2 * width, 2 * stride, causal=causal, stride=stride)
-        width *= 2
-    x = snake(next(layers), x, width)
-    return conv(next(layers), x, width, config.latent_channels, 3, causal=causal)
+def _encoder(part: Part, wave: str, config: ModelConfig) -> str:
+    """Wave → latent (batch, latent_channels, frames)."""
+    if config.transform is not None:
+        return transform_encoder(part, wave, config.transform, config.latent_channels)
+    assert config.filterbank is not None
+    return filterbank_encoder(part, wave, config.filterbank, config.latent_channels)
 
 
-def _decoder(part: Part, x: str, config: ModelConfig) -> str:
-    """`model.Decoder`: latent → wave (batch, 1, frames·hop)."""
-    layers, width, causal = part.children(), config.decoder_width, config.causal
-    x = conv(next(layers), x, config.latent_channels, width, 7, causal=causal)
-    for stride in reversed(config.strides):
-        x = snake(next(layers), x, width)
-        x = conv_transpose(next(layers), x, width, width // 2, 2 * stride, causal=causal, stride=stride)
-        width //= 2
-        for dilation in config.dilations:
-            x = residual_unit(next(layers), x, width, config.residual_kernel, dilation, causal=causal)
-    x = snake(next(layers), x, width)
-    return conv_transpose(
-        next(layers), x, width, 1, config.frontend_kernel, causal=causal, stride=config.frontend_stride
-    )
+def _decoder(part: Part, latent: str, config: ModelConfig) -> str:
+    """Latent → wave (batch, 1, frames·hop)."""
+    if config.transform is not None:
+        return transform_decoder(part, latent, config.transform, config.latent_channels)
+    assert config.filterbank is not None
+    return filterbank_decoder(part, latent, config.filterbank, config.latent_channels)

@@ -14,27 +14,15 @@ is a transform coder with vector quantization, which is already intelligible.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import TransformLayout
+from ..mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
 
-_QUIETEST = 1e-9  # of the mean square of a band, -90 dBFS: below it the shape fades out
-_LEVEL_CENTRE = -6.0  # of log g, -52 dBFS
-_LEVEL_RANGE = (-14.0, 3.0)  # of log g in the decoder, -122 dBFS to +26 dBFS
 _BRANCH_GAIN = 0.1  # blocks start near the identity
-
-
-def mdct_basis(hop: int) -> Float[Tensor, "hop window"]:
-    """The orthonormal MDCT with a sine window: rows are coefficients, columns the 2·hop samples of a frame."""
-    sample = torch.arange(2 * hop, dtype=torch.float64) + 0.5
-    frequency = (torch.arange(hop, dtype=torch.float64) + 0.5)[:, None]
-    window = torch.sin(math.pi / (2 * hop) * sample)
-    return (math.sqrt(2 / hop) * window * torch.cos(math.pi / hop * frequency * (sample + hop / 2))).float()
 
 
 class Bands(nn.Module):
@@ -45,10 +33,8 @@ class Bands(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        sizes = torch.tensor(widths)
-        band_of = torch.repeat_interleave(torch.arange(len(widths)), sizes)
-        self.register_buffer("band_of", band_of, persistent=False)
-        self.register_buffer("pool", F.one_hot(band_of).float() / sizes, persistent=False)
+        self.register_buffer("band_of", torch.from_numpy(band_of(widths)), persistent=False)
+        self.register_buffer("pool", torch.from_numpy(band_pool(widths)), persistent=False)
 
     def mean(self, x: Float[Tensor, "*shape hop"]) -> Float[Tensor, "*shape bands"]:
         return x @ self.pool
@@ -66,15 +52,15 @@ class Analysis(nn.Module):
         super().__init__()
         self.hop = layout.hop
         self.bands = Bands(layout.bands)
-        self.register_buffer("basis", mdct_basis(layout.hop)[:, None], persistent=False)
+        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop))[:, None], persistent=False)
 
     def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch frames features"]:
         half = self.hop // 2
         coefficients = F.conv1d(F.pad(wave, (half, half)), self.basis, stride=self.hop).transpose(1, 2)
         power = self.bands.mean(coefficients.square()).transpose(1, 2)  # batch bands frames
         smooth = F.avg_pool1d(F.pad(power, (1, 1), mode="replicate"), 3, stride=1).transpose(1, 2)
-        level = (smooth + _QUIETEST).sqrt()
-        return torch.cat([coefficients / self.bands.spread(level), level.log() - _LEVEL_CENTRE], dim=-1)
+        level = (smooth + QUIETEST).sqrt()
+        return torch.cat([coefficients / self.bands.spread(level), level.log() - LEVEL_CENTRE], dim=-1)
 
 
 class Synthesis(nn.Module):
@@ -86,12 +72,12 @@ class Synthesis(nn.Module):
         super().__init__()
         self.hop = layout.hop
         self.bands = Bands(layout.bands)
-        self.register_buffer("basis", mdct_basis(layout.hop), persistent=False)
+        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
 
     def forward(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch 1 time"]:
         half = self.hop // 2
         shape, log_level = features[..., : self.hop], features[..., self.hop :]
-        level = (log_level + _LEVEL_CENTRE).clamp(*_LEVEL_RANGE).exp()
+        level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
         first, second = ((shape * self.bands.spread(level)) @ self.basis).chunk(2, dim=-1)  # batch frames hop
         hops = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
         return hops.flatten(1)[:, None, half:-half]

@@ -15,13 +15,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from codec import Codec
 from codec.bitstream import StreamWriter
-from codec.model import Encoder
+from codec.model import FilterbankEncoder, TransformEncoder
 from codec.quantizers import ResidualQuantizer
 
 from .candidates import noise
 
 PARTS = {
-    "encoder network": ((Encoder, "forward"),),
+    "encoder network": ((TransformEncoder, "forward"), (FilterbankEncoder, "forward")),
     "nearest-entry search": ((ResidualQuantizer, "encode"),),
     "entropy coding and file writing": ((StreamWriter, "write"), (StreamWriter, "close")),
 }

@@ -100,13 +100,12 @@ class ModelWork:
 
 
 def model_work(config: ModelConfig) -> ModelWork:
-    """Counted on shapes alone: nothing is computed."""
-    with torch.device("meta"):
-        model = CodecModel.plain(config)
-        wave = torch.empty(1, 1, COUNTED_SECONDS * config.sample_rate_hz // config.hop * config.hop)
-        frames = wave.shape[-1] // config.hop
-        latent = torch.empty(1, config.latent_channels, frames)
-        codes = torch.empty(1, len(config.stages), frames, dtype=torch.int64)
+    """Counted on zeros and a model with random weights."""
+    model = CodecModel.plain(config)
+    wave = torch.zeros(1, 1, COUNTED_SECONDS * config.sample_rate_hz // config.hop * config.hop)
+    frames = wave.shape[-1] // config.hop
+    latent = torch.zeros(1, config.latent_channels, frames)
+    codes = torch.zeros(1, len(config.stages), frames, dtype=torch.int64)
     seconds = wave.shape[-1] / config.sample_rate_hz
     positions = [0] * len(config.stages)
     return ModelWork(

@@ -62,7 +62,7 @@ class Arguments:
     stages: int = 12
     """Of the residual codec."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    preset: str = "speech_16khz_small"
+    preset: str = "speech_16khz"
     """The codec around the quantizer."""
     settings: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(steps=20_000, precision="bf16", adversarial_from=1.0)

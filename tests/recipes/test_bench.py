@@ -11,7 +11,7 @@ from torch import nn
 
 from codec.config import PRESETS
 from codec.errors import ConfigError, DiveqCodecError
-from codec.model import Encoder
+from codec.model import FilterbankEncoder
 from recipes.bench import growth, shares, timing
 from recipes.bench.__main__ import Arguments, main
 from recipes.bench.candidates import random_checkpoint
@@ -23,12 +23,11 @@ from recipes.bench.work import Work, count, model_work
 # Millions per second of audio: multiply-adds, and values allocated, of each part of a preset. A change that needs more
 # is seen here; one that needs less should lower the number. `model_work(PRESETS[...]())` counts them.
 BOUNDS = {
-    "speech_16khz": {"encoder": (1171, 14.6), "search": (7.4, 0.99), "lookup": (1.3, 0.35), "decoder": (1197, 14.3)},
-    "speech_16khz_small": {"encoder": (294, 7.4), "search": (6.2, 0.84), "lookup": (0.7, 0.19), "decoder": (301, 7.2)},
-    "speech_24khz": {"encoder": (1756, 21.9), "search": (9.3, 1.21), "lookup": (1.6, 0.43), "decoder": (1796, 21.4)},
+    "speech_16khz": {"encoder": (160, 0.89), "search": (7.4, 0.99), "lookup": (1.3, 0.35), "decoder": (230, 1.34)},
+    "speech_24khz": {"encoder": (240, 1.33), "search": (9.3, 1.21), "lookup": (1.6, 0.43), "decoder": (344, 2.01)},
 }
 # How many times our default's multiply-adds a peer needs at least: to encode, to decode.
-LEAST_RATIOS = {"DAC 16 kHz": (10.4, 23.2), "EnCodec 24 kHz": (1.33, 1.24)}
+LEAST_RATIOS = {"DAC 16 kHz": (73, 120), "EnCodec 24 kHz": (9.3, 6.4)}
 
 
 @pytest.mark.parametrize("preset", BOUNDS)
@@ -38,7 +37,7 @@ def test_presets_need_no_more_work_than_recorded(preset):
         work = getattr(found, part)
         assert work.multiply_adds <= multiply_adds * 1e6, part
         assert work.values <= values * 1e6, part
-    assert found.search.multiply_adds < 0.03 * found.encode
+    assert found.search.multiply_adds < 0.05 * found.encode
 
 
 def test_the_default_needs_a_fraction_of_its_peers_work():
@@ -164,13 +163,13 @@ def test_a_file_s_cost_is_measured_in_a_process_of_its_own(tiny_model, tmp_path)
 def test_shares_add_up_and_leave_the_classes_as_they_were():
     from codec.training.validation import codec_of
 
-    before = dict(vars(Encoder))
+    before = dict(vars(FilterbankEncoder))
     codec = codec_of(random_checkpoint(PRESETS["tiny"]()), device="cpu")
     found = shares.encode_shares(codec, seconds=1.0, repeats=1)
     assert list(found) == [*shares.PARTS, shares.REST]
     assert all(share > 0 for share in found.values())
     assert sum(found.values()) == pytest.approx(1)
-    assert dict(vars(Encoder)) == before
+    assert dict(vars(FilterbankEncoder)) == before
 
 
 def test_the_script_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):

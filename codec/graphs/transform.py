@@ -1,0 +1,110 @@
+"""The transform layout as nodes of a graph, layer by layer as `codec.model.transform`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..config import TransformLayout
+from ..mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from .graph import Graph
+from .parts import Part
+
+_END = np.iinfo(np.int64).max  # of a slice that goes to the end
+
+
+def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_channels: int) -> str:
+    """`TransformEncoder`: wave → latent (batch, latent_channels, frames)."""
+    features = _analysis(part.graph, wave, layout)
+    x = _linear(part.child("entry"), features, layout.hop + len(layout.bands), layout.width)
+    x = _blocks(part.child("blocks"), x, layout, layout.encoder_blocks)
+    x = _linear(part.child("exit"), x, layout.width, latent_channels)
+    return part.graph.node("Transpose", x, perm=[0, 2, 1])
+
+
+def transform_decoder(part: Part, latent: str, layout: TransformLayout, latent_channels: int) -> str:
+    """`TransformDecoder`: latent → wave (batch, 1, frames·hop)."""
+    x = part.graph.node("Transpose", latent, perm=[0, 2, 1])
+    x = _linear(part.child("entry"), x, latent_channels, layout.width)
+    x = _blocks(part.child("blocks"), x, layout, layout.decoder_blocks)
+    features = _linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    return _synthesis(part.graph, features, layout)
+
+
+def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
+    """`Analysis`: wave (batch, 1, frames·hop) → [u, log g] (batch, frames, hop + bands)."""
+    half = layout.hop // 2
+    basis = graph.constant(mdct_basis(layout.hop)[:, None])
+    coefficients = graph.node("Conv", wave, basis, strides=[layout.hop], pads=[half, half])
+    coefficients = graph.node("Transpose", coefficients, perm=[0, 2, 1])
+    squares = graph.node("Mul", coefficients, coefficients)
+    power = graph.node("MatMul", squares, graph.constant(band_pool(layout.bands)))
+    first = _slice(graph, power, 0, 1, axis=1)
+    last = _slice(graph, power, -1, _END, axis=1)
+    padded = graph.node("Concat", first, power, last, axis=1)
+    smooth = graph.node("AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[3])
+    smooth = graph.node("Add", graph.node("Transpose", smooth, perm=[0, 2, 1]), graph.number(QUIETEST))
+    level = graph.node("Sqrt", smooth)
+    shape = graph.node("Div", coefficients, _spread(graph, level, layout))
+    log_level = graph.node("Sub", graph.node("Log", level), graph.number(LEVEL_CENTRE))
+    return graph.node("Concat", shape, log_level, axis=-1)
+
+
+def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
+    """`Synthesis`: [u, log g] (batch, frames, hop + bands) → wave (batch, 1, frames·hop)."""
+    hop, half = layout.hop, layout.hop // 2
+    shape, log_level = _slice(graph, features, 0, hop, axis=2), _slice(graph, features, hop, _END, axis=2)
+    log_level = graph.node("Add", log_level, graph.number(LEVEL_CENTRE))
+    level = graph.node("Exp", graph.node("Clip", log_level, *map(graph.number, LEVEL_RANGE)))
+    coefficients = graph.node("Mul", shape, _spread(graph, level, layout))
+    frames = graph.node("MatMul", coefficients, graph.constant(mdct_basis(hop)))
+    first, second = _slice(graph, frames, 0, hop, axis=2), _slice(graph, frames, hop, _END, axis=2)
+    first = graph.node("Pad", first, graph.integers(0, 0, 0, 0, 1, 0))  # one frame of zeros behind
+    second = graph.node("Pad", second, graph.integers(0, 1, 0, 0, 0, 0))  # and one before
+    hops = graph.node("Reshape", graph.node("Add", first, second), graph.integers(0, 1, -1))
+    return _slice(graph, hops, half, -half, axis=2)
+
+
+def _blocks(part: Part, x: str, layout: TransformLayout, count: int) -> str:
+    for block, _ in zip(part.children(), range(count), strict=False):
+        x = _block(block, x, layout)
+    return x
+
+
+def _block(part: Part, x: str, layout: TransformLayout) -> str:
+    """`Block`: x + γ·perceptron(norm(depthwise convolution(x)))."""
+    graph, width, inner = part.graph, layout.width, layout.expansion * layout.width
+    depthwise, norm = part.child("depthwise"), part.child("norm")
+    y = graph.node(
+        "Conv",
+        graph.node("Transpose", x, perm=[0, 2, 1]),
+        depthwise.constant("weight", width, 1, layout.kernel),
+        depthwise.constant("bias", width),
+        group=width,
+        pads=[layout.kernel // 2, layout.kernel // 2],
+    )
+    y = graph.node("Transpose", y, perm=[0, 2, 1])
+    y = graph.node("LayerNormalization", y, norm.constant("weight", width), norm.constant("bias", width), axis=-1)
+    y = _linear(part.child("widen"), y, width, inner)
+    y = _linear(part.child("narrow"), _gelu(graph, y), inner, width)
+    return graph.node("Add", x, graph.node("Mul", y, part.constant("scale", width)))
+
+
+def _gelu(graph: Graph, x: str) -> str:
+    """x·Φ(x), Φ the normal distribution: ½·x·(1 + erf(x/√2))."""
+    error = graph.node("Erf", graph.node("Mul", x, graph.number(0.5**0.5)))
+    half = graph.node("Mul", x, graph.number(0.5))
+    return graph.node("Mul", half, graph.node("Add", error, graph.number(1.0)))
+
+
+def _linear(part: Part, x: str, channels_in: int, channels_out: int) -> str:
+    weight = part.graph.constant(part.weight("weight", channels_out, channels_in).T)
+    return part.graph.node("Add", part.graph.node("MatMul", x, weight), part.constant("bias", channels_out))
+
+
+def _spread(graph: Graph, x: str, layout: TransformLayout) -> str:
+    """`Bands.spread`: (batch, frames, bands) → (batch, frames, hop)."""
+    return graph.node("Gather", x, graph.constant(band_of(layout.bands)), axis=2)
+
+
+def _slice(graph: Graph, x: str, start: int, end: int, *, axis: int) -> str:
+    return graph.node("Slice", x, graph.integers(start), graph.integers(end), graph.integers(axis))
