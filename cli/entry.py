@@ -35,6 +35,7 @@ _VERBS = {
     "cut": "Cut",
     "eval": "Eval",
     "models": "Models",
+    "export": "Export",
     "report": "Report",
 }
 """Verbs, each a module, and their classes."""

@@ -18,15 +18,15 @@ from .plan import PIPE, Task, check
 class Report:
     """Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.
 
-    $ diveq-codec report evaluation.json report.html
-    $ diveq-codec report evaluation.json listen.html --blind
+    $ diveq-codec report results/evaluation.json report.html          made by diveq-codec eval … --out results
+    $ diveq-codec report results/evaluation.json listen.html --blind
 
     The page is one file, which opens from disk and fetches nothing. The blind test offers ABX and MUSHRA-style trials
     of the same clips, hides which system is heard, and saves the answers to a JSON file.
     """
 
     source: Annotated[str, Positional, arg(metavar="EVALUATION.json")]
-    """What `diveq-codec eval --json` wrote."""
+    """What `diveq-codec eval --out DIR` wrote: DIR/evaluation.json; without its audio, there is nothing to hear."""
     target: Annotated[str, Positional, arg(metavar="PAGE.html")]
     """The page to write, or - for standard output."""
     blind: Flag = False

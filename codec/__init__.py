@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .evaluation.result import Clip, Evaluation, read_evaluation
     from .evaluation.signal import Signal, Source, find_sources
     from .evaluation.tables import evaluation_csv, evaluation_text
+    from .export import export_onnx
     from .metrics import DEFAULT_METRICS, METRICS, Metric
     from .output import atomic_output
     from .report import listening_page, report_page
@@ -47,6 +48,7 @@ _HOMES = {
     "evaluation.signal": ("Signal", "Source", "find_sources"),
     "evaluation.tables": ("evaluation_csv", "evaluation_text"),
     "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
+    "export": ("export_onnx",),
     "output": ("atomic_output",),
     "report": ("listening_page", "report_page"),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
@@ -92,6 +94,7 @@ __all__ = [
     "evaluate",
     "evaluation_csv",
     "evaluation_text",
+    "export_onnx",
     "find_sources",
     "listening_page",
     "load_metric",

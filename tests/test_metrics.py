@@ -242,6 +242,15 @@ def test_a_metric_of_the_user():
         score(silence, silence, sample_rate_hz=RATE_HZ, extra_metrics={"stoi": extra["peak_error"]})
 
 
+def test_what_a_package_raises_is_a_failure_of_its_metric_alone(monkeypatch):
+    monkeypatch.setattr(pystoi, "stoi", lambda *_, **__: [][1])
+    monkeypatch.setattr(pesq_package, "pesq", lambda *_: 1 / 0)
+    found = score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["stoi", "pesq_wb", "si_sdr"])
+    assert found["stoi"] == Score(None, "STOI: fewer than 30 frames (0.4 s) of speech")
+    assert found["pesq_wb"] == Score(None, "ZeroDivisionError: division by zero")
+    assert found["si_sdr"].value == si_sdr(SPEECH, NOISY)
+
+
 @pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
 def test_real_speech_orders_as_it_sounds():
     """Eight bits per sample are better than six."""

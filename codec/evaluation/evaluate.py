@@ -26,7 +26,7 @@ _Named = tuple[str, Signal | str]
 _NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
 # What is coded before it is scored. Coding is timed, so nothing runs beside it; and the more clips are then scored, the
 # more evenly the processes are loaded.
-_BATCH_CLIPS = 32
+_BATCH_CLIPS = 16
 _BATCH_SECONDS = 600
 
 
@@ -59,6 +59,22 @@ def evaluate(
 
     Raises:
         ConfigError: A metric is unknown or not installed, or two candidates have one name.
+
+    Example:
+        >>> import pathlib, tempfile, soundfile
+        >>> from codec import DecodedFolder, find_sources
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> wave = 0.1 * np.random.default_rng(0).standard_normal(16000)
+        >>> for name, sound in (("original", wave), ("decoded", np.append(np.zeros(50), wave))):
+        ...     soundfile.write(folder / f"{name}.flac", sound, 16000)
+        >>> found = evaluate(
+        ...     find_sources(folder / "original.flac"),
+        ...     [DecodedFolder(folder / "decoded.flac")],
+        ...     data="example",
+        ...     metrics=["si_sdr"],
+        ... )
+        >>> found.systems[0].clips[0].delay_samples, found.systems[0].means["si_sdr"].mean
+        (50, 100.0)
     """
     names = None if metrics is None else tuple(metrics)
     used = tuple(select_metrics(names, extra_metrics))

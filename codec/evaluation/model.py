@@ -21,7 +21,6 @@ __all__ = ["ModelStages", "model_candidates"]
 class ModelStages:
     """The first stages of a model. Its output has no delay, so none is searched for."""
 
-    note = ""
     align = False
 
     def __init__(self, codec: Codec, stages: int) -> None:
@@ -29,6 +28,7 @@ class ModelStages:
         self._stages = stages
         self._counter = StageCounter([stage.bits for stage in codec.config.stages[:stages]])
         self.family = codec.name
+        self.note = f"model {codec.fingerprint.hex()}"
         self.name = f"{codec.name}, {stages} stage{'s' * (stages != 1)}"
 
     def decode(self, name: str, signal: Signal) -> Decoded:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DiveqCodecError
 from .hearing import estoi, pesq_nb, pesq_wb, stoi, visqol
 from .metric import Metric, MetricError, Score
 from .spectra import log_spectral_distance, mel_distance, stft_distance
@@ -89,7 +89,7 @@ def score(
         estimate: The decoded signal, float (samples,), aligned.
         sample_rate_hz: Rate of both, in Hz.
         names: Keys of `METRICS`; by default `DEFAULT_METRICS`.
-        extra_metrics: Metrics of the user, by name. Any exception of theirs is a failure, with its text.
+        extra_metrics: Metrics of the user, by name. Any exception of theirs is a failure.
 
     Raises:
         ConfigError: A name is unknown, or a package is not installed.
@@ -115,7 +115,7 @@ def _attempt(metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample
     except MetricError as error:
         return Score(None, str(error))
     except Exception as error:
-        if is_ours:
+        if is_ours and isinstance(error, DiveqCodecError):  # misuse, or a package that is missing
             raise
         return Score(None, f"{type(error).__name__}: {error}")
     return Score(value) if math.isfinite(value) else Score(None, f"the value is {value}")

@@ -11,6 +11,7 @@ from ..evaluation.result import Evaluation
 from .figures import metric_decimals, plural, value
 from .markup import Markup, embedded_json, join, tag
 from .recordings import RecordedClip, Recording
+from .selection import is_recorded
 
 __all__ = ["clip_anchor", "embedded_data", "listening_panel", "transport"]
 
@@ -40,7 +41,7 @@ def listening_panel(
         return join((words, _missing(missing)))
     with_links = ", whose audio lies in files beside this page" if links_from else ""
     choice = f"{plural(len(clips), 'clip')} of {total:,}{with_links}"
-    if len(clips) < total:
+    if len(clips) + len(missing) < sum(is_recorded(evaluation, clip) for clip in range(total)):
         choice += ", chosen evenly from the worst to the best"
     options = (tag("option", evaluation.references[clip.clip].name, value=clip_anchor(clip.clip)) for clip in clips)
     return tag(

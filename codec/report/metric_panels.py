@@ -28,12 +28,12 @@ def _tab(evaluation: Evaluation, number: int) -> Markup:
 def _panel(evaluation: Evaluation, number: int, anchors: dict[int, str]) -> Markup:
     metric = evaluation.metrics[number]
     facts = evaluation.metric(metric)
-    unit = f" in {facts.unit}" if facts.unit else ""
-    direction = "higher" if facts.higher_is_better else "lower"
+    unit = f"In {facts.unit}; " if facts.unit else ""
+    words = f"{unit}{'higher' if facts.higher_is_better else 'lower'} is better."
     return tag(
         "div",
         tag("h3", facts.title),
-        tag("p", f"Means{unit} over the bitrate; {direction} is better. Bars are 95 % intervals over clips."),
+        tag("p", words[0].upper() + words[1:]),
         _chart(evaluation, metric),
         extremes_table(evaluation, metric, anchors),
         role="tabpanel",
@@ -48,14 +48,13 @@ def _chart(evaluation: Evaluation, metric: str) -> Markup:
         return tag("p", "No chart: no system has both a bitrate and a mean of this metric.", class_="note")
     drawn = {point.system for curve in curves for point in curve.points}
     others = [system.name for number, system in enumerate(evaluation.systems) if number not in drawn]
+    missing = f" Not drawn, for want of a bitrate or a mean: {', '.join(others)}." if others else ""
     items = (tag("li", swatch(curve.style), " ", curve.family) for curve in curves)
     return tag(
         "figure",
         chart(evaluation, metric, WIDE),
         chart(evaluation, metric, NARROW),
         tag("ul", *items, class_="legend"),
-        tag("p", f"Not drawn, for want of a bitrate or a mean: {', '.join(others)}.", class_="note")
-        if others
-        else None,
+        tag("figcaption", f"Means over the bitrate; the bars are 95 % intervals over clips.{missing}"),
         class_="curves",
     )

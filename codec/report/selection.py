@@ -8,7 +8,7 @@ import numpy as np
 
 from ..evaluation.result import Evaluation
 
-__all__ = ["choose_clips", "ranked_clips"]
+__all__ = ["choose_clips", "is_recorded", "ranked_clips"]
 
 
 def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
@@ -17,7 +17,7 @@ def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
     Returns:
         Places in `evaluation.references`, ascending.
     """
-    heard = [clip for clip in ranked_clips(evaluation) if _is_recorded(evaluation, clip)]
+    heard = [clip for clip in ranked_clips(evaluation) if is_recorded(evaluation, clip)]
     places = np.rint(np.linspace(0, len(heard) - 1, min(count, len(heard)))).astype(int)
     return tuple(sorted(heard[place] for place in places))
 
@@ -49,6 +49,7 @@ def _standings(evaluation: Evaluation, system: int, metric: str) -> np.ndarray:
     return sign * (values - known.mean()) / (known.std() or 1.0)
 
 
-def _is_recorded(evaluation: Evaluation, clip: int) -> bool:
+def is_recorded(evaluation: Evaluation, clip: int) -> bool:
+    """Whether the evaluation names recordings of a clip and of its reference."""
     heard = any(system.clips[clip].audio is not None for system in evaluation.systems)
     return heard and evaluation.references[clip].audio is not None

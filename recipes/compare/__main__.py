@@ -1,7 +1,7 @@
 """Our models beside other codecs: the same clips, the same metrics, the same machine, one run.
 
 python -m recipes.compare --data speech/val --out runs/compare
-diveq-codec report runs/compare/evaluation.json
+diveq-codec report runs/compare/evaluation.json runs/compare/report.html
 
 Codecs that are not installed are named and left out. Neural peers need their weights on the disk (`--weights encodec
 FOLDER`); without, they are timed with random ones, and only timed. Nothing is downloaded.

@@ -31,6 +31,7 @@ class NeuralModel:
     """A model ready to run: `encode` maps a wave (1, 1, time) and a number of codebooks to codes, `decode` back."""
 
     module: nn.Module
+    sample_rate_hz: int
     encode: Callable[[Tensor, int], Codes]
     decode: Callable[[Codes], Tensor]
 
@@ -80,6 +81,8 @@ def load(layout: Layout, weights: Path | None) -> NeuralModel:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:  # whatever their loaders raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{weights or layout.family} cannot be loaded as {layout.family}: {reason}") from error
+    if model.sample_rate_hz != layout.sample_rate_hz:
+        raise ConfigError(f"{weights or 'the model'} is for {model.sample_rate_hz} Hz: it is not {layout.family}")
     model.module.eval().requires_grad_(False)
     return model
 
@@ -95,34 +98,33 @@ def _from_transformers(name: str, weights: Path | None, **published: Any) -> Any
 
 def _encodec(weights: Path | None) -> NeuralModel:
     model = _from_transformers("Encodec", weights)
-
-    def encode(wave: Tensor, codebooks: int) -> Codes:
-        return [model.encode(wave, bandwidth=ENCODEC.kbps[codebooks]).audio_codes]
-
-    return NeuralModel(module=model, encode=encode, decode=lambda codes: model.decode(codes[0], [None]).audio_values)
+    return NeuralModel(
+        module=model,
+        sample_rate_hz=model.config.sampling_rate,
+        encode=lambda wave, codebooks: [model.encode(wave, bandwidth=ENCODEC.kbps[codebooks]).audio_codes],
+        decode=lambda codes: model.decode(codes[0], [None]).audio_values,
+    )
 
 
 def _dac(weights: Path | None) -> NeuralModel:
     # descript/dac_16khz; the other values are the defaults: widths 64 and 1536, codebooks of 1,024 in 8 dimensions.
     model = _from_transformers("Dac", weights, downsampling_ratios=[2, 4, 5, 8], n_codebooks=12)
-
-    def encode(wave: Tensor, codebooks: int) -> Codes:
-        return [model.encode(wave, n_quantizers=codebooks).audio_codes]
-
-    def decode(codes: Codes) -> Tensor:
-        wave = model.decode(audio_codes=codes[0]).audio_values
-        return wave if wave.dim() == 3 else wave[:, None]
-
-    return NeuralModel(module=model, encode=encode, decode=decode)
+    return NeuralModel(
+        module=model,
+        sample_rate_hz=model.config.sampling_rate,
+        encode=lambda wave, codebooks: [model.encode(wave, n_quantizers=codebooks).audio_codes],
+        decode=lambda codes: model.decode(audio_codes=codes[0]).audio_values[:, None],
+    )
 
 
 def _mimi(weights: Path | None) -> NeuralModel:
     model = _from_transformers("Mimi", weights)
-
-    def encode(wave: Tensor, codebooks: int) -> Codes:
-        return [model.encode(wave, num_quantizers=codebooks).audio_codes]
-
-    return NeuralModel(module=model, encode=encode, decode=lambda codes: model.decode(codes[0]).audio_values)
+    return NeuralModel(
+        module=model,
+        sample_rate_hz=model.config.sampling_rate,
+        encode=lambda wave, codebooks: [model.encode(wave, num_quantizers=codebooks).audio_codes],
+        decode=lambda codes: model.decode(codes[0]).audio_values,
+    )
 
 
 def _snac(weights: Path | None) -> NeuralModel:
@@ -135,7 +137,12 @@ def _snac(weights: Path | None) -> NeuralModel:
         )  # fmt: skip
     else:
         model = package.from_pretrained(str(weights))
-    return NeuralModel(module=model, encode=lambda wave, _: model.encode(wave), decode=model.decode)
+    return NeuralModel(
+        module=model,
+        sample_rate_hz=model.sampling_rate,
+        encode=lambda wave, _: model.encode(wave),
+        decode=model.decode,
+    )
 
 
 ENCODEC = Layout(

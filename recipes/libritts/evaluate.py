@@ -1,6 +1,7 @@
-"""Score a run's model on test-clean: RUN/test-clean.json and RUN/test-clean.md.
+"""Score a run's model on test-clean: RUN/test-clean.json, and its table on standard output.
 
 python -m recipes.libritts.evaluate --run runs/libritts-16khz --corpus corpora/LibriTTS
+diveq-codec report runs/libritts-16khz/test-clean.json
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import evaluate
+from codec import Codec, evaluate, evaluation_text, find_sources, model_candidates
+
 from ..folder.train import MODEL
-from ..run_script import run_script
+from ..held_out import spread
+from ..run_script import run_script, score_workers
+
+SUBSET = "test-clean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +27,27 @@ class Arguments:
     corpus: Path = Path("corpora/LibriTTS")
     clips: int | None = 500
     """How many of the 4,837 clips, evenly spread over the sorted paths and so over the speakers; None is all."""
+    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    """How many quantizer stages to decode from; what the model lacks is left out."""
     device: str = "auto"
     workers: int = 8
     """Processes that score."""
 
 
-def on_test_clean(arguments: Arguments) -> evaluate.Arguments:
-    """The evaluation of a run on test-clean, at all stage counts that tables of codecs show."""
-    return evaluate.Arguments(
-        model=arguments.run / MODEL,
-        data=arguments.corpus / "test-clean",
-        out=arguments.run / "test-clean",
-        clips=arguments.clips,
-        device=arguments.device,
-        workers=arguments.workers,
-    )
-
-
 def main(arguments: Arguments) -> None:
-    evaluate.main(on_test_clean(arguments))
+    codec = Codec.load(arguments.run / MODEL, device=arguments.device)
+    counts = [count for count in arguments.stage_counts if count <= len(codec.config.stages)]
+    sources = spread(find_sources(arguments.corpus / SUBSET), arguments.clips)
+    with score_workers(arguments.workers) as workers:
+        evaluation = evaluate(
+            sources,
+            model_candidates(codec, counts),
+            data=SUBSET,
+            sample_rate_hz=codec.config.sample_rate_hz,
+            workers=workers,
+        )
+    evaluation.write(arguments.run / f"{SUBSET}.json", overwrite=True)
+    print(evaluation_text(evaluation), end="")
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def _optimiser(codec: LatentCodec, run: Run) -> torch.optim.AdamW:
     groups = [{"params": codebooks, "rate": run.learning_rate * run.codebook_rate_scale}]
     if run.trained == "all":
         groups.append({"params": others, "rate": run.learning_rate})
-    return torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.8, 0.99), weight_decay=0.0)
+    return torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.8, 0.99), weight_decay=0.0, fused=True)
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, run: Run, step: int) -> None:

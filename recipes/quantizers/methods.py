@@ -37,7 +37,7 @@ Method = Literal[
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-TITLES: dict[Method, str] = {
+TITLES: dict[str, str] = {
     "ste": "STE + commitment",
     "ema": "EMA",
     "rotation": "rotation trick",

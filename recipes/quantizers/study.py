@@ -88,7 +88,7 @@ def run_result(run: Run, latents: LatentSet, start: dict[str, Tensor]) -> dict[s
         result["continuous_snr_db"] = measures.continuous_snr_db(codec, held_out)
     if (run.source, run.stages) == ("speech", 4) and run.method in _DETAILED:
         result["orders"] = _orders(codec, run, latents)
-    return _finite(result | {"cpu_seconds": time.process_time() - began})
+    return _plain(result | {"cpu_seconds": time.process_time() - began})
 
 
 def _orders(codec: LatentCodec, run: Run, latents: LatentSet) -> dict[str, Any]:
@@ -105,13 +105,15 @@ def _orders(codec: LatentCodec, run: Run, latents: LatentSet) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN: what a collapsed run gives in its place is null."""
+def _plain(value: Any) -> Any:
+    """Figures to six digits; JSON knows no NaN, so what a collapsed run gives in its place is null."""
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

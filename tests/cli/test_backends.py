@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +68,16 @@ def test_an_unknown_backend(call, folder, tiny):
     result = call("encode", "speech.wav", "--model", tiny, "--backend", "jax")
     assert result.code == 1
     assert result.error == "diveq-codec: error: backend is auto, torch or onnx, not 'jax'"
+
+
+def test_export_lists_what_it_wrote(call, folder, tiny):
+    result = call("export", tiny, "graphs")
+    assert (result.code, result.err) == (0, "")
+    names = ("encoder.onnx", "decoder.onnx", "tables.safetensors", "model.json")
+    assert result.out.splitlines() == [
+        f"{Path('graphs') / name}  {(folder / 'graphs' / name).stat().st_size:,} bytes" for name in names
+    ]
+    again = call("export", tiny, "graphs")
+    assert again.code == 1
+    assert again.error.endswith("choose another name, or allow overwriting (overwrite=True)")
+    assert call("export", tiny, "graphs", "--force").code == 0

@@ -202,6 +202,19 @@ def test_two_files_need_no_torch(start, folders):
     assert b"torch" not in {line.rpartition(b"|")[2].strip() for line in imports.splitlines()}
 
 
+def test_a_bar_on_a_terminal(call, folders, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for quiet in ((), ("--quiet",)):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert call("eval", "originals", "decoded", *FAST, *quiet).code == 0
+        said = sys.stderr.getvalue()
+        assert ("eval 0/2" in said, "eval 2/2" in said) == (not quiet, not quiet)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
 def test_an_interrupt_ends_the_scoring(start, folders):
     Path("slow.py").write_text(

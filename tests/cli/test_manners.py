@@ -38,7 +38,7 @@ def test_help_is_instant(start, verb):
     assert processor_seconds(start, *verb, "--help") < max(0.2, 8 * bare)
 
 
-@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "eval", "models"])
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "eval", "models", "export"])
 def test_each_verb_has_help(call, verb):
     result = call(verb, "--help")
     assert (result.code, result.err) == (0, "")

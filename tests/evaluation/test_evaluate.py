@@ -83,7 +83,7 @@ def test_a_model_is_scored_from_whole_files(codec, folders):
     sources = find_sources(folders / "originals")
     found = evaluate(sources, model_candidates(codec, [1, 4]))
     assert [system.name for system in found.systems] == ["tiny, 1 stage", "tiny, 4 stages"]
-    assert {system.family for system in found.systems} == {"tiny"}
+    assert {(system.family, system.note) for system in found.systems} == {("tiny", f"model {codec.fingerprint.hex()}")}
     for system, stages in zip(found.systems, (1, 4), strict=True):
         bits, codes = 0, []
         for source, clip in zip(sources, system.clips, strict=True):

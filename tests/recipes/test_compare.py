@@ -90,7 +90,7 @@ def halving(weights: Path | None) -> NeuralModel:
             whole[..., start::2] = code
         return whole
 
-    return NeuralModel(module=torch.nn.Identity(), encode=encode, decode=decode)
+    return NeuralModel(module=torch.nn.Identity(), sample_rate_hz=16_000, encode=encode, decode=decode)
 
 
 HALVING = Layout(
@@ -108,6 +108,8 @@ def test_neural_codes_count_at_fixed_width(tmp_path):
     np.testing.assert_array_equal(decoded.signal.wave, signal.wave)
     assert low.decode("clip", signal).bits == 800 * 3
     assert HALVING.timed_codebooks == 1
+    with pytest.raises(ConfigError, match="is for 16000 Hz: it is not Halving"):
+        neural.neural_peers(dataclasses.replace(HALVING, sample_rate_hz=8_000), tmp_path)
 
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):

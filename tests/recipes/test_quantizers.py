@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from codec.config import StageConfig
 from codec.quantizers import ResidualQuantizer, nearest
 from codec.training.logs import read_metrics
 from codec.training.settings import TrainingConfig
-from recipes.quantizers import baselines, latents, measures, study, whole_codec
+from recipes.quantizers import baselines, latents, measures, plots, report, study, tables, whole_codec
 from recipes.quantizers.latent_codec import LatentCodec, Run, perplexity, start, start_state, trained_codec
 from recipes.quantizers.methods import METHODS, Method, converted, make_quantizer, stage_configs
 from recipes.quantizers.questions import QUESTIONS
@@ -400,3 +402,57 @@ def test_one_codebook_runs_have_no_methods_that_need_several():
 def test_runs_of_unequal_length_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="equal steps"):
         whole_codec.main(codec_arguments(tmp_path, settings=TrainingConfig(max_minutes=1.0)))
+
+
+def fake(method: str, seed: int, snr_db: float | None, **run) -> dict:
+    settings = {**dataclasses.asdict(run_of("diveq")), "method": method, "seed": seed, **run}
+    return {"run": settings, "snr_db": snr_db, "cpu_seconds": 2.0, "start_snr_db": 1.0, "used": [0.5], "bits": 8}
+
+
+def no_results() -> dict[str, list[dict]]:
+    return {question: [] for question in (*QUESTIONS, "codec")}
+
+
+def test_figures_are_means_and_deviations_over_seeds():
+    assert tables.spread_of([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
+    assert tables.spread_of([1.0, None, 3.0], 1) == "2.0 ± 1.4 (1 failed)"
+    assert tables.spread_of([None]) == "failed"
+    assert tables.spread_of([]) == "not run"
+
+
+def test_the_report_fills_its_blocks_and_nothing_else():
+    noise = [fake(m, s, 5.0 + s, noise_variance=v) for m in ("ste", "diveq") for s in (0, 1) for v in (1e-3, 0.1)]
+    results = no_results() | {"noise": noise}
+    text = "Before.\n<!-- begin noise -->\nold\n<!-- end -->\nBetween.\n<!-- begin toy -->\n<!-- end -->\nAfter.\n"
+    once = report.filled(text, results)
+    assert once.startswith("Before.\n<!-- begin noise -->\n| SNR, dB | σ² 1e-03 | σ² 1e-01 |\n")
+    assert "| DiVeQ | 5.50 ± 0.71 | 5.50 ± 0.71 |" in once
+    assert "8 runs, 2 seeds, 22 runs missing; 100 steps of 64 latents; 2.0 s of one core a run" in once
+    assert "Between.\n<!-- begin toy -->\nNot run yet: `python -m recipes.quantizers.study toy" in once
+    assert once.endswith("<!-- end -->\nAfter.\n")
+    assert report.filled(once, results) == once
+    with pytest.raises(ConfigError, match="'nose'"):
+        report.filled("<!-- begin nose -->\n<!-- end -->", results)
+
+
+def test_the_report_of_this_repository_is_that_of_its_results():
+    text = (report.HERE / "RESULTS.md").read_text(encoding="utf-8")
+    results = {name: study.read_results(report.HERE / f"results/{name}.jsonl") for name in (*QUESTIONS, "codec")}
+    assert report.filled(text, results) == text
+    assert set(report.BLOCKS) == set(re.findall(r"<!-- begin (\w+) -->", text))
+
+
+def test_plots_are_small_files(tmp_path, toy_folder):
+    x = latents.load(toy_folder / "toy")
+    run = run_of("sf_diveq")
+    results = [study.run_result(run, x, start_state(run, x.train.tensor()))]
+    rows = [{"damage": kind, "rate": rate, "snr_db": 5.0} for kind in measures.DAMAGES for rate in measures.ERROR_RATES]
+    results[0]["orders"] = {"curve": {"damage": rows}}
+    plots.draw(no_results() | {"residual": results, "noise": results}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"perplexity.png", "damage.png", "noise.png"}
+    assert all(1000 < path.stat().st_size < 100_000 for path in tmp_path.iterdir())
+
+
+def test_every_method_has_a_title_of_its_own():
+    assert set(tables.TITLES) == set(METHODS)
+    assert len(set(tables.TITLES.values())) == len(METHODS)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 from local_mirror import packed, serve, write_libritts
 from synthesis import synthesize_speech
 
-from codec import AudioError, Codec
+from codec import AudioError, Codec, evaluation_text, read_evaluation
 from codec.training.logs import read_metrics
 from recipes.folder import train
 from recipes.libritts.train import RUNS
@@ -48,17 +46,15 @@ def test_libritts_from_nothing_to_a_result(tmp_path):
         done = run_script(mirror, tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
-    result = json.loads((run / "test-clean.json").read_text())
-    assert (result["clips"], result["files"], result["data"]) == (2, 3, "test-clean")
-    assert [row["stages"] for row in result["rows"]] == [1, 2, 3, 4]
-    assert all(np.isfinite(row["pesq_wb"]) and row["failed"] == 0 for row in result["rows"])
-    kbps = [row["kbps"] for row in result["rows"]]
-    assert kbps == sorted(kbps)
-    markdown = (run / "test-clean.md").read_text()
-    assert "2, evenly spread, of 3 files" in markdown
-    assert done.stdout.endswith(markdown)
+    evaluation = read_evaluation(run / "test-clean.json")
+    assert (len(evaluation.references), evaluation.data) == (2, "test-clean")
     codec = Codec.load(run / train.MODEL)
-    assert codec.fingerprint.hex() == result["fingerprint"]
+    assert [len(system.stages) for system in evaluation.systems] == [1, 2, 3, 4]
+    assert {system.note for system in evaluation.systems} == {f"model {codec.fingerprint.hex()}"}
+    assert all(mean.clips == 2 for system in evaluation.systems for mean in system.means.values())
+    kbps = [system.kbps for system in evaluation.systems]
+    assert kbps == sorted(kbps)
+    assert done.stdout.endswith(evaluation_text(evaluation))
     assert (codec.facts["steps"], codec.facts["data"]["clips"]) == (RUNS["rehearsal"].settings.steps, 4)
     phases = {record["event"] for record in read_metrics(run / "metrics.jsonl")}
     assert {"initialise", "train", "validation"} <= phases

@@ -15,7 +15,6 @@ from synthesis import write_corpus
 
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
-from recipes import evaluate
 from recipes.bench import __main__ as bench
 from recipes.compare import __main__ as compare
 from recipes.folder import export, train
@@ -24,6 +23,7 @@ from recipes.libritts import all as everything
 from recipes.libritts import download
 from recipes.libritts import evaluate as libritts_evaluate
 from recipes.libritts.train import RUNS
+from recipes.quantizers import latents, report, study, whole_codec
 from recipes.vctk import prepare
 from recipes.vctk.train import Study, paper
 
@@ -115,7 +115,6 @@ def parses(module: str, arguments: list[str]) -> None:
     parsers = {
         "recipes.folder.train": train.Arguments,
         "recipes.folder.export": export.Arguments,
-        "recipes.evaluate": evaluate.Arguments,
         "recipes.compare": compare.Arguments,
         "recipes.bench": bench.Arguments,
         "recipes.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
@@ -124,6 +123,10 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.libritts.all": everything.Arguments,
         "recipes.vctk.prepare": prepare.Arguments,
         "recipes.vctk.train": Study,
+        "recipes.quantizers.latents": latents.Arguments,
+        "recipes.quantizers.study": study.Arguments,
+        "recipes.quantizers.report": report.Arguments,
+        "recipes.quantizers.whole_codec": whole_codec.Arguments,
     }
     tyro.cli(parsers[module], args=arguments)
 
@@ -145,7 +148,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 11
+    assert len(seen) == 14
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -18,6 +17,8 @@ from typing import Any
 
 import pytest
 
+fcntl = pytest.importorskip("fcntl", reason="Chromium is spoken to over descriptors that only POSIX systems pass on")
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ANSWER_SECONDS = 60
 
@@ -28,7 +29,7 @@ def find_chromium() -> str | None:
 
 
 needs_chromium = pytest.mark.skipif(
-    find_chromium() is None or os.name != "posix",
+    find_chromium() is None,
     reason=f"no Chromium: none of {', '.join(NAMES)} is installed, nor does DIVEQ_CHROMIUM name one",
 )
 
@@ -148,10 +149,13 @@ def chromium(profile: Path) -> Iterator[Browser]:
     try:
         yield Browser(ours_out, ours_in)
     finally:
-        process.kill()
-        process.wait()
         for ours in (ours_out, ours_in):
-            os.close(ours)
+            os.close(ours)  # which ends it
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _out_of_the_way(end: int) -> int:

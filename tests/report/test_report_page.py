@@ -173,6 +173,7 @@ def test_as_many_clips_as_asked_for(tmp_path, page_of):
     listen = section(page_of(evaluation, clips=2), "listen")
     assert [option.attributes["value"] for option in listen.all("option")] == ["clip-0", "clip-4"]
     assert "2 clips of 5, chosen evenly from the worst to the best" in listen.text
+    assert "5 clips of 5. Choose" in section(page_of(evaluation, clips=5), "listen").text
     links = {
         link.attributes["href"] for link in page_of(evaluation, clips=2).all("a") if link.text.startswith("speaker")
     }

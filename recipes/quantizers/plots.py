@@ -1,0 +1,101 @@
+"""The plots of `RESULTS.md`, small PNG files."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .measures import DAMAGES, ERROR_RATES
+from .methods import TITLES
+from .tables import ORDERS, Result, Results, chosen, damage_curve, methods_of
+
+_SIZE = (6.4, 3.6)
+_DPI = 90
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write each plot for which there are runs."""
+    for name, runs, plot in (
+        ("perplexity", results["residual"], _perplexity),
+        ("collapse", results["rates"], _collapse),
+        ("noise", results["noise"], _noise),
+        ("damage", [run for run in results["residual"] if "orders" in run], _damage),
+    ):
+        if runs:
+            _save(folder / f"{name}.png", lambda axes, runs=runs, plot=plot: plot(axes, runs))
+
+
+def _save(path: Path, plot: Callable[[Any], None]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    plot(axes)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path)
+
+
+def _means(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """The mean over runs of each column; None where no run has a value."""
+    found = [[value for value in column if value is not None] for column in columns]
+    return [statistics.fmean(column) if column else None for column in found]
+
+
+def _over_training(axes: Any, runs: Sequence[Result], figure: Callable[[Result], Sequence[float | None]]) -> None:
+    for method in methods_of(runs):
+        mine = chosen(runs, method=method)
+        curve = _means(list(zip(*(figure(run) for run in mine), strict=True)))
+        axes.plot(mine[0]["history"]["step"], curve, label=TITLES[method], **_line(method))
+    axes.set_xlabel("step")
+
+
+def _line(method: str) -> dict[str, Any]:
+    """Our methods have whole lines, the others dashed ones."""
+    ours = (
+        "diveq",
+        "diveq_detach",
+        "diveq_sum",
+        "sf_diveq",
+        "sf_diveq_detach",
+        "sf_first",
+        "sf_last",
+    )
+    return {"linestyle": "-" if method in ours else "--", "marker": ".", "linewidth": 1.2}
+
+
+def _perplexity(axes: Any, runs: Sequence[Result]) -> None:
+    _over_training(axes, runs, lambda run: _means(run["history"]["perplexity"]))
+    axes.set_ylabel("perplexity, mean of the stages")
+
+
+def _collapse(axes: Any, runs: Sequence[Result]) -> None:
+    """Codewords in use over the training at the highest rate."""
+    highest = max(run["run"]["learning_rate"] for run in runs)
+    _over_training(
+        axes, chosen(runs, learning_rate=highest), lambda run: [100 * used[0] for used in run["history"]["used"]]
+    )
+    axes.set_ylabel(f"codewords used, %, rate {highest:g}")
+
+
+def _noise(axes: Any, runs: Sequence[Result]) -> None:
+    variances = sorted({run["run"]["noise_variance"] for run in runs})
+    for method in methods_of(runs):
+        columns = [
+            [run["snr_db"] for run in chosen(runs, method=method, noise_variance=variance)] for variance in variances
+        ]
+        axes.plot(variances, _means(columns), label=TITLES[method], marker="o")
+    axes.set(xscale="log", xlabel="σ², in latents of unit variance", ylabel="SNR, dB")
+
+
+def _damage(axes: Any, runs: Sequence[Result]) -> None:
+    styles = dict(zip(DAMAGES, ("-", ":", "--"), strict=True))
+    for color, ((method, order), title) in enumerate(ORDERS.items()):
+        found = [run["orders"][order] for run in chosen(runs, method=method)]
+        for kind in DAMAGES:
+            means = _means([damage_curve(found, kind, rate) for rate in ERROR_RATES])
+            label = f"{title.split(' (')[0]}: {kind.replace('_', ' ')}"
+            axes.plot(ERROR_RATES, means, styles[kind], color=f"C{color}", marker=".", label=label)
+    axes.set(xscale="log", xlabel="error rate", ylabel="SNR, dB")
