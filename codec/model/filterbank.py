@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from ..config import FilterbankLayout
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake
 
-# Speech at -26 dBFS has an RMS of 0.05, where Snake is all but linear; the front end starts by bringing it to 0.5.
-_FRONTEND_GAIN = 10.0
+_OUTPUT_GAIN = 0.1  # of the last layer at the start: speech at -26 dBFS has an RMS of 0.05, far below that inside
 
 
 class FilterbankEncoder(nn.Sequential):
@@ -56,7 +55,7 @@ class FilterbankDecoder(nn.Sequential):
                 layout.frontend_kernel,
                 causal=causal,
                 stride=layout.frontend_stride,
-                gain=1 / _FRONTEND_GAIN,
+                gain=_OUTPUT_GAIN,
             ),
         ]
         super().__init__(*layers)

@@ -54,16 +54,7 @@ def _over_training(axes: Any, runs: Sequence[Result], figure: Callable[[Result],
 
 def _line(method: str) -> dict[str, Any]:
     """Our methods have whole lines, the others dashed ones."""
-    ours = (
-        "diveq",
-        "diveq_detach",
-        "diveq_sum",
-        "sf_diveq",
-        "sf_diveq_detach",
-        "sf_first",
-        "sf_last",
-    )
-    return {"linestyle": "-" if method in ours else "--", "marker": ".", "linewidth": 1.2}
+    return {"linestyle": "-" if "DiVeQ" in TITLES[method] else "--", "marker": ".", "linewidth": 1.2}
 
 
 def _perplexity(axes: Any, runs: Sequence[Result]) -> None:
