@@ -114,7 +114,7 @@ def _attempt(metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample
         value = float(metric(reference, estimate, sample_rate_hz=sample_rate_hz))
     except MetricError as error:
         return Score(None, str(error))
-    except Exception as error:
+    except Exception as error:  # a metric's package, or a user's own metric, may raise anything; it fails one clip
         if is_ours and isinstance(error, DiveqCodecError):  # misuse, or a package that is missing
             raise
         return Score(None, f"{type(error).__name__}: {error}")
