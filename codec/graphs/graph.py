@@ -72,6 +72,11 @@ class Graph:
         """One more axis, of length 1."""
         return self.node("Unsqueeze", value, self.integers(axis))
 
+    def slice(self, value: str, start: int, end: int | None, *, axis: int) -> str:
+        """What `value[start:end]` is, along one axis."""
+        stop = np.iinfo(np.int64).max if end is None else end
+        return self.node("Slice", value, self.integers(start), self.integers(stop), self.integers(axis))
+
     def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
         """Give a value back under `name` when the graph runs."""
         self._nodes.append(message((1, value), (2, name), (3, name), (4, "Identity")))

@@ -2,6 +2,9 @@
 
 SF stages take their number of positions per segment from the graph's input `positions`, one for each stage, so that
 one graph serves all; it is 1 for a stage without a curve. Index = codeword · positions + position.
+
+A stage sees the residual as z, its projection, with a 1 behind it: so a product with one matrix gives z·p + offset for
+all points p.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import numpy as np
 from ..config import ModelConfig, StageConfig
 from .graph import Graph
 from .parts import Part
+
+_RUN = 64  # scores that are compared at once
 
 
 @dataclass(frozen=True)
@@ -30,20 +35,29 @@ def has_curves(config: ModelConfig) -> bool:
 
 
 def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
-    """Latent (batch, channels, frames) → int32 codes (batch, stages, frames)."""
-    graph = part.graph
-    residual = graph.node("Transpose", latent, perm=[0, 2, 1])
+    """Latent (batch, channels, frames) → int32 codes (batch, stages, frames).
+
+    As in `ResidualQuantizer.encode` the residual is kept as all stages to come see it.
+    """
+    graph, stages = part.graph, _stages(part, config)
+    views = [np.pad(stage.directions, [(0, 1), (0, 0)]) for stage in stages]
+    ones = np.concatenate([np.eye(len(view), dtype=np.float32)[-1] for view in views])
+    latent = graph.node("Transpose", latent, perm=[0, 2, 1])
+    seen = graph.node("MatMul", latent, graph.constant(np.concatenate(views).T))
+    seen = graph.node("Add", seen, graph.constant(ones))
     codes = []
-    for number, stage in enumerate(_stages(part, config)):
-        z = graph.node("MatMul", residual, graph.constant(stage.directions.T))
+    for number, stage in enumerate(stages):
+        z = graph.slice(seen, 0, stage.config.dim + 1, axis=2)
         if stage.config.is_space_filling:
             count = graph.node("Gather", positions, graph.integer(number))
             code, entry = _nearest_on_curve(graph, z, stage.codebook, graph.cast(count, "float32"))
         else:
             code, entry = _nearest(graph, z, stage.codebook)
-        codes.append(graph.unsqueeze(graph.cast(code, "int32"), 1))
-        residual = graph.node("Sub", residual, graph.node("MatMul", entry, graph.constant(stage.directions)))
-    return graph.node("Concat", *codes, axis=1)
+        codes.append(graph.cast(code, "int32"))
+        if later := views[number + 1 :]:
+            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ np.concatenate(later).T))
+            seen = graph.node("Sub", graph.slice(seen, stage.config.dim + 1, None, axis=2), taken)
+    return graph.node("Transpose", graph.node("Concat", *codes, axis=2), perm=[0, 2, 1])
 
 
 def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> str:
@@ -78,15 +92,32 @@ def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
 
 
 def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
-    """Index (batch, frames) and value (batch, frames, dim) of the nearest codeword."""
-    index = graph.node("ArgMax", _closeness(graph, z, codebook), axis=2, keepdims=0)
-    return index, graph.node("Gather", graph.constant(codebook), index)
+    """Index (batch, frames, 1) and value (batch, frames, dim) of the nearest codeword."""
+    index = _argmax(graph, _closeness(graph, z, codebook), len(codebook))
+    return index, graph.node("Gather", graph.constant(codebook), graph.node("Squeeze", index, graph.integers(2)))
 
 
 def _closeness(graph: Graph, z: str, codebook: np.ndarray) -> str:
     """z·c − ‖c‖²/2 for all codewords c, largest where ‖z − c‖ is least: (batch, frames, codewords)."""
-    products = graph.node("MatMul", z, graph.constant(codebook.T))
-    return graph.node("Add", products, graph.constant(-0.5 * np.square(codebook).sum(1)))
+    return _products(graph, z, codebook, -0.5 * np.square(codebook).sum(1))
+
+
+def _products(graph: Graph, z: str, points: np.ndarray, offsets: np.ndarray) -> str:
+    """z·p + offset for all points p: (batch, frames, points)."""
+    return graph.node("MatMul", z, graph.constant(np.column_stack([points, offsets]).T))
+
+
+def _argmax(graph: Graph, scores: str, count: int) -> str:
+    """Index (batch, frames, 1) of the largest of `count` scores (a power of two), the first of equals.
+
+    onnxruntime finds a largest value five times as fast as its place: so first the largest of each run, then the run,
+    and then the place in it.
+    """
+    length = min(_RUN, count)
+    runs = graph.node("Reshape", scores, graph.integers(0, 0, count // length, length))
+    run = graph.node("ArgMax", graph.node("ReduceMax", runs, axes=[3], keepdims=0), axis=2)
+    place = graph.node("ArgMax", graph.node("GatherND", runs, run, batch_dims=2), axis=2)
+    return graph.node("Add", graph.node("Mul", run, graph.integer(length)), place)
 
 
 def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) -> tuple[str, str]:
@@ -98,8 +129,7 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     """
     segments = np.diff(codebook, axis=0, append=codebook[-1:])
     lengths = np.square(segments).sum(1)
-    slope = graph.node("MatMul", z, graph.constant(segments.T))
-    slope = graph.node("Sub", slope, graph.constant((codebook * segments).sum(1)))
+    slope = _products(graph, z, segments, -(codebook * segments).sum(1))
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     top = graph.node("Mul", graph.node("Mul", slope, graph.constant(scale)), count)
     last = graph.node("Sub", count, graph.number(1))
@@ -107,7 +137,7 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     share = graph.node("Div", position, count)
     bend = graph.node("Mul", share, graph.constant(-0.5 * lengths))
     gain = graph.node("Mul", share, graph.node("Add", slope, bend))
-    codeword = graph.node("ArgMax", graph.node("Add", _closeness(graph, z, codebook), gain), axis=2, keepdims=1)
+    codeword = _argmax(graph, graph.node("Add", _closeness(graph, z, codebook), gain), len(codebook))
 
     share = graph.node("GatherElements", share, codeword, axis=2)
     position = graph.node("GatherElements", position, codeword, axis=2)
@@ -115,7 +145,7 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     codeword = graph.node("Squeeze", codeword, graph.integers(2))
     start = graph.node("Gather", graph.constant(codebook), codeword)
     along = graph.node("Mul", share, graph.node("Gather", graph.constant(segments), codeword))
-    return graph.node("Squeeze", index, graph.integers(2)), graph.node("Add", start, along)
+    return index, graph.node("Add", start, along)
 
 
 def _on_curves(graph: Graph, codes: str, counts: str, table: str, starts: str) -> str:

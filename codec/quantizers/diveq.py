@@ -59,10 +59,15 @@ def sf_diveq(
     )
 
 
-def nearest(z: Float[Tensor, "n d"], points: Float[Tensor, "k d"]) -> Int[Tensor, " n"]:
-    """Index of the nearest point: argmin ‖z − p‖² = argmax (z·p − ‖p‖²/2)."""
+def nearest(
+    z: Float[Tensor, "n d"], points: Float[Tensor, "k d"], scores: Float[Tensor, "n k"] | None = None
+) -> Int[Tensor, " n"]:
+    """Index of the nearest point: argmin ‖z − p‖² = argmax (z·p − ‖p‖²/2).
+
+    Who searches again and again gives the same `scores` to write over: new memory costs more than the search.
+    """
     with torch.no_grad():
-        return _argmax(torch.addmm(-0.5 * points.square().sum(1), z, points.T))
+        return _argmax(torch.addmm(-0.5 * points.square().sum(1), z, points.T, out=scores))
 
 
 def _argmax(rows: Float[Tensor, "n k"]) -> Int[Tensor, " n"]:

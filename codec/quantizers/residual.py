@@ -70,12 +70,22 @@ class ResidualQuantizer(nn.Module):
     def encode(
         self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
     ) -> Int[Tensor, "batch stages frames"]:
-        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry."""
-        residual = rearrange(latent, "b c t -> (b t) c").contiguous()  # every stage reads it twice, row by row
-        codes = []
-        for stage, bits in zip(self, position_bits, strict=False):
-            codes.append(stage.encode(residual, bits))
-            residual = residual - stage.decode(codes[-1], bits)
+        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry.
+
+        Stages see the residual r only as r·Wᵀ, W their directions. So r is kept as all of them see it: the latent is
+        projected once, and an entry e of stage s takes e·(W_s·W_tᵀ) off what a later stage t sees.
+        """
+        stages = list(self)[: len(position_bits)]
+        directions = torch.cat([stage.directions() for stage in stages])
+        overlaps = directions @ directions.T
+        seen = rearrange(latent, "b c t -> (b t) c") @ directions.T
+        scores = seen.new_empty(len(seen), max(stage.config.codewords for stage in stages))
+        codes, start = [], 0
+        for stage, bits in zip(stages, position_bits, strict=True):
+            end = start + stage.config.dim
+            codes.append(stage.nearest(seen[:, start:end], bits, scores[:, : stage.config.codewords]))
+            seen[:, end:] -= stage.table(bits)[codes[-1]] @ overlaps[start:end, end:]
+            start = end
         return rearrange(torch.stack(codes), "s (b t) -> b s t", b=len(latent))
 
     @torch.no_grad()

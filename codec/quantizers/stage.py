@@ -111,8 +111,15 @@ class QuantizerStage(nn.Module):
     @torch.no_grad()
     def encode(self, latent: Float[Tensor, "n channels"], position_bits: int = 0) -> Int[Tensor, " n"]:
         """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
-        z = latent @ self.directions().T
-        return nearest_on_curve(z, self.table(), position_bits) if position_bits else nearest(z, self.table())
+        return self.nearest(latent @ self.directions().T, position_bits)
+
+    @torch.no_grad()
+    def nearest(
+        self, z: Float[Tensor, "n dim"], position_bits: int = 0, scores: Float[Tensor, "n codewords"] | None = None
+    ) -> Int[Tensor, " n"]:
+        """`encode` of a projected latent; for `scores` see `diveq.nearest`."""
+        table = self.table()
+        return nearest_on_curve(z, table, position_bits) if position_bits else nearest(z, table, scores)
 
     @torch.no_grad()
     def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
@@ -124,7 +131,7 @@ class QuantizerStage(nn.Module):
 
         A DiVeQ stage has only its codebook, position_bits 0.
         """
-        codebook = self.codebook * self.scale + self.center
+        codebook = self.codebook if self.is_folded else self.codebook * self.scale + self.center
         return curve_table(codebook, position_bits) if position_bits else codebook
 
     @torch.no_grad()

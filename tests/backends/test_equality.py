@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_checkpoint
 from layouts import tiny_filterbank, tiny_transform
+from nearness import assert_nearest
 from synthesis import synthesize_speech
 
 from codec import CheckpointError, Codec, ConfigError
 from codec.backends import load_backend
 from codec.backends.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend
-from codec.checkpoint import Checkpoint
+from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
 from codec.config import PRESETS, ModelConfig, StageConfig, tiny
 from codec.model import CodecModel
+from codec.training.validation import read_clip
 
 WAVE_TOLERANCE = 1e-5  # waves of level 1; both sum in float32, in their own order
 
@@ -97,18 +100,27 @@ def test_other_layouts(config):
     assert_equal_on(random_checkpoint(config), samples, [0] * 4)
 
 
+@torch.inference_mode()
+def assert_codes_are_nearest(checkpoint: Checkpoint, waves: np.ndarray, position_bits: list[int]) -> None:
+    """Of both backends, to the latents that PyTorch computes."""
+    torch_backend, onnx_backend = both(checkpoint)
+    latent = torch_backend.model.encoder(torch.from_numpy(waves))
+    for backend in (torch_backend, onnx_backend):
+        codes = torch.from_numpy(backend.encode(waves, position_bits))
+        assert_nearest(torch_backend.model.quantizer, latent, codes, position_bits, tolerance=1e-5)
+
+
 def test_the_finest_positions_are_the_nearest_points():
     """Of 128 positions per segment several are equally near within the rounding of floats, so codes may differ."""
-    checkpoint = make_checkpoint("sf_diveq")
-    waves = synthesize_speech(2.0, seed=5)[None, None]
-    torch_backend, onnx_backend = both(checkpoint)
-    stage = next(iter(torch_backend.model.quantizer))
-    with torch.inference_mode():
-        latent = torch_backend.model.encoder(torch.from_numpy(waves))[0].T.double()
-    distances = torch.cdist(latent @ stage.projection.double().T, stage.table(7).double())
-    chosen = torch.from_numpy(onnx_backend.encode(waves, [7])[0].astype(np.int64)).T
-    np.testing.assert_allclose(distances.gather(1, chosen)[:, 0], distances.min(1).values, rtol=0, atol=3e-5)
-    assert distances.std() > 0.1
+    assert_codes_are_nearest(make_checkpoint("sf_diveq"), synthesize_speech(2.0, seed=5)[None, None], [7])
+
+
+def test_codes_of_real_speech_are_the_nearest_entries():
+    clip = Path(__file__).parents[3] / "shared" / "speech" / "val" / "sandypanda-algan-s3_0002.flac"  # has a tie
+    if not clip.exists():
+        pytest.skip("../shared/speech/val is not here")
+    shipped = Checkpoint.load(find_model(DEFAULT_MODEL))
+    assert_codes_are_nearest(shipped, read_clip(clip, 16_000)[None, None], [0] * len(shipped.config.stages))
 
 
 def test_a_codec_gives_the_same_file_with_either(tiny_model, tiny_sf_model):

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from nearness import assert_nearest
 
 from codec.config import StageConfig
 from codec.quantizers import ResidualQuantizer, initialise
@@ -37,6 +38,25 @@ def test_decode_gives_the_latent_whose_residual_the_stages_saw(quantizer, latent
         partial = quantizer.decode(codes[:, :count], bits[:count])
         assert (latent - partial).square().mean() < residual.square().mean()
         residual = latent - partial
+
+
+@pytest.mark.parametrize("bits", [(0, 0, 0, 0), (0, 0, 2, 1), (0, 0, 7), (0,)])
+def test_each_code_is_the_nearest_to_what_the_stages_before_it_left(quantizer, latent, bits):
+    for stage in quantizer:
+        stage.center.copy_(torch.linspace(-0.3, 0.4, 4))
+        stage.scale.fill_(1.7)
+    assert_nearest(quantizer, latent, quantizer.encode(latent, bits), bits, tolerance=1e-6)
+
+
+def test_stages_of_different_sizes_chain(latent):
+    sizes = [(5, 4), (3, 6), (6, 1)]
+    torch.manual_seed(0)
+    quantizer = ResidualQuantizer([StageConfig(bits=bits, dim=dim) for bits, dim in sizes], latent_channels=12)
+    codes = quantizer.encode(latent, (0, 0, 0))
+    residual = latent.transpose(1, 2).flatten(0, 1)
+    for stage, code in zip(quantizer, codes.transpose(0, 1).flatten(1), strict=True):
+        assert torch.equal(code, stage.encode(residual))
+        residual = residual - stage.decode(code)
 
 
 def test_the_training_forward_on_the_table_reconstructs_what_the_codes_decode_to(latent):
