@@ -136,6 +136,12 @@ class MovingAverageStage(BaselineStage):
         super().__init__(config, latent_channels, partial(moving_average, commitment=commitment))
         self.sums = torch.zeros(config.codewords, config.dim)  # of the last step's latents; no state of a run
 
+    @torch.no_grad()
+    def trust_codebook(self, latents_per_step: float, steps: float) -> None:
+        """Weigh each codeword as if it were the mean of its fair share of so many steps: at weight 0, where counts
+        begin, the first latent that falls to a codeword takes its place."""
+        self.use.fill_(steps * latents_per_step / len(self.codebook))
+
     def _quantize(self, z: Tensor) -> Estimate:
         quantized, index = super()._quantize(z)
         self.sums = torch.zeros_like(self.codebook).index_add_(0, index, z.detach())

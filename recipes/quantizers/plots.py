@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .codec_tables import mean_score
 from .measures import DAMAGES, ERROR_RATES
 from .methods import TITLES
 from .tables import ORDERS, Result, Results, chosen, damage_curve, methods_of
@@ -17,11 +18,17 @@ _DPI = 90
 
 def draw(results: Results, folder: Path) -> None:
     """Write each plot for which there are runs."""
+    codecs = [run for run in results["codec"] if run["run"]["method"] != "start"]
+    residual = [run for run in codecs if run["run"]["setting"] == "residual"]
+    random = [run for run in codecs if run["run"]["start"] == "random"]
     for name, runs, plot in (
         ("perplexity", results["residual"], _perplexity),
         ("collapse", results["rates"], _collapse),
         ("noise", results["noise"], _noise),
         ("damage", [run for run in results["residual"] if "orders" in run], _damage),
+        ("codec_quality", residual, _quality),
+        ("codec_perplexity", residual, _perplexity),
+        ("codec_random", random, _use),
     ):
         if runs:
             _save(folder / f"{name}.png", lambda axes, runs=runs, plot=plot: plot(axes, runs))
@@ -69,6 +76,25 @@ def _collapse(axes: Any, runs: Sequence[Result]) -> None:
         axes, chosen(runs, learning_rate=highest), lambda run: [100 * used[0] for used in run["history"]["used"]]
     )
     axes.set_ylabel(f"codewords used, %, rate {highest:g}")
+
+
+def _use(axes: Any, runs: Sequence[Result]) -> None:
+    """Codewords in use over the training of codecs with one codebook."""
+    _over_training(axes, runs, lambda run: [100 * used[0] for used in run["history"]["used"]])
+    axes.set_ylabel("codewords used in 50 steps, %")
+
+
+def _quality(axes: Any, runs: Sequence[Result]) -> None:
+    """PESQ of decoded files over the bits that they take."""
+    for method in methods_of(runs):
+        mine = chosen(runs, method=method)
+        counts = [row["stages"] for row in mine[0]["rows"]]
+        rates, scores = (
+            _means([[mean_score(run, count, measure) for run in mine] for count in counts])
+            for measure in ("kbps", "pesq_wb")
+        )
+        axes.plot(rates, scores, label=TITLES[method], **_line(method))
+    axes.set(xlabel="kbps", ylabel="PESQ")
 
 
 def _noise(axes: Any, runs: Sequence[Result]) -> None:

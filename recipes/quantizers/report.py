@@ -16,7 +16,7 @@ from pathlib import Path
 from codec import ConfigError, atomic_output
 
 from ..run_script import run_script
-from . import plots, tables
+from . import codec_tables, plots, tables
 from .questions import QUESTIONS
 from .study import read_results
 from .tables import Results
@@ -40,7 +40,13 @@ BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "use": ("rates", tables.use),
     "damage": ("residual", tables.damage),
     "coded": ("residual", tables.coded),
-    "whole_codecs": ("codec", tables.whole_codecs),
+    "codec_residual": ("codec", codec_tables.residual_scores),
+    "codec_residual_differences": ("codec", codec_tables.residual_differences),
+    "codec_residual_stages": ("codec", codec_tables.residual_stages),
+    "codec_one": ("codec", codec_tables.one_codebook),
+    "codec_one_differences": ("codec", codec_tables.one_codebook_differences),
+    "codec_random": ("codec", codec_tables.random_start),
+    "codec_random_differences": ("codec", codec_tables.random_start_differences),
 }
 
 
@@ -78,7 +84,7 @@ def _block(name: str, results: Results) -> str:
     question, make = BLOCKS[name]
     runs = results[question]
     if question == "codec":
-        return make(results)
+        return make(results) if runs else "Not run yet."
     if not runs:
         return f"Not run yet: `python -m recipes.quantizers.study {question} --latents runs/latents`."
     budget = sorted({f"{run['run']['steps']} steps of {run['run']['batch']} latents" for run in runs})

@@ -99,7 +99,7 @@ def run_result(run: Run, latents: LatentSet, start: dict[str, Tensor]) -> dict[s
         result["continuous_snr_db"] = measures.continuous_snr_db(codec, held_out)
     if (run.source, run.stages) == ("speech", 4) and run.method in _DETAILED:
         result["orders"] = _orders(codec, run, latents)
-    return _plain(result | {"cpu_seconds": time.process_time() - began})
+    return plain(result | {"cpu_seconds": time.process_time() - began})
 
 
 def _orders(codec: LatentCodec, run: Run, latents: LatentSet) -> dict[str, Any]:
@@ -116,12 +116,12 @@ def _orders(codec: LatentCodec, run: Run, latents: LatentSet) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Figures to six digits; JSON knows no NaN, so what a collapsed run gives in its place is null."""
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

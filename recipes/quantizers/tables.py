@@ -207,19 +207,3 @@ def coded(results: Results) -> str:
         saved = [100 * (1 - c / 8) for c in contexts]
         rows.append([title, spread_of(static), spread_of(contexts), spread_of(saved, 1)])
     return markdown(["bits per index of 8 bits", "static tables", "with contexts", "saved, %"], rows)
-
-
-def whole_codecs(results: Results) -> str:
-    """Settings 1 and 2, where they have been run."""
-    runs = results["codec"]
-    if not runs:
-        return "Not run yet."
-    head = ["run", "stages", "kbps", "PESQ", "STOI", "mel", "SI-SDR"]
-    rows = []
-    for setting, bits in sorted({(run["run"]["setting"], run["run"]["bits"]) for run in runs}):
-        for title, mine in variants(chosen(runs, setting=setting, bits=bits)):
-            for place, row in enumerate(mine[0]["rows"]):
-                names = ("kbps", "pesq_wb", "stoi", "mel_distance", "si_sdr")
-                cells = [spread_of([run["rows"][place][name] for run in mine], 3) for name in names]
-                rows.append([f"{title}, {setting}, {bits} bits", str(row["stages"]), *cells])
-    return markdown(head, rows)

@@ -4,9 +4,9 @@
     python -m recipes.quantizers.whole_codec one-codebook --data speech/train --validation speech/val --out runs/study
 
 "residual": 12 stages of 10 bits. "one-codebook": one stage of 8 to 13 bits, as in the DiVeQ paper. Encoder, decoder,
-data, steps, losses, warm-up, start and replacement of codewords are the same for all methods; runs are done one after
-the other, each in a folder of its own, and a stopped study goes on where it was. Scores go to `--results`, and code
-use, perplexity and error per stage over the training are in each folder's `metrics.jsonl`.
+data, steps, losses, replacement of codewords and the state before the first step are the same for all methods; runs
+are done one after the other, each in a folder of its own, and a stopped study goes on where it was. Scores, and code
+use, perplexity and error per stage over the training, go to `--results`.
 """
 
 from __future__ import annotations
@@ -15,33 +15,26 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from accelerate import Accelerator
 
-from codec import PRESETS, Codec, ConfigError
-from codec.config import ModelConfig
-from codec.quantizers import sort_codebook
-from codec.training.clips import Manifest
-from codec.training.crop_plan import CropConfig
-from codec.training.export import fit_tables, to_checkpoint
+from codec import PRESETS, ConfigError
 from codec.training.manifest import SPEAKER_RULES, build_manifest
-from codec.training.run import train
 from codec.training.settings import TrainingConfig
-from codec.training.state import open_run
-from codec.training.trainer import Batches, Trainer
-from codec.training.validation import HeldOut, Validator, audio_files, codec_of, rate_table, read_clip, read_held_out
+from codec.training.validation import HeldOut, audio_files, read_held_out
 
-from ..folder.batches import Share, open_batches
 from ..held_out import spread
 from ..run_script import run_script, score_workers
 from .baselines import COMMITMENT
-from .methods import METHODS, Method, converted, stage_configs
-
-_TABLE_CLIPS = 400  # clips of the training data that entropy tables are fitted on
+from .codec_runs import CodecRun, CodecStart, Setup, make_start, train_and_score
+from .methods import METHODS, Method
+from .study import plain, read_results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +56,8 @@ class Arguments:
     stages: int = 12
     """Of the residual codec."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    start: CodecStart = "kmeans"
+    """Codewords before the first step: from k-means of the stage's latents, in tour order, or Gaussian."""
     commitment: float = COMMITMENT
     """Weight of the commitment loss of the methods that have one; the log-mel loss has 15."""
     preset: str = "speech_16khz"
@@ -73,35 +68,17 @@ class Arguments:
     """How each run trains; its seed is one of `seeds`. By default without discriminators."""
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
     """How a path names its speaker."""
+    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    """At which numbers of stages to measure."""
     clips: int | None = None
     """How many clips to measure on; None is all."""
+    clip_seconds: float | None = None
+    """How much of each clip, from its beginning; None is the whole clip."""
+    table_clips: int = 400
+    """On how many clips of the training data entropy tables are fitted."""
     cpu: bool = False
     workers: int = 4
-    """Processes that read and score."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecRun:
-    """One codec of the study."""
-
-    setting: str
-    method: Method
-    bits: int
-    stages: int
-    seed: int
-    preset: str
-    steps: int
-    commitment: float = COMMITMENT
-
-    @property
-    def name(self) -> str:
-        return f"{self.setting}-{self.method}-{self.stages}x{self.bits}-{self.commitment:g}-{self.seed}"
-
-    def config(self) -> ModelConfig:
-        """The preset's codec with this run's stages."""
-        base = PRESETS[self.preset]()
-        dim = base.stages[0].dim
-        return dataclasses.replace(base, stages=stage_configs(self.method, self.stages, bits=self.bits, dim=dim))
+    """Processes that read and score; 1 does it all in this one."""
 
 
 def main(arguments: Arguments) -> None:
@@ -109,104 +86,93 @@ def main(arguments: Arguments) -> None:
         raise ConfigError(f"there is no preset {arguments.preset!r}; presets: {', '.join(PRESETS)}")
     if arguments.settings.steps is None:
         raise ConfigError("runs are compared at equal steps: give --settings.steps")
-    runs = [run for run in all_runs(arguments) if not _is_done(run, arguments.results)]
-    if not runs:
+    groups = [(start, _left(list(runs), arguments.results)) for start, runs in groupby(all_runs(arguments), _start_run)]
+    if not any(left for _, left in groups):
         return
-    manifest, _ = build_manifest(arguments.data, speaker_rule=SPEAKER_RULES[arguments.speakers], jobs=arguments.workers)
-    paths = spread(audio_files(arguments.validation), arguments.clips)
-    held_out = read_held_out(paths, PRESETS[arguments.preset]().sample_rate_hz)
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    for number, run in enumerate(runs):
-        print(f"{number + 1}/{len(runs)} {run.name}", file=sys.stderr, flush=True)
-        rows = train_and_score(run, arguments, manifest, held_out)
-        if rows is None:
-            print(f"stopped; the same command goes on with {run.name}", file=sys.stderr)
-            return
-        with arguments.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"run": dataclasses.asdict(run), "data": arguments.data.name, "rows": rows}) + "\n")
+    with _scorers(arguments.workers) as scorers:
+        setup = _setup(arguments, scorers)
+        for start, left in groups:
+            if left and not _run_alike(start, left, setup, arguments):
+                print("stopped; the same command goes on from there", file=sys.stderr)
+                return
 
 
 def all_runs(arguments: Arguments) -> Iterator[CodecRun]:
-    """Bits by bits and seed by seed, so that what is done of a stopped study can be compared."""
+    """Seed by seed, so that what is done of a stopped study can be compared."""
     residual = arguments.setting == "residual"
     steps = arguments.settings.steps
     assert steps is not None
-    for bits in arguments.bits or ((10,) if residual else tuple(range(8, 14))):
-        for seed in arguments.seeds:
+    for seed in arguments.seeds:
+        for bits in arguments.bits or ((10,) if residual else tuple(range(8, 14))):
             for method in arguments.methods:
                 if residual or method not in ("diveq_sum", "sf_first", "sf_last"):  # which one stage has not
                     yield CodecRun(
-                        setting=arguments.setting, method=method, bits=bits, seed=seed,
+                        setting=arguments.setting, method=method, bits=bits, seed=seed, start=arguments.start,
                         stages=arguments.stages if residual else 1, preset=arguments.preset, steps=steps,
                         commitment=arguments.commitment,
                     )  # fmt: skip
 
 
-def _is_done(run: CodecRun, results: Path) -> bool:
-    lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
-    return dataclasses.asdict(run) in [json.loads(line)["run"] for line in lines]
+def _start_run(run: CodecRun) -> CodecRun:
+    return run.start_run
 
 
-def train_and_score(
-    run: CodecRun, arguments: Arguments, manifest: Manifest, held_out: list[HeldOut]
-) -> list[dict[str, Any]] | None:
-    """The scores of one run at several numbers of stages; None where a stop signal came."""
-    folder = arguments.out / run.name
-    settings = dataclasses.replace(arguments.settings, seed=run.seed)
-    accelerator = Accelerator(
-        cpu=arguments.cpu, mixed_precision=settings.precision, log_with="tensorboard", project_dir=str(folder)
+def _left(runs: list[CodecRun], results: Path) -> list[CodecRun]:
+    """Those that are not in the file of results."""
+    done = [result["run"] for result in read_results(results)]
+    return [run for run in runs if dataclasses.asdict(run) not in done]
+
+
+def _scorers(count: int) -> AbstractContextManager[Executor | None]:
+    return score_workers(count) if count > 1 else nullcontext()
+
+
+def _setup(arguments: Arguments, scorers: Executor | None) -> Setup:
+    speaker_rule = SPEAKER_RULES[arguments.speakers]
+    manifest, _ = build_manifest(arguments.data, speaker_rule=speaker_rule, jobs=arguments.workers)
+    rate = PRESETS[arguments.preset]().sample_rate_hz
+    clips = read_held_out(spread(audio_files(arguments.validation), arguments.clips), rate)
+    most = None if arguments.clip_seconds is None else round(arguments.clip_seconds * rate)
+    return Setup(
+        settings=arguments.settings,
+        manifest=manifest,
+        held_out=[HeldOut(name=clip.name, wave=clip.wave[:most]) for clip in clips],
+        stage_counts=arguments.stage_counts,
+        table_clips=arguments.table_clips,
+        out=arguments.out,
+        cpu=arguments.cpu,
+        readers=arguments.workers,
+        scorers=scorers,
     )
-    if accelerator.num_processes > 1 or settings.accumulate > 1:
-        raise ConfigError("the baselines see one process and no micro-batches: start it alone, with accumulate 1")
-    trainer = method_trainer(run, settings, accelerator)
-    batches = _batches(trainer, manifest, arguments)
-    begun = open_run(trainer, folder)
-    counts = [count for count in (1, 2, 3, 4, 6, 8, 10, 12) if count <= run.stages]
-    with score_workers(arguments.workers) as workers:
-        done = train(
-            trainer, batches, folder,
-            validate=Validator(spread(held_out, 8), counts[-1:], audio_clips=0, workers=workers),
-            elapsed_s=begun.elapsed_s, origin=begun.origin, validate_every_minutes=30.0,
-        )  # fmt: skip
-        return rate_table(exported(trainer, manifest), held_out, counts, workers) if done else None
 
 
-def method_trainer(run: CodecRun, settings: TrainingConfig, accelerator: Accelerator) -> Trainer:
-    """The project's trainer of a model whose quantizer trains by the run's method.
-
-    The quantizer in its place holds the parameters that the trainer's optimiser was made for.
-    """
-    trainer = Trainer(run.config(), settings, accelerator)
-    for model in (trainer.model, trainer.averaged):
-        model.quantizer = converted(model.quantizer, run.method, commitment=run.commitment)
-    return trainer
-
-
-def _batches(trainer: Trainer, manifest: Manifest, arguments: Arguments) -> Batches:
-    config, settings = trainer.model.config, trainer.settings
-    crops = CropConfig(
-        sample_rate_hz=config.sample_rate_hz,
-        segment_samples=round(settings.segment_seconds * config.frame_rate_hz) * config.hop,
-        seed=settings.seed,
-    )
-    share = Share(batch_size=settings.batch_size, processes=1, index=0)
-    return open_batches(
-        manifest, crops, share,
-        place="auto", cache_folder=arguments.out, device=trainer.device, workers=arguments.workers,
-    )  # fmt: skip
+def _run_alike(start_run: CodecRun, runs: list[CodecRun], setup: Setup, arguments: Arguments) -> bool:
+    """The runs of one start; False where a stop signal came."""
+    start = make_start(runs[0], setup)
+    if _left([start_run], arguments.results):
+        _add(arguments, start_run, start.result)
+    for run in runs:
+        print(run.name, file=sys.stderr, flush=True)
+        result = train_and_score(run, setup, start)
+        if result is None:
+            return False
+        _add(arguments, run, result)
+    return True
 
 
-def exported(trainer: Trainer, manifest: Manifest) -> Codec:
-    """The averaged model as a file would hold it: DiVeQ codebooks in tour order, tables fitted to training clips."""
-    model, device = trainer.averaged.folded(), str(trainer.device)
-    for stage in model.quantizer:
-        if not stage.config.is_space_filling:
-            sort_codebook(stage)
-    coder = codec_of(to_checkpoint(model), device=device)
-    rate = coder.config.sample_rate_hz
-    waves = (read_clip(manifest.root / clip.path, rate) for clip in spread(manifest.clips, _TABLE_CLIPS))
-    tables = fit_tables(coder.config, [coder.encode(wave, sample_rate_hz=rate).codes[0] for wave in waves])
-    return codec_of(to_checkpoint(model, tables=tables), device=device)
+def _add(arguments: Arguments, run: CodecRun, result: dict[str, Any]) -> None:
+    settings = arguments.settings
+    budget = {
+        "batch": settings.batch_size,
+        "seconds": settings.segment_seconds,
+        "learning_rate": settings.learning_rate,
+        "clips": arguments.clips,
+        "clip_seconds": arguments.clip_seconds,
+    }
+    line = {"run": dataclasses.asdict(run), "budget": budget, **plain(result)}
+    with arguments.results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

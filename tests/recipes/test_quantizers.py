@@ -6,21 +6,16 @@ import dataclasses
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from synthesis import synthesize_speech, write_corpus
 
 from codec import ConfigError
 from codec.config import StageConfig
 from codec.quantizers import ResidualQuantizer, nearest
-from codec.training.logs import read_metrics
-from codec.training.settings import TrainingConfig
-from recipes.quantizers import baselines, latents, measures, plots, report, study, tables, whole_codec
+from recipes.quantizers import baselines, latents, measures, plots, report, study, tables
 from recipes.quantizers.latent_codec import LatentCodec, Run, perplexity, start, start_state, trained_codec
 from recipes.quantizers.methods import METHODS, Method, converted, make_quantizer, stage_configs
 from recipes.quantizers.questions import QUESTIONS
@@ -338,72 +333,6 @@ def test_a_study_goes_on_where_it_stopped(toy_folder, tmp_path, monkeypatch):
     assert results[1]["positions"][0]["snr_db"] == results[1]["snr_db"]
 
 
-SETTINGS = TrainingConfig(
-    steps=6,
-    batch_size=2,
-    segment_seconds=0.16,
-    quantize_from=0.3,
-    adversarial_from=1.0,
-    initialise_vectors=64,
-    replace_every_steps=2,
-    rate_warmup_steps=2,
-)
-
-
-def codec_arguments(tmp_path, **changes) -> whole_codec.Arguments:
-    return whole_codec.Arguments(
-        **{
-            "setting": "residual", "data": tmp_path / "train", "validation": tmp_path / "val", "out": tmp_path / "runs",
-            "results": tmp_path / "codec.jsonl", "stages": 2, "bits": (4,), "seeds": (0,), "preset": "tiny",
-            "settings": SETTINGS, "speakers": "folder", "cpu": True, "workers": 1, **changes,
-        }
-    )  # fmt: skip
-
-
-def test_whole_codecs_are_trained_with_each_quantizer_and_scored_from_files(tmp_path):
-    write_corpus(tmp_path / "train", [1.0, 1.2])
-    write_corpus(tmp_path / "val", [1.0])
-    arguments = codec_arguments(tmp_path, methods=("ema",))
-    whole_codec.main(arguments)
-    (result,) = [json.loads(line) for line in arguments.results.read_text().splitlines()]
-    assert result["run"]["method"] == "ema"
-    assert [row["stages"] for row in result["rows"]] == [1, 2]
-    assert all(math.isfinite(row["pesq_wb"]) and row["kbps"] > 0.2 for row in result["rows"])
-    events = read_metrics(tmp_path / "runs" / "residual-ema-2x4-0.25-0" / "metrics.jsonl")
-    assert "perplexity" in events[-2]
-    before = arguments.results.read_text()
-    whole_codec.main(arguments)
-    assert arguments.results.read_text() == before
-
-
-@pytest.mark.parametrize("method", ["ema", "rotation", "diveq_sum"])
-def test_the_trainer_moves_the_codebooks_of_a_quantizer_in_its_place(method, tmp_path):
-    run = whole_codec.CodecRun(setting="x", method=method, bits=4, stages=2, seed=0, preset="tiny", steps=6)
-    accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(tmp_path))
-    trainer = whole_codec.method_trainer(run, SETTINGS, accelerator)
-    wave = torch.from_numpy(synthesize_speech(1.0, seed=1))[None, None, :2560].repeat(2, 1, 1)
-    trainer.start_quantizing(lambda step: wave)
-    before = [stage.codebook.detach().clone() for stage in trainer.model.quantizer]
-    trainer.step(wave, 0.5)
-    for stage, codebook, averaged in zip(trainer.model.quantizer, before, trainer.averaged.quantizer, strict=True):
-        assert not torch.equal(stage.codebook, codebook)
-        assert not torch.equal(averaged.codebook, codebook)
-
-
-def test_one_codebook_runs_have_no_methods_that_need_several():
-    runs = list(
-        whole_codec.all_runs(whole_codec.Arguments(setting="one-codebook", data=Path(), validation=Path(), out=Path()))
-    )
-    assert {run.bits for run in runs} == {8, 9, 10, 11, 12, 13}
-    assert {run.method for run in runs} == set(METHODS) - {"diveq_sum", "sf_first", "sf_last"}
-    assert all(len(run.config().stages) == 1 for run in runs)
-
-
-def test_runs_of_unequal_length_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="equal steps"):
-        whole_codec.main(codec_arguments(tmp_path, settings=TrainingConfig(max_minutes=1.0)))
-
-
 def fake(method: str, seed: int, snr_db: float | None, **run) -> dict:
     settings = {**dataclasses.asdict(run_of("diveq")), "method": method, "seed": seed, **run}
     return {"run": settings, "snr_db": snr_db, "cpu_seconds": 2.0, "start_snr_db": 1.0, "used": [0.5], "bits": 8}
@@ -451,17 +380,6 @@ def test_plots_are_small_files(tmp_path, toy_folder):
     plots.draw(no_results() | {"residual": results, "noise": results}, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"perplexity.png", "damage.png", "noise.png"}
     assert all(1000 < path.stat().st_size < 100_000 for path in tmp_path.iterdir())
-
-
-def test_scores_of_whole_codecs_stand_by_method_weight_and_stages():
-    scores = {"pesq_wb": 1.5, "stoi": 0.8, "mel_distance": 0.4, "si_sdr": 3.0}
-    rows = [{"stages": stages, "kbps": 0.5 * stages, **scores} for stages in (1, 2)]
-    run = {"setting": "residual", "bits": 10}
-    runs = [fake("ste", seed, None, commitment=w, **run) | {"rows": rows} for seed in (0, 1) for w in (0.25, 0.05)]
-    lines = tables.whole_codecs(no_results() | {"codec": runs}).splitlines()
-    assert len(lines) == 2 + 4
-    assert lines[2].startswith("| STE + commitment, residual, 10 bits | 1 | 0.500 ± 0.000 | 1.500 ± 0.000 |")
-    assert lines[5].startswith("| STE + commitment, weight 0.05, residual, 10 bits | 2 | 1.000 ± 0.000 |")
 
 
 def test_every_method_has_a_title_of_its_own():
