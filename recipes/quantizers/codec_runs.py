@@ -1,13 +1,11 @@
-"""One codec of the study: the start that all methods share, the training by the project's trainer, the scores."""
+"""One codec of the study: the start that all methods share, and the training by the project's trainer."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,30 +13,21 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 
-from codec import PRESETS, Codec, ConfigError
+from codec import PRESETS, ConfigError
 from codec.config import ModelConfig
-from codec.evaluation.evaluate import evaluate
-from codec.evaluation.model import model_candidates
-from codec.evaluation.result import System
-from codec.evaluation.signal import Signal
 from codec.model import CodecModel
-from codec.quantizers import sort_codebook
 from codec.training.clips import Manifest
 from codec.training.crop_plan import CropConfig
-from codec.training.export import fit_tables, to_checkpoint
 from codec.training.logs import METRICS, RunLog, read_metrics
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
 from codec.training.state import open_run
 from codec.training.trainer import Batches, Trainer
-from codec.training.validation import HeldOut, codec_of, read_clip
 
 from ..folder.batches import Share, open_batches
-from ..held_out import spread
 from .baselines import COMMITMENT, MovingAverageStage
+from .codec_scores import Yardstick, scores
 from .methods import Method, converted, stage_configs
-
-MEASURES = ("pesq_wb", "stoi", "mel_distance", "si_sdr")
 
 CodecStart = Literal["kmeans", "random"]
 
@@ -83,15 +72,10 @@ class Setup:
     settings: TrainingConfig
     """How each run trains; its seed is the run's."""
     manifest: Manifest
-    held_out: list[HeldOut]
-    stage_counts: tuple[int, ...]
-    """At which numbers of stages codecs are scored; those that a run has not are left out."""
-    table_clips: int
-    """Clips of the training data that entropy tables are fitted on."""
+    yardstick: Yardstick
     out: Path
     cpu: bool
     readers: int
-    scorers: Executor | None
 
 
 @dataclass(frozen=True)
@@ -112,7 +96,7 @@ def make_start(run: CodecRun, setup: Setup) -> Start:
     trainer.start_quantizing(batches)
     if run.start == "random":
         _draw_codewords(trainer)
-    return Start(copy.deepcopy(trainer.state_dict()), scores(trainer, setup))
+    return Start(copy.deepcopy(trainer.state_dict()), _scores(trainer, setup))
 
 
 def _draw_codewords(trainer: Trainer) -> None:
@@ -140,7 +124,11 @@ def train_and_score(run: CodecRun, setup: Setup, start: Start) -> dict[str, Any]
     steps = trainer.steps - began[1]
     step_ms = 1000 * (time.process_time() - began[0]) / steps if steps else None
     history = _history(read_metrics(folder / METRICS))
-    return {**scores(trainer, setup), "history": history, "step_ms": step_ms}
+    return {**_scores(trainer, setup), "history": history, "step_ms": step_ms}
+
+
+def _scores(trainer: Trainer, setup: Setup) -> dict[str, Any]:
+    return scores(trainer.averaged.folded(), setup.yardstick, str(trainer.device))
 
 
 def _no_validation(_model: CodecModel, _log: RunLog, _step: int) -> dict[str, Any]:
@@ -195,72 +183,6 @@ def _batches(trainer: Trainer, setup: Setup) -> Batches:
         setup.manifest, crops, share,
         place="auto", cache_folder=setup.out, device=trainer.device, workers=setup.readers,
     )  # fmt: skip
-
-
-def scores(trainer: Trainer, setup: Setup) -> dict[str, Any]:
-    """What the averaged model is worth as a file would hold it: tour order, and tables fitted to training clips."""
-    model, device = trainer.averaged.folded(), str(trainer.device)
-    for stage in model.quantizer:
-        if not stage.config.is_space_filling:
-            sort_codebook(stage)
-    codec = _with_tables(model, setup, device)
-    counts = [count for count in setup.stage_counts if count <= len(codec.config.stages)]
-    evaluation = evaluate(
-        [_Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=codec.config.sample_rate_hz))
-         for clip in setup.held_out],
-        model_candidates(codec, counts), data="held out", metrics=MEASURES, workers=setup.scorers or 1,
-    )  # fmt: skip
-    rows = [_row(count, system) for count, system in zip(counts, evaluation.systems, strict=True)]
-    use = evaluation.systems[-1].stages or ()
-    return {
-        "rows": rows,
-        "energy_left": energy_left(model, setup.held_out, device),
-        "used": [stage.used for stage in use],
-        "entropy_bits": [stage.entropy_bits for stage in use],
-    }
-
-
-def _with_tables(model: CodecModel, setup: Setup, device: str) -> Codec:
-    plain = codec_of(to_checkpoint(model), device=device)
-    rate = plain.config.sample_rate_hz
-    waves = (
-        read_clip(setup.manifest.root / clip.path, rate) for clip in spread(setup.manifest.clips, setup.table_clips)
-    )
-    tables = fit_tables(plain.config, [plain.encode(wave, sample_rate_hz=rate).codes[0] for wave in waves])
-    return codec_of(to_checkpoint(model, tables=tables), device=device)
-
-
-@dataclass(frozen=True, slots=True)
-class _Original:
-    """A clip that is in memory."""
-
-    name: str
-    signal: Signal
-
-    def read(self) -> Signal:
-        return self.signal
-
-
-def _row(stages: int, system: System) -> dict[str, Any]:
-    """The rate, and of each measure the value of every clip, so that methods can be compared clip by clip."""
-    clips = {name: [clip.scores[name].value for clip in system.clips if clip.scores] for name in MEASURES}
-    return {"stages": stages, "kbps": system.kbps, "clips": clips}
-
-
-@torch.no_grad()
-def energy_left(model: CodecModel, held_out: Sequence[HeldOut], device: str) -> list[float]:
-    """After each stage, the share of the latents' energy that is not coded yet."""
-    stages, hop = len(model.config.stages), model.config.hop
-    energy, left = 0.0, [0.0] * stages
-    for clip in held_out:
-        wave = torch.from_numpy(clip.wave[: len(clip.wave) // hop * hop]).to(device)[None, None]
-        latent = model.encoder(wave)
-        codes = model.quantizer.encode(latent, [0] * stages)
-        energy += float(latent.square().sum())
-        for count in range(1, stages + 1):
-            coded = model.quantizer.decode(codes[:, :count], [0] * count)
-            left[count - 1] += float((latent - coded).square().sum())
-    return [value / energy if energy else math.nan for value in left]
 
 
 def _history(events: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

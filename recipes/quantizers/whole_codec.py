@@ -27,12 +27,13 @@ import tyro
 from codec import PRESETS, ConfigError
 from codec.training.manifest import SPEAKER_RULES, build_manifest
 from codec.training.settings import TrainingConfig
-from codec.training.validation import HeldOut, audio_files, read_held_out
+from codec.training.validation import HeldOut, audio_files, read_clip, read_held_out
 
 from ..held_out import spread
 from ..run_script import run_script, score_workers
 from .baselines import COMMITMENT
 from .codec_runs import CodecRun, CodecStart, Setup, make_start, train_and_score
+from .codec_scores import Yardstick
 from .methods import METHODS, Method
 from .study import plain, read_results
 
@@ -134,16 +135,20 @@ def _setup(arguments: Arguments, scorers: Executor | None) -> Setup:
     rate = PRESETS[arguments.preset]().sample_rate_hz
     clips = read_held_out(spread(audio_files(arguments.validation), arguments.clips), rate)
     most = None if arguments.clip_seconds is None else round(arguments.clip_seconds * rate)
+    table_paths = [clip.path for clip in spread(manifest.clips, arguments.table_clips)]
+    yardstick = Yardstick(
+        held_out=[HeldOut(name=clip.name, wave=clip.wave[:most]) for clip in clips],
+        table_waves=[read_clip(manifest.root / path, rate) for path in table_paths],
+        stage_counts=arguments.stage_counts,
+        scorers=scorers,
+    )
     return Setup(
         settings=arguments.settings,
         manifest=manifest,
-        held_out=[HeldOut(name=clip.name, wave=clip.wave[:most]) for clip in clips],
-        stage_counts=arguments.stage_counts,
-        table_clips=arguments.table_clips,
+        yardstick=yardstick,
         out=arguments.out,
         cpu=arguments.cpu,
         readers=arguments.workers,
-        scorers=scorers,
     )
 
 

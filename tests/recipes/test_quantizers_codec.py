@@ -14,9 +14,10 @@ from scipy.stats import ttest_1samp
 from synthesis import synthesize_speech, write_corpus
 
 from codec import ConfigError
+from codec.model import CodecModel
 from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut
-from recipes.quantizers import codec_runs, codec_tables, plots, whole_codec
+from recipes.quantizers import codec_runs, codec_scores, codec_tables, plots, whole_codec
 from recipes.quantizers.intervals import crossed_interval
 from recipes.quantizers.methods import METHODS, make_quantizer, stage_configs
 
@@ -51,12 +52,12 @@ def corpus(tmp_path_factory):
 
 
 def test_whole_codecs_are_trained_with_each_quantizer_and_scored_from_files(corpus, tmp_path):
-    arguments = codec_arguments(corpus, tmp_path, methods=("ema",), clip_seconds=0.8)
+    arguments = codec_arguments(corpus, tmp_path, methods=("ema", "sf_diveq"), clip_seconds=0.8)
     whole_codec.main(arguments)
-    start, result = [json.loads(line) for line in arguments.results.read_text().splitlines()]
+    start, result, curve = [json.loads(line) for line in arguments.results.read_text().splitlines()]
     assert (start["run"]["method"], start["run"]["steps"]) == ("start", 0)
     assert (result["run"]["method"], result["run"]["steps"]) == ("ema", 6)
-    for scored in (start, result):
+    for scored in (start, result, curve):
         assert [row["stages"] for row in scored["rows"]] == [1, 2]
         assert all(len(row["clips"]["pesq_wb"]) == 1 and row["kbps"] > 0.2 for row in scored["rows"])
         assert all(math.isfinite(row["clips"]["mel_distance"][0]) for row in scored["rows"])
@@ -64,6 +65,12 @@ def test_whole_codecs_are_trained_with_each_quantizer_and_scored_from_files(corp
     assert result["history"]["step"] == [6]
     assert len(result["history"]["perplexity"][0]) == 2
     assert result["step_ms"] > 0
+    assert "positions" not in result
+    finer = curve["positions"]
+    assert [(row["stages"], row["position_bits"]) for row in finer] == [(n, p) for n in (1, 2) for p in (1, 2, 3)]
+    rates = [row["kbps"] for row in finer[3:]]
+    assert np.diff(rates) == pytest.approx(0.1, abs=0.02)  # one more bit of two stages at 50 frames/s
+    assert rates[0] > curve["rows"][1]["kbps"]
     before = arguments.results.read_text()
     whole_codec.main(arguments)
     assert arguments.results.read_text() == before
@@ -122,7 +129,7 @@ def test_a_trusted_codeword_moves_by_its_share_of_the_latents():
 
 
 def test_energy_left_is_that_of_the_residuals():
-    model = codec_runs.CodecModel.plain(
+    model = CodecModel.plain(
         codec_runs.CodecRun(setting="x", method="nsvq", bits=4, stages=3, seed=0, preset="tiny", steps=1).config()
     )
     clips = [HeldOut(name=str(seed), wave=synthesize_speech(0.3, seed=seed)) for seed in (0, 1)]
@@ -134,7 +141,7 @@ def test_energy_left_is_that_of_the_residuals():
             z = residual @ stage.projection.T
             residual = residual - stage.codebook[torch.cdist(z, stage.codebook).argmin(1)] @ stage.projection
             left[number] += float(residual.square().sum())
-    assert codec_runs.energy_left(model, clips, "cpu") == pytest.approx(left / energy, rel=1e-4)
+    assert codec_scores.energy_left(model, clips, "cpu") == pytest.approx(left / energy, rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["ema", "rotation", "diveq_sum"])
