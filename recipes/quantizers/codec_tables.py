@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .intervals import Interval, crossed_interval
 from .methods import TITLES
 from .tables import Result, Results, chosen, markdown, spread_of, variants
@@ -23,7 +25,10 @@ def row_of(run: Result, stages: int) -> dict[str, Any]:
 
 def mean_score(run: Result, stages: int, measure: str) -> float | None:
     """The mean over the clips that have a value, or the rate."""
-    row = row_of(run, stages)
+    return _mean_of(row_of(run, stages), measure)
+
+
+def _mean_of(row: dict[str, Any], measure: str) -> float | None:
     if measure == "kbps":
         return row["kbps"]
     found = [value for value in row["clips"][measure] if value is not None]
@@ -192,3 +197,44 @@ def random_start_differences(results: Results) -> str:
     columns = [(1, measure) for measure in ("pesq_wb", "stoi", "mel_distance")]
     head = [name.removesuffix(" at 1") for name in _head("less DiVeQ", columns)]
     return markdown(head, _differences(_of(results, "one-codebook", "random"), columns))
+
+
+def positions(results: Results) -> str:
+    """SF-DiVeQ's position bits in twelve stages, against DiVeQ at as many bits, which spends them on more stages."""
+    runs = _of(results, "residual")
+    curves = [run for run in chosen(runs, method="sf_diveq") if "positions" in run]
+    if not curves:
+        return "Not run yet."
+    plain = {run["run"]["seed"]: run for run in chosen(runs, method=REFERENCE)}
+    bits = sorted({row["position_bits"] for row in curves[0]["positions"]})
+    rows = []
+    for stages in [row["stages"] for row in curves[0]["rows"]]:
+        at = [[_at_positions(run, stages, number) for run in curves] for number in (0, *bits)]
+        rates: list[list[float]] = [[row["kbps"] for row in column] for column in at]
+        rows.append([f"{stages} stages: kbps", *(spread_of(column, 3) for column in rates)])
+        quality = [spread_of([_mean_of(row, "pesq_wb") for row in column], 3) for column in at]
+        rows.append([f"{stages} stages: PESQ", *quality])
+        pairs = [zip(curves, column, strict=True) for column in rates]
+        theirs = [[_interpolated(plain.get(run["run"]["seed"]), rate) for run, rate in column] for column in pairs]
+        rows.append([f"{stages} stages: PESQ of DiVeQ at so many bits", *map(_or_nothing, theirs)])
+    return markdown(["SF-DiVeQ; positions per segment", "1", *(str(1 << number) for number in bits)], rows)
+
+
+def _at_positions(run: Result, stages: int, bits: int) -> dict[str, Any]:
+    if not bits:
+        return row_of(run, stages)
+    (row,) = (row for row in run["positions"] if (row["stages"], row["position_bits"]) == (stages, bits))
+    return row
+
+
+def _interpolated(run: Result | None, kbps: float) -> float | None:
+    """PESQ between the two numbers of stages whose rates are next to this one; None beyond all stages."""
+    if run is None:
+        return None
+    points = [(row["kbps"], quality) for row in run["rows"] if (quality := _mean_of(row, "pesq_wb")) is not None]
+    rates, scores = zip(*points, strict=True)
+    return float(np.interp(kbps, rates, scores)) if rates[0] <= kbps <= rates[-1] else None
+
+
+def _or_nothing(values: Sequence[float | None]) -> str:
+    return "" if None in values else spread_of(values, 3)

@@ -43,6 +43,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "codec_residual": ("codec", codec_tables.residual_scores),
     "codec_residual_differences": ("codec", codec_tables.residual_differences),
     "codec_residual_stages": ("codec", codec_tables.residual_stages),
+    "codec_positions": ("codec", codec_tables.positions),
     "codec_one": ("codec", codec_tables.one_codebook),
     "codec_one_differences": ("codec", codec_tables.one_codebook_differences),
     "codec_random": ("codec", codec_tables.random_start),

@@ -259,6 +259,23 @@ def test_tables_of_one_codebook_go_by_bits_and_start():
     assert random[3].endswith("| 50 ± 0 | 0 ± 0 | 50.0 ± 0.0 |")
 
 
+def test_positions_are_compared_at_the_bits_that_they_cost():
+    curve, plain = fake("sf_diveq", 0), fake("diveq", 0)
+    for place, row in enumerate(plain["rows"]):
+        row["clips"] = {**row["clips"], "pesq_wb": [1.0 + place]}  # 1, 2, 3 at 1.5, 3 and 6 kbps
+    curve["positions"] = [
+        {"stages": row["stages"], "position_bits": bits, "kbps": 1.1 * row["kbps"], "clips": row["clips"]}
+        for row in curve["rows"]
+        for bits in (1, 2)
+    ]
+    lines = codec_tables.positions({"codec": [curve, plain]}).splitlines()
+    assert lines[0] == "| SF-DiVeQ; positions per segment | 1 | 2 | 4 |"
+    assert lines[2] == "| 3 stages: kbps | 1.500 | 1.650 | 1.650 |"
+    assert lines[4] == "| 3 stages: PESQ of DiVeQ at so many bits | 1.000 | 1.100 | 1.100 |"
+    assert lines[7] == "| 6 stages: PESQ of DiVeQ at so many bits | 2.000 | 2.100 | 2.100 |"
+    assert lines[10] == "| 12 stages: PESQ of DiVeQ at so many bits | 3.000 |  |  |"
+
+
 def test_plots_of_codecs_are_small_files(tmp_path):
     runs = [fake(m, s) for m in ("start", "diveq", "ema") for s in (0, 1)]
     runs += [fake("diveq", 0, setting="one-codebook", stages=1, start="random")]
