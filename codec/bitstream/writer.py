@@ -8,10 +8,10 @@ from typing import BinaryIO
 import numpy as np
 
 from .entropy import EntropyTables
-from .framing import MAX_PACKETS, Framing
+from .framing import MAX_PACKETS, Coding, Framing
 from .header import StreamHeader
 from .layout import find_bad_index
-from .packing import pack_fixed
+from .packing import fixed_size, pack_fixed
 from .range_coding import encode_range
 from .source import write_all
 
@@ -108,11 +108,15 @@ class StreamWriter:
             raise ValueError(f"a stream has at most {MAX_PACKETS} packets")
         frames = self._pending_frames
         codes = self._pending[:, :, :frames]
-        coding, payload = "fixed", pack_fixed(codes, self.header.stages)
-        if self._tables is not None:
-            ranged = encode_range(codes, self.header.stages, self._tables)
-            if len(ranged) < len(payload):
-                coding, payload = "range", ranged
-        self._put(self._framing.packet(self._packets, frames, coding, payload))
+        self._put(self._framing.packet(self._packets, frames, *self._coded(codes)))
         self._pending_frames = 0
         self._packets += 1
+
+    def _coded(self, codes: np.ndarray) -> tuple[Coding, bytes]:
+        """The payload for `codes`, range-coded where that is smaller."""
+        stages = self.header.stages
+        if self._tables is not None:
+            ranged = encode_range(codes, stages, self._tables)
+            if len(ranged) < fixed_size(stages, codes.shape[0], codes.shape[2]):
+                return "range", ranged
+        return "fixed", pack_fixed(codes, stages)
