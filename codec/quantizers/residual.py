@@ -84,7 +84,8 @@ class ResidualQuantizer(nn.Module):
         for stage, bits in zip(stages, position_bits, strict=True):
             end = start + stage.config.dim
             codes.append(stage.nearest(seen[:, start:end], bits, scores[:, : stage.config.codewords]))
-            seen[:, end:] -= stage.table(bits)[codes[-1]] @ overlaps[start:end, end:]
+            entries, later = stage.table(bits)[codes[-1]], seen[:, end:]
+            torch.addmm(later, entries, overlaps[start:end, end:], alpha=-1, out=later)
             start = end
         return rearrange(torch.stack(codes), "s (b t) -> b s t", b=len(latent))
 
