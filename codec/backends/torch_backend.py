@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..checkpoint import Checkpoint
@@ -48,22 +47,13 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _empty_norm(weight: Tensor, _power: int, kept: int) -> Tensor:
-    return weight.new_empty([length if axis == kept else 1 for axis, length in enumerate(weight.shape)])
-
-
 class _ShapesAlone(TorchFunctionMode):
-    """Makes modules on the meta device without random numbers and weight norm's norms.
+    """Makes modules on the meta device without normal random numbers.
 
-    They have no result there, but to find that out torch imports its compiler, which takes longer than all of torch.
+    There are none there, but to find that out torch imports its compiler, which takes longer than all of torch.
     """
 
-    _INSTEAD: ClassVar = {
-        torch.nn.init.normal_: lambda *_, tensor, **__: tensor,
-        torch.randn: torch.empty,
-        torch.norm_except_dim: _empty_norm,
-        torch._weight_norm: lambda direction, _norm, _dim: direction,  # pyright: ignore[reportPrivateImportUsage]
-    }
+    _INSTEAD: ClassVar = {torch.nn.init.normal_: lambda *_, tensor, **__: tensor, torch.randn: torch.empty}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         return self._INSTEAD.get(func, func)(*args, **(kwargs or {}))

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..geometry import split_padding
@@ -42,7 +41,7 @@ class Snake(nn.Module):
 
 
 class Conv(nn.Module):
-    """Weight-normed convolution that keeps time aligned; T·stride samples in, T out."""
+    """A convolution that keeps time aligned; T·stride samples in, T out."""
 
     def __init__(
         self,
@@ -58,7 +57,6 @@ class Conv(nn.Module):
         super().__init__()
         conv = nn.Conv1d(channels_in, channels_out, kernel, stride=stride, dilation=dilation)
         initialise_(conv, gain)
-        weight_norm(conv)
         self.conv = conv
         self.padding = split_padding((kernel - 1) * dilation + 1 - stride, causal)
 
@@ -75,7 +73,6 @@ class ConvTranspose(nn.Module):
         super().__init__()
         conv = nn.ConvTranspose1d(channels_in, channels_out, kernel, stride=stride)
         initialise_(conv, gain)
-        weight_norm(conv, dim=1)
         self.conv = conv
         _, self.cut = split_padding(kernel - stride, causal)  # mirrored: the encoder's right is cut on the left
         self.stride = stride
@@ -100,11 +97,8 @@ class ResidualUnit(nn.Module):
         return x + self.layers(x)
 
 
-def fold_weight_norm(module: nn.Module) -> None:
-    """Replace every normed weight by its value; the module computes the same.
-
-    Only for a module that was never copied: copies share the classes that this takes apart.
-    """
+def add_weight_norm(module: nn.Module) -> None:
+    """For training: part the weights of each output channel into a length and a direction; computes the same."""
     for part in module.modules():
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight")
+        if isinstance(part, Conv | ConvTranspose):
+            weight_norm(part.conv, dim=1 if isinstance(part, ConvTranspose) else 0)

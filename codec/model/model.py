@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from ..config import ModelConfig
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .filterbank import FilterbankDecoder, FilterbankEncoder
-from .layers import fold_weight_norm
+from .layers import add_weight_norm
 from .transform import TransformDecoder, TransformEncoder, start_from_waves
 
 
@@ -45,15 +45,17 @@ class CodecModel(nn.Module):
     """Waveforms of a multiple of `config.hop` samples to codes and back.
 
     `forward` is for training; `encode` and `decode` are what files are made of and depend on nothing but their
-    input and the weights.
+    input and the weights. `weight_norm` is for training too; without it see `plain`.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, weight_norm: bool = True) -> None:
         super().__init__()
         self.config = config
         self.encoder = _encoder(config)
         self.quantizer = ResidualQuantizer(config.stages, config.latent_channels)
         self.decoder = _decoder(config)
+        if weight_norm:
+            add_weight_norm(self)
 
     def forward(
         self,
@@ -108,8 +110,7 @@ class CodecModel(nn.Module):
     @classmethod
     def plain(cls, config: ModelConfig) -> CodecModel:
         """A model for inference, ready to be given folded weights."""
-        model = cls(config)
-        fold_weight_norm(model)
+        model = cls(config, weight_norm=False)
         for stage in model.quantizer:
             stage.is_folded = True
         return model.eval().requires_grad_(False)
