@@ -29,6 +29,7 @@ from codec.evaluation.signal import Source, find_sources
 from ..held_out import spread
 from ..progress import progress_on_stderr
 from ..run_script import run_script, score_workers
+from ..stage_counts import StageCounts
 from .codec2 import codec2_peers
 from .neural import LAYOUTS, neural_peers, threads
 from .opus import opus_peers
@@ -52,8 +53,8 @@ class Arguments:
     """The other codecs."""
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     """Ours: names of shipped models, or model files."""
-    stages: tuple[int, ...] | None = None
-    """How many stages of our models to use; what one lacks is left out. None is 1, 2, 4, 8, … and all."""
+    stages: StageCounts = ()
+    """The numbers of stages of our models to use; what one lacks is left out. By default 1, 2, 4, 8, … and all."""
     weights: dict[str, Path] = field(default_factory=dict)
     """Folders with config.json and weights, by the codec: encodec FOLDER mimi FOLDER …"""
     metrics: tuple[str, ...] | None = None
@@ -110,8 +111,8 @@ def _ours(arguments: Arguments) -> list[Candidate]:
     for name in arguments.models:
         codec = Codec.load(name, device="cpu")
         most = len(codec.config.stages)
-        counts = None if arguments.stages is None else [count for count in arguments.stages if count <= most]
-        candidates = model_candidates(codec, counts)
+        counts = [count for count in arguments.stages if count <= most]
+        candidates = model_candidates(codec, counts if arguments.stages else None)
         for candidate in candidates:
             candidate.note = f"bits of whole .dvq files, {threads()}"
         found += candidates

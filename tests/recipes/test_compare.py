@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import tyro
 from synthesis import synthesize_speech, write_corpus
 
 from codec.errors import AudioError, ConfigError
@@ -132,6 +133,12 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
         opus.opus_peers()
     with pytest.raises(ConfigError, match="there is no adapter for mp3; known: opus, codec2, encodec, "):
         Arguments(data=tmp_path, out=tmp_path, systems=("mp3",))
+
+
+def test_stages_are_given_as_everywhere_else():
+    required = ["--data", "speech", "--out", "runs/x"]
+    assert tyro.cli(Arguments, args=[*required, "--stages", "1,4,12"]).stages == (1, 4, 12)
+    assert tyro.cli(Arguments, args=required).stages == ()
 
 
 def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny_model, capsys):
