@@ -36,17 +36,16 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
     encoder = constriction.queue.RangeEncoder()
     by_stage = codes.swapaxes(0, 1).astype(np.int32, order="C")
     words_by_stage = by_stage >> np.array([stage.position_bits for stage in stages], np.int32)[:, None, None]
-    lows, previous = [], None
+    places, previous = [], None
     for number, (stage, indices, words) in enumerate(zip(stages, by_stage, words_by_stage, strict=True)):
         _encode_words(encoder, tables, number, words, previous)
         if stage.position_bits:
             positions = (indices & (1 << stage.position_bits) - 1)[words < stage.codewords - 1]
             encoder.encode(positions, constriction.model.Uniform(1 << stage.position_bits))
-        lows.append(_low(encoder))
+        places.append(encoder.pos())
         previous = words
-    stream = _shortest(lows[-1], encoder.pos()[1][1])
-    ends = [_bytes_needed(stream, low) for low in lows[:-1]]
-    return _join(ends, stream)
+    stream = _shortest(_low(encoder), encoder.pos()[1][1])
+    return _join([_end(stream, words_before, low) for words_before, (low, _) in places[:-1]], stream)
 
 
 def decode_range(
@@ -190,14 +189,19 @@ def _shortest(low: bytes, interval: int) -> bytes:
     return shortest.to_bytes(len(low), "big").rstrip(b"\0")
 
 
-def _bytes_needed(stream: bytes, low: bytes) -> int:
-    """The least number of bytes of `stream` that make a fraction of at least `low`; all of them do."""
-    low = low.rstrip(b"\0")
-    common = min(len(stream), len(low))
-    difference = int.from_bytes(stream[:common], "big") ^ int.from_bytes(low[:common], "big")
-    if difference:
-        return common - (difference.bit_length() - 1) // 8
-    return len(low)
+def _end(stream: bytes, words_before: int, low_state: int) -> int:
+    """The least number of bytes of `stream` that make a fraction of at least the low end that the encoder once had.
+
+    Of that, only the 64 bits behind `words_before` words are needed. The words before are those of the stream, which
+    lies less than 2^64 above; unless its 64 bits are lower: then they have since been raised by one.
+    """
+    start = _WORD_BYTES * words_before
+    here = int.from_bytes(stream[start : start + _STATE_BYTES].ljust(_STATE_BYTES, b"\0"), "big")
+    if here < low_state or not low_state:
+        return len(stream[:start].rstrip(b"\0"))
+    all_of_it = len(low_state.to_bytes(_STATE_BYTES, "big").rstrip(b"\0"))
+    until_larger = _STATE_BYTES - ((here ^ low_state).bit_length() - 1) // 8
+    return start + min(all_of_it, until_larger)
 
 
 def _join(ends: Iterable[int], stream: bytes) -> bytes:
