@@ -22,7 +22,7 @@ from .discriminators import Verdict
 
 MEL_BINS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # mel bands of each window, in samples
 STFT_WINDOWS = (2048, 512)
-SMALLEST_MAGNITUDE = 1e-5
+SMALLEST_MAGNITUDE = 1e-5  # of DAC's logarithms: -100 dB
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,17 @@ class SpectralLosses:
 class SpectralCriterion(nn.Module):
     """DAC's multi-scale mel and STFT losses and waveform L1; a window's spectrum is computed once for both.
 
+    Departure: DAC's logarithms end at -100 dB, so that half of the loss of clean speech is about what lies 50 dB and
+    more below its loudest band, which nobody hears and which costs the bits that the rest needs. With an
+    `audible_range_db` of R the logarithm is log10(x + f), f being R dB below the reference's loudest value in the clip
+    and window: what lies deeper counts the less, the deeper it lies. `math.inf` is DAC's loss.
+
     The gradient goes to the estimate alone.
     """
 
-    def __init__(self, sample_rate_hz: int) -> None:
+    def __init__(self, sample_rate_hz: int, audible_range_db: float = math.inf) -> None:
         super().__init__()
+        self.audible_share = 10 ** (-audible_range_db / 20)
         self.scales = nn.ModuleList(Scale(sample_rate_hz, window, bins) for window, bins in MEL_BINS.items())
 
     def forward(
@@ -66,20 +72,28 @@ class SpectralCriterion(nn.Module):
             reference = reference.detach().float().flatten(0, 1)
             mel = stft = estimate.new_zeros(())
             for scale in compared:
-                estimated = scale(estimate)
-                expected = scale(reference)
-                mel = mel + F.l1_loss(estimated.log_mel, expected.log_mel)
+                estimated, expected = scale(estimate), scale(reference)
+                mel = mel + self._log_distance(estimated.mel, expected.mel)
                 if scale.length in STFT_WINDOWS:
-                    stft = stft + magnitude_distance(estimated.magnitude, expected.magnitude)
+                    # Engel et al., "DDSP", 2020, in DAC's form: L1 of log10 power plus L1 of magnitude.
+                    log_power = 2 * self._log_distance(estimated.magnitude, expected.magnitude)
+                    stft = stft + log_power + F.l1_loss(estimated.magnitude, expected.magnitude)
             return SpectralLosses(mel=mel / share, stft=stft / share, waveform=F.l1_loss(estimate, reference))
+
+    def _log_distance(
+        self, estimate: Float[Tensor, "clips frames values"], reference: Float[Tensor, "clips frames values"]
+    ) -> Float[Tensor, ""]:
+        """L1 of logarithms; the floor is that of each clip, so that the loss does not depend on its level."""
+        floor = self.audible_share * reference.amax((1, 2), keepdim=True)
+        return F.l1_loss(log_magnitude(estimate + floor), log_magnitude(reference + floor))
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrogram:
-    """A batch of clips at one resolution: the magnitudes, and log10 of their mel bands."""
+    """A batch of clips at one resolution: the magnitudes, and those of their mel bands."""
 
     magnitude: Float[Tensor, "clips frames frequencies"]
-    log_mel: Float[Tensor, "clips frames bins"]
+    mel: Float[Tensor, "clips frames bins"]
 
 
 class Scale(nn.Module):
@@ -98,18 +112,12 @@ class Scale(nn.Module):
         spectrum = torch.stft(audio, self.length, self.length // 4, window=self.window, return_complex=True)
         # abs of a complex number has the gradient 0 at 0, where sqrt(re² + im²) would give NaN.
         magnitude = spectrum.abs().transpose(1, 2)
-        return Spectrogram(magnitude, log_magnitude(magnitude @ self.filters))
+        return Spectrogram(magnitude, magnitude @ self.filters)
 
 
 def log_magnitude(magnitude: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log10, with everything below 1e-5 (-100 dB) taken as that: silence has a finite value and no gradient."""
     return magnitude.clamp(min=SMALLEST_MAGNITUDE).log10()
-
-
-def magnitude_distance(estimate: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """L1 of log10 power plus L1 of magnitude (Engel et al., "DDSP", 2020, in DAC's form)."""
-    log_power = 2 * F.l1_loss(log_magnitude(estimate), log_magnitude(reference))
-    return log_power + F.l1_loss(estimate, reference)
 
 
 def mel_filterbank(sample_rate_hz: int, window: int, bins: int) -> Float[Tensor, "frequencies bins"]:

@@ -52,9 +52,11 @@ class TrainingConfig:
     ema_decay: float = 0.999
 
     windows_per_step: int = len(MEL_BINS)  # of the spectral losses, drawn anew for each step; fewer cost less
+    audible_range_db: float = 45.0  # what lies deeper below a clip's loudest band counts ever less in logarithms
     mel_weight: float = 15.0
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
+    loudness_weight: float = 0.1
     adversarial_weight: float = 1.0
     feature_weight: float = 2.0
 
@@ -108,6 +110,7 @@ _POSITIVE = (
     "rate_warmup_steps",
     "gradient_clip",
     "discriminator_clip",
+    "audible_range_db",
     "initialise_vectors",
     "replace_every_steps",
 )
@@ -117,6 +120,7 @@ _NOT_NEGATIVE = (
     "mel_weight",
     "stft_weight",
     "waveform_weight",
+    "loudness_weight",
     "adversarial_weight",
     "feature_weight",
     "replace_below",

@@ -24,6 +24,7 @@ from ..quantizers import StageStatistics, replace_unused
 from .discriminators import Discriminators
 from .distributed import average, average_gradients, gather_rows, without_radial_part
 from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
+from .loudness import LoudnessCriterion
 from .settings import TrainingConfig
 
 Batches = Callable[[int], Tensor]  # step → this process's share of the batch, (batch, 1, samples)
@@ -50,7 +51,8 @@ class Trainer:
         self.model = CodecModel(model).to(self.device)
         self.discriminator = Discriminators(settings.discriminator).to(self.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.criterion = SpectralCriterion(model.sample_rate_hz).to(self.device)
+        self.criterion = SpectralCriterion(model.sample_rate_hz, settings.audible_range_db).to(self.device)
+        self.loudness = LoudnessCriterion(model.sample_rate_hz).to(self.device)
         self.optimiser = self._generator_optimiser()
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(),
@@ -168,6 +170,9 @@ class Trainer:
             + settings.stft_weight * spectral.stft
             + settings.waveform_weight * spectral.waveform
         )
+        if settings.loudness_weight:
+            figures["loudness"] = self.loudness(estimate, reference)
+            total = total + settings.loudness_weight * figures["loudness"]
         if adversarial:
             # One pass through the discriminators serves both games: each `backward` goes only where it is told.
             with self.accelerator.autocast():

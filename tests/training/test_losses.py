@@ -271,3 +271,25 @@ def test_adversarial_losses_of_half_precision_are_fp32() -> None:
         assert generator_loss(half) == torch.tensor(0.875**2)
         assert discriminator_loss(reference=half, estimate=half) == torch.tensor(0.875**2 + 0.125**2)
         assert feature_matching_loss(reference=zero, estimate=half) == torch.tensor(0.125)
+
+
+def test_what_is_far_below_the_loudest_band_hardly_counts():
+    """A tone, and noise 20 to 100 dB below it that the estimate has twice as strong: one figure per depth."""
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(16_000) / 16_000)[None, None]
+    dacs, ours = SpectralCriterion(16_000), SpectralCriterion(16_000, audible_range_db=45.0)
+    figures = []
+    for depth_db in (20, 60, 80):
+        quiet = noise(1, 1, 16_000, scale=10 ** (-depth_db / 20))
+        estimate, reference = tone + 2 * quiet, tone + quiet
+        figures.append((dacs(estimate, reference).mel.item(), ours(estimate, reference).mel.item()))
+    assert figures[0][1] > 0.5 * figures[0][0]
+    assert figures[1][1] < 0.2 * figures[1][0]
+    assert figures[2][1] < 0.02 * figures[2][0]
+
+
+def test_the_audible_range_does_not_depend_on_the_level():
+    criterion = SpectralCriterion(16_000, audible_range_db=45.0)
+    estimate, reference = noise(2, 1, 8000), noise(2, 1, 8000, seed=1)
+    torch.testing.assert_close(
+        criterion(0.3 * estimate, 0.3 * reference).mel, criterion(estimate, reference).mel, rtol=1e-4, atol=1e-5
+    )
