@@ -26,7 +26,7 @@ class Graph:
     def __init__(self, name: str) -> None:
         self.name = name
         self._nodes: list[bytes] = []
-        self._constants: list[bytes] = []
+        self._constants: dict[str, np.ndarray] = {}  # turned into bytes late: it takes time, and may never be asked for
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
         self._values = 0
@@ -39,10 +39,7 @@ class Graph:
     def constant(self, array: np.ndarray) -> str:
         """An array that is part of the graph."""
         name = self._new_name("constant")
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        self._constants.append(
-            message((1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes()))
-        )
+        self._constants[name] = array
         return name
 
     def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
@@ -84,7 +81,8 @@ class Graph:
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """The `.onnx` file."""
-        graph = message((1, self._nodes), (2, self.name), (5, self._constants), (11, self._inputs), (12, self._outputs))
+        constants = [_tensor(name, array) for name, array in self._constants.items()]
+        graph = message((1, self._nodes), (2, self.name), (5, constants), (11, self._inputs), (12, self._outputs))
         properties = [message((1, key), (2, value)) for key, value in (metadata or {}).items()]
         opset = message((1, ""), (2, _OPSET))
         return message((1, _IR_VERSION), (2, "diveq-codec"), (7, graph), (8, opset), (14, properties))
@@ -92,6 +90,11 @@ class Graph:
     def _new_name(self, kind: str) -> str:
         self._values += 1
         return f"{kind.lower()}_{self._values}"
+
+
+def _tensor(name: str, array: np.ndarray) -> bytes:
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return message((1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes()))
 
 
 def _attribute(name: str, value: Attribute) -> bytes:

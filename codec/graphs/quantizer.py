@@ -37,7 +37,8 @@ def has_curves(config: ModelConfig) -> bool:
 def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
     """Latent (batch, channels, frames) → int32 codes (batch, stages, frames).
 
-    As in `ResidualQuantizer.encode` the residual is kept as all stages to come see it.
+    As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that of those before it
+    means nothing any more.
     """
     graph, stages = part.graph, _stages(part, config)
     views = [np.pad(stage.directions, [(0, 1), (0, 0)]) for stage in stages]
@@ -45,19 +46,22 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
     latent = graph.node("Transpose", latent, perm=[0, 2, 1])
     seen = graph.node("MatMul", latent, graph.constant(np.concatenate(views).T))
     seen = graph.node("Add", seen, graph.constant(ones))
-    codes = []
+    codes, start = [], 0
     for number, stage in enumerate(stages):
-        z = graph.slice(seen, 0, stage.config.dim + 1, axis=2)
+        end = start + stage.config.dim + 1
+        z = graph.slice(seen, start, end, axis=2)
         if stage.config.is_space_filling:
             count = graph.node("Gather", positions, graph.integer(number))
             code, entry = _nearest_on_curve(graph, z, stage.codebook, graph.cast(count, "float32"))
         else:
             code, entry = _nearest(graph, z, stage.codebook)
-        codes.append(graph.cast(code, "int32"))
-        if later := views[number + 1 :]:
-            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ np.concatenate(later).T))
-            seen = graph.node("Sub", graph.slice(seen, stage.config.dim + 1, None, axis=2), taken)
-    return graph.node("Transpose", graph.node("Concat", *codes, axis=2), perm=[0, 2, 1])
+        codes.append(code)
+        if number + 1 < len(stages):
+            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ np.concatenate(views).T))
+            seen = graph.node("Sub", seen, taken)
+        start = end
+    found = graph.cast(graph.node("Concat", *codes, axis=2), "int32")
+    return graph.node("Transpose", found, perm=[0, 2, 1])
 
 
 def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> str:
@@ -94,7 +98,7 @@ def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
 def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
     """Index (batch, frames, 1) and value (batch, frames, dim) of the nearest codeword."""
     index = _argmax(graph, _closeness(graph, z, codebook), len(codebook))
-    return index, graph.node("Gather", graph.constant(codebook), graph.node("Squeeze", index, graph.integers(2)))
+    return index, graph.node("GatherND", graph.constant(codebook), index)
 
 
 def _closeness(graph: Graph, z: str, codebook: np.ndarray) -> str:
@@ -142,10 +146,9 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     share = graph.node("GatherElements", share, codeword, axis=2)
     position = graph.node("GatherElements", position, codeword, axis=2)
     index = graph.node("Add", graph.node("Mul", graph.cast(codeword, "float32"), count), position)
-    codeword = graph.node("Squeeze", codeword, graph.integers(2))
-    start = graph.node("Gather", graph.constant(codebook), codeword)
-    along = graph.node("Mul", share, graph.node("Gather", graph.constant(segments), codeword))
-    return index, graph.node("Add", start, along)
+    start = graph.node("GatherND", graph.constant(codebook), codeword)
+    along = graph.node("Mul", share, graph.node("GatherND", graph.constant(segments), codeword))
+    return graph.cast(index, "int64"), graph.node("Add", start, along)
 
 
 def _on_curves(graph: Graph, codes: str, counts: str, table: str, starts: str) -> str:
