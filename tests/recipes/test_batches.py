@@ -33,6 +33,7 @@ def expected(manifest):
     return {step: dataset.crops(0, range(step * 6, step * 6 + 6)) for step in STEPS}
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where a test may use one CPU alone
 @pytest.mark.parametrize(
     ("place", "workers"), [("device", 0), ("auto", 0), ("memory", 0), ("memory", 2), ("files", 0), ("files", 2)]
 )

@@ -76,6 +76,7 @@ def test_batches_change_nothing(manifest, dataset, source):
         assert torch.equal(loader.crops(1, part), whole[part])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where a test may use one CPU alone
 def test_workers_and_a_resume_change_nothing(dataset):
     expected = torch.cat([dataset.crops(3, range(90, 100)), dataset.crops(4, range(6))])
     positions = [*dataset.epoch_positions(3, next_index=90), *dataset.epoch_positions(4)[:6]]

@@ -170,7 +170,7 @@ def test_every_phase_gives_its_figures():
             left = subject.start_quantizing(crops)
             assert left == sorted(left, reverse=True)
         names.append(set(subject.step(crops(subject.steps), progress).figures))
-    spectral = {"mel", "stft", "waveform", "total", "gradient_norm"}
+    spectral = {"mel", "stft", "waveform", "loudness", "total", "gradient_norm"}
     adversarial = {"adversarial", "features", "discriminator", "discriminator_norm"}
     assert names == [spectral, spectral, spectral | adversarial, spectral | adversarial]
 
