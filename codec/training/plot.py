@@ -119,6 +119,7 @@ def panels(history: History) -> list[Panel]:
         Panel(title="ESTOI, held-out clips", curves=history.scores("estoi"), graded=True),
         Panel(title="Spectral losses", curves=history.curves("train", spectral)),
         Panel(title="Waveform loss", curves=history.curves("train", {"waveform": "L1"}), bottom=0),
+        Panel(title="Loudness loss", curves=history.curves("train", {"loudness": "distance"}), bottom=0),
         Panel(title="Adversarial losses", curves=history.curves("train", game), bottom=0),
         Panel(title="Gradient norms, before clipping", curves=history.curves("train", norms), logarithmic=True),
         Panel(title="Learning rate", curves=history.curves("train", {"learning_rate": "generator"}), bottom=0),
