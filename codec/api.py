@@ -170,14 +170,12 @@ class Codec:
         headers = [self._header(sample_rate_hz, len(wave), stages, position_bits) for wave in checked]
         if not headers:
             return []
-        at_model_rate = [
-            np.concatenate([wave[:, :0], *self._resampled([wave], header)], axis=-1)
-            for wave, header in zip(checked, headers, strict=True)
-        ]
+        at_model_rate = [self._at_model_rate(wave, header) for wave, header in zip(checked, headers, strict=True)]
         layout = [stage.position_bits for stage in headers[0].stages]
         clips = self._runner.encode_batch(at_model_rate, layout, self._frames(batch_seconds))
         return [
-            Encoded(codes=codes, samples=wave.shape[1], header=header, tables=self.tables)
+            # codes of a clip's own: a view would keep its whole batch in memory
+            Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self.tables)
             for codes, wave, header in zip(clips, checked, headers, strict=True)
         ]
 
@@ -283,6 +281,12 @@ class Codec:
         return resample_blocks(
             blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
         )
+
+    def _at_model_rate(self, wave: np.ndarray, header: StreamHeader) -> np.ndarray:
+        """All of a wave at the model's rate; not copied where that is its own."""
+        if header.original_rate_hz == header.model_rate_hz:
+            return wave
+        return np.concatenate([wave[:, :0], *self._resampled([wave], header)], axis=-1)
 
     def _decoded(
         self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool

@@ -2,7 +2,7 @@
 
 Clips of a batch are padded at their right to the longest. A frame near the end of a clip then sees the padding where
 alone it would see each layer's own zeros; so the ends are computed once more, from just as many frames as their last
-ones see, and these windows all have the same length:
+ones see. These windows all have the same length, and those of all batches are computed together:
 
     padded   |  clip            |~after~| padding |
     end                | before |~after~|            the last frames, with the clip's true end behind them
@@ -34,30 +34,45 @@ def batched(
     """Apply `compute` along the last axis of many clips.
 
     Args:
-        clips: arrays (..., frames·items_per_frame) of at least one frame, alike but for the last axis.
+        clips: arrays (..., items) of at least one item, alike but for the last axis. A last frame that is not whole
+            is filled with zeros.
         compute: maps a batch (clips, ..., frames·items_per_frame) to (clips, ..., frames·outputs_per_frame).
         context: how far an output frame sees.
         most_frames: in a batch, padding included. A longer clip is computed by itself, in windows.
 
-    Returns an array (..., frames·outputs_per_frame) for each clip, in the order of `clips`.
+    Returns an array (..., frames·outputs_per_frame) for each clip, in the order of `clips`: views of their batches.
     """
-    lengths = [clip.shape[-1] // items_per_frame for clip in clips]
+    lengths = [-(-clip.shape[-1] // items_per_frame) for clip in clips]
+    seen = context.before + context.after
     results: dict[int, np.ndarray] = {}
-    for numbers in _batches(lengths, context.before + context.after, most_frames):
-        batch = [clips[number] for number in numbers]
-        if lengths[numbers[0]] <= most_frames:
-            made = _together(batch, compute, context, items_per_frame, outputs_per_frame)
-        else:
-            pieces = windowed(
-                [batch[0][None]],
-                compute,
-                context=context,
-                window=most_frames,
-                items_per_frame=items_per_frame,
-                outputs_per_frame=outputs_per_frame,
-            )
-            made = [np.concatenate(list(pieces), axis=-1)[0]]
-        results.update(zip(numbers, made, strict=True))
+    cut_short: list[int] = []  # clips whose last frames saw padding
+
+    def in_windows(batch: np.ndarray) -> np.ndarray:
+        pieces = windowed(
+            [batch],
+            compute,
+            context=context,
+            window=most_frames,
+            items_per_frame=items_per_frame,
+            outputs_per_frame=outputs_per_frame,
+        )
+        return np.concatenate(list(pieces), axis=-1)
+
+    for numbers in _batches(lengths, seen, most_frames):
+        longest = lengths[numbers[0]]
+        batch = _padded([clips[number] for number in numbers], longest * items_per_frame)
+        made = compute(batch) if longest <= most_frames else in_windows(batch)
+        for number, whole in zip(numbers, made, strict=True):
+            results[number] = whole[..., : lengths[number] * outputs_per_frame]
+        cut_short += [number for number in numbers if context.after and lengths[number] < longest]
+
+    at_once, kept = max(1, most_frames // max(1, seen)), context.after * outputs_per_frame
+    for start in range(0, len(cut_short), at_once):
+        numbers = cut_short[start : start + at_once]
+        last_frames = [clips[number][..., (lengths[number] - seen) * items_per_frame :] for number in numbers]
+        ends = compute(_padded(last_frames, seen * items_per_frame))
+        for number, end in zip(numbers, ends, strict=True):
+            results[number][..., -kept:] = end[..., -kept:]
     return [results[number] for number in range(len(clips))]
 
 
@@ -77,25 +92,9 @@ def _batches(lengths: Sequence[int], shortest: int, most_frames: int) -> Iterato
         yield batch
 
 
-def _together(
-    clips: Sequence[np.ndarray], compute: Compute, context: Context, items_per_frame: int, outputs_per_frame: int
-) -> list[np.ndarray]:
-    lengths = [clip.shape[-1] // items_per_frame * outputs_per_frame for clip in clips]
-    wholes = compute(_padded(clips))
-    results = [whole[..., :length] for whole, length in zip(wholes, lengths, strict=True)]
-    if context.after and len(set(lengths)) > 1:
-        seen = (context.before + context.after) * items_per_frame
-        kept = context.after * outputs_per_frame
-        ends = compute(np.stack([clip[..., -seen:] for clip in clips]))
-        for result, end in zip(results, ends, strict=True):
-            result[..., -kept:] = end[..., -kept:]
-    return results
-
-
-def _padded(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """(clips, ..., the longest's length), zeros behind the ends."""
-    longest = max(clip.shape[-1] for clip in clips)
-    batch = np.zeros((len(clips), *clips[0].shape[:-1], longest), clips[0].dtype)
+def _padded(clips: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """(clips, ..., length), zeros behind the ends."""
+    batch = np.zeros((len(clips), *clips[0].shape[:-1], length), clips[0].dtype)
     for row, clip in enumerate(clips):
         batch[row, ..., : clip.shape[-1]] = clip
     return batch

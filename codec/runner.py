@@ -94,7 +94,7 @@ class Runner:
         """Clips (channels, samples) at the model's rate → int32 codes (channels, stages, frames) of each."""
         hop = self._config.hop
         return _by_clip(
-            [np.pad(wave, [(0, 0), (0, -wave.shape[1] % hop)]) for wave in waves],
+            waves,
             lambda batch: self.network.encode(batch[:, None], position_bits),
             context=encoder_context(self._config),
             most_frames=most_frames,
@@ -148,7 +148,10 @@ def _by_clip(
     outputs_per_frame: int = 1,
     nothing: np.ndarray,
 ) -> list[np.ndarray]:
-    """`batched` over all channels of clips (channels, ..., items); `nothing` is the result for a clip of no length."""
+    """`batched` over all channels of clips (channels, ..., items); `nothing` is the result for a clip of no length.
+
+    The result of a clip of one channel is a view of its batch.
+    """
     channels = [channel for clip in clips for channel in clip]
     made = iter(
         batched(
@@ -161,4 +164,5 @@ def _by_clip(
         )
     )
     results = iter([next(made) if channel.shape[-1] else nothing for channel in channels])
-    return [np.stack([next(results) for _ in clip]) for clip in clips]
+    by_clip = [[next(results) for _ in clip] for clip in clips]
+    return [parts[0][None] if len(parts) == 1 else np.stack(parts) for parts in by_clip]

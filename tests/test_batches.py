@@ -68,7 +68,31 @@ def test_clips_of_like_length_share_a_batch_and_others_do_not():
 
     clips = [np.zeros(length) for length in (40, 38, 20, 20, 5, 6)]
     batched(clips, compute, context=Context(before=6, after=2), most_frames=1000)
-    assert shapes == [(2, 40), (2, 8), (2, 20), (1, 6), (1, 5)]
+    assert shapes == [(2, 40), (2, 20), (1, 6), (1, 5), (1, 8)]
+
+
+def test_ends_of_all_batches_are_computed_together():
+    shapes = []
+
+    def compute(batch: np.ndarray) -> np.ndarray:
+        shapes.append(batch.shape)
+        return layered(batch)
+
+    clips = [np.arange(length, dtype=np.float64) % 5 for length in (40, 38, 20, 19, 18, 8, 8)]
+    results = batched(clips, compute, context=Context(before=6, after=2), most_frames=80)
+    for clip, result in zip(clips, results, strict=True):
+        np.testing.assert_array_equal(result, layered(clip))
+    assert shapes == [(2, 40), (3, 20), (2, 8), (3, 8)]  # the last: of the three that are not their batch's longest
+
+
+def test_a_last_frame_that_is_not_whole_is_filled_with_zeros():
+    def framed(batch: np.ndarray) -> np.ndarray:
+        return layered(batch.reshape(len(batch), -1, 4).sum(2))
+
+    clips = [1 + np.arange(length, dtype=np.float64) % 5 for length in (1, 41, 40, 39, 400)]
+    results = batched(clips, framed, context=Context(before=6, after=2), most_frames=20, items_per_frame=4)
+    for clip, result in zip(clips, results, strict=True):
+        np.testing.assert_array_equal(result, framed(np.pad(clip, (0, -len(clip) % 4))[None])[0])
 
 
 @pytest.fixture(scope="module", params=["torch", "onnx"])
