@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .codec_tables import mean_score
+from .codec_tables import REFERENCE, difference, mean_score
 from .measures import DAMAGES, ERROR_RATES
 from .methods import TITLES
 from .tables import ORDERS, Result, Results, chosen, damage_curve, methods_of
@@ -27,6 +28,7 @@ def draw(results: Results, folder: Path) -> None:
         ("noise", results["noise"], _noise),
         ("damage", [run for run in results["residual"] if "orders" in run], _damage),
         ("codec_quality", residual, _quality),
+        ("codec_differences", residual, _differences),
         ("codec_perplexity", residual, _perplexity),
         ("codec_random", random, _use),
     ):
@@ -95,6 +97,23 @@ def _quality(axes: Any, runs: Sequence[Result]) -> None:
         )
         axes.plot(rates, scores, label=TITLES[method], **_line(method))
     axes.set(xlabel="kbps", ylabel="PESQ")
+
+
+def _differences(axes: Any, runs: Sequence[Result]) -> None:
+    """PESQ less that of DiVeQ at each number of stages, with intervals."""
+    reference = chosen(runs, method=REFERENCE)
+    methods = [method for method in methods_of(runs) if method != REFERENCE]
+    counts = [row["stages"] for row in runs[0]["rows"]]
+    for place, count in enumerate(counts):
+        found = [difference(chosen(runs, method=method), reference, count, "pesq_wb") for method in methods]
+        heights = [number + 0.2 * (place - (len(counts) - 1) / 2) for number in range(len(methods))]
+        means = [math.nan if interval is None else interval.mean for interval in found]
+        widths = [math.nan if interval is None else interval.half_width for interval in found]
+        axes.errorbar(means, heights, xerr=widths, fmt="o", markersize=4, capsize=2, label=f"{count} stages")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(methods)), [TITLES[method] for method in methods], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("PESQ less that of DiVeQ")
 
 
 def _noise(axes: Any, runs: Sequence[Result]) -> None:

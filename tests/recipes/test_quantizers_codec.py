@@ -281,6 +281,6 @@ def test_plots_of_codecs_are_small_files(tmp_path):
     runs += [fake("diveq", 0, setting="one-codebook", stages=1, start="random")]
     plots.draw({question: [] for question in ("residual", "rates", "noise")} | {"codec": runs}, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "codec_quality.png", "codec_perplexity.png", "codec_random.png",
+        "codec_quality.png", "codec_differences.png", "codec_perplexity.png", "codec_random.png",
     }  # fmt: skip
     assert all(1000 < path.stat().st_size < 100_000 for path in tmp_path.iterdir())
