@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import torch
 
-from codec import atomic_output
 from codec.config import PRESETS
 from codec.errors import ConfigError
 from codec.training.export import code_commit
@@ -28,7 +27,7 @@ from ..run_script import run_script
 from .candidates import find_candidates, noise, random_checkpoint
 from .growth import measure_growth
 from .machine import machine_facts
-from .report import draw_growth, floor_lines, growth_table, ratio_lines, ratios, share_lines, speed_table
+from .report import draw_growth, floor_lines, growth_table, ratio_lines, ratios, share_lines, speed_table, write
 from .shares import encode_shares, operation_shares
 from .timing import measure
 
@@ -78,8 +77,8 @@ def main(arguments: Arguments) -> None:
         result |= facts
         text += lines
     if arguments.out:
-        _write(arguments.out / "bench.json", json.dumps(result, indent=1).encode() + b"\n")
-        _write(arguments.out / "bench.md", "\n".join(text).encode() + b"\n")
+        write(arguments.out / "bench.json", json.dumps(result, indent=1).encode() + b"\n")
+        write(arguments.out / "bench.md", "\n".join(text).encode() + b"\n")
 
 
 def _speeds(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
@@ -135,14 +134,8 @@ def _growth(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
     if arguments.out:
         picture = io.BytesIO()
         draw_growth(points, f"{preset}, {threads} threads where not varied").savefig(picture, format="png")
-        _write(arguments.out / "growth.png", picture.getvalue())
+        write(arguments.out / "growth.png", picture.getvalue())
     return {"growth": [dataclasses.asdict(point) for point in points]}, ["", growth_table(points)]
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_output(path, overwrite=True) as file:
-        file.write(content)
 
 
 if __name__ == "__main__":

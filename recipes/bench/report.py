@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+from codec import atomic_output
 
 from .candidates import OURS, Candidate
 from .growth import Point
@@ -19,19 +22,31 @@ def speed_table(candidates: Sequence[Candidate], speeds: Sequence[Speed]) -> str
     by_name = {(speed.name, speed.seconds): speed for speed in speeds}
     heads = ["codec", "coded at", "M weights", "G multiply-adds/s: encode", "decode"]
     heads += [f"{verb} {length:g} s, x real time" for length in lengths for verb in ("encode", "decode")]
-    lines = [_row(heads), "|" + "---|" * len(heads)]
+    rows = []
     for candidate in candidates:
         cells = [candidate.name, candidate.note, f"{candidate.parameters / 1e6:.1f}"]
         cells += [f"{candidate.encode_work / 1e9:.2f}", f"{candidate.decode_work / 1e9:.2f}"]
         for length in lengths:
             speed = by_name[candidate.name, length]
             cells += [f"{speed.encode:.1f}", f"{speed.decode:.1f}"]
-        lines.append(_row(cells))
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(heads, rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    return "\n".join([_row(heads), "|" + "---|" * len(heads), *map(_row, rows)])
 
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def write(path: Path, content: bytes) -> None:
+    """A file of the results, whole or not at all, in place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_output(path, overwrite=True) as file:
+        file.write(content)
 
 
 def ratios(speeds: Sequence[Speed]) -> Iterator[dict[str, Any]]:
@@ -81,14 +96,14 @@ def growth_table(points: Sequence[Point]) -> str:
     """Markdown: a line per point."""
     heads = ["varied", "audio s", "stages", "threads", "channels"]
     heads += [f"{verb} {figure}" for verb in ("encode", "decode") for figure in ("x real time", "peak MB")]
-    lines = [_row(heads), "|" + "---|" * len(heads)]
+    rows = []
     for point in points:
         setting = point.setting
         cells = [point.axis, f"{setting.seconds:g}", *map(str, (setting.stages, setting.threads, setting.channels))]
         for cost in (point.encode, point.decode):
             cells += [f"{setting.seconds * setting.channels / cost.elapsed_s:.1f}", f"{cost.peak_mb:.0f}"]
-        lines.append(_row(cells))
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(heads, rows)
 
 
 def draw_growth(points: Sequence[Point], title: str) -> Any:
