@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ..model import CodecModel
 
 
 class TorchBackend:
-    """See `codec.runner.Network`."""
+    """See `codec.runner.Network`. Computes in float32 on a GPU too, so that codes are those of a CPU."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         self._device = _device(device)
@@ -28,12 +29,27 @@ class TorchBackend:
     @torch.inference_mode()
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         batch = torch.from_numpy(waves).to(self._device)
-        return self.model.encode(batch, position_bits).int().cpu().numpy()
+        with tf32(allowed=False):
+            return self.model.encode(batch, position_bits).int().cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         batch = torch.from_numpy(codes.astype(np.int64)).to(self._device)
-        return self.model.decode(batch, position_bits).cpu().numpy()
+        with tf32(allowed=False):
+            return self.model.decode(batch, position_bits).cpu().numpy()
+
+
+@contextlib.contextmanager
+def tf32(*, allowed: bool) -> Iterator[None]:
+    """GPUs' numbers of ten bits in convolutions (there PyTorch's default) and matrix products, or in neither."""
+    convolutions: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 def _device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from synthesis import synthesize_speech
 from codec import CheckpointError, Codec, ConfigError
 from codec.backends import load_backend
 from codec.backends.onnx_backend import OnnxBackend
-from codec.backends.torch_backend import TorchBackend
+from codec.backends.torch_backend import TorchBackend, tf32
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
 from codec.config import PRESETS, ModelConfig, StageConfig, tiny
 from codec.model import CodecModel
@@ -168,3 +168,17 @@ def test_what_is_not_there_is_refused():
         load_backend(checkpoint, "jax", device="cpu")
     with pytest.raises(ConfigError, match="'cuda' needs the torch backend"):
         load_backend(checkpoint, "onnx", device="cuda")
+
+
+def test_the_network_computes_in_float32_and_leaves_the_setting_as_it_was(waves):
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    network = TorchBackend(random_checkpoint(tiny_transform()), "cpu")
+    seen = []
+    network.model.encoder.register_forward_pre_hook(lambda *_: seen.append([b.allow_tf32 for b in backends]))
+    network.model.decoder.register_forward_pre_hook(lambda *_: seen.append([b.allow_tf32 for b in backends]))
+    with tf32(allowed=True):
+        network.decode(network.encode(waves, [0]), [0])
+        assert [backend.allow_tf32 for backend in backends] == [True, True]
+    assert seen == [[False, False]] * 2
+    assert [backend.allow_tf32 for backend in backends] == before

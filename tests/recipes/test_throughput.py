@@ -136,15 +136,6 @@ def test_bf16_searches_in_float32_and_counts_what_it_changes(tiny_model):
     assert list(failed) == ["graphs"]
 
 
-def test_tf32_is_as_it_was_afterwards():
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [backend.allow_tf32 for backend in backends]
-    for allowed in (True, False):
-        with means.tf32(allowed=allowed):
-            assert [backend.allow_tf32 for backend in backends] == [allowed] * 2
-        assert [backend.allow_tf32 for backend in backends] == before
-
-
 def test_whole_frames_cut_off_the_rest():
     assert whole_frames(np.zeros((3, 1000), np.float32), 320).shape == (3, 1, 960)
 
