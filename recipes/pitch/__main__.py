@@ -1,0 +1,140 @@
+"""How well a model keeps pitch, on held-out clips and on synthesised sentences of tonal languages.
+
+python -m recipes.pitch --model speech_16khz --data speech/val --out runs/pitch --stages 3,6,12
+
+Writes runs/pitch.json and runs/pitch.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec import DEFAULT_MODEL, Codec, atomic_output
+from codec.errors import AudioError, ConfigError
+from codec.evaluation.model import ModelStages, model_candidates
+from codec.evaluation.result import Clip
+from codec.evaluation.signal import Signal, find_sources
+from codec.metrics import score
+from codec.training.validation import read_clip
+
+from ..held_out import spread
+from ..progress import progress_on_stderr
+from ..run_script import run_script
+from ..stage_counts import StageCounts
+from .findings import METRICS, Coded, Findings, Measured
+from .sentences import LANGUAGES, spoken
+from .table import as_markdown
+from .track import Wave, track_pitch, with_trace_of_noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What to measure, and on what."""
+
+    data: Path
+    """Folder tree of speech that the model was not trained on."""
+    out: Path
+    """Where the results go: OUT.json and OUT.md."""
+    model: str = DEFAULT_MODEL
+    """A shipped model's name, or a model file."""
+    stages: StageCounts = (3, 6, 12)
+    """The numbers of quantizer stages to measure."""
+    clips: int | None = None
+    """How many recordings, evenly spread over the sorted names; None is all."""
+    force: bool = False
+    """Replace the results of an earlier run."""
+
+    def __post_init__(self) -> None:
+        if self.clips is not None and self.clips < 1:
+            raise ConfigError(f"--clips is at least 1, not {self.clips}")
+
+    def files(self) -> tuple[Path, Path]:
+        """OUT.json and OUT.md."""
+        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(f"{self.out.name}.md")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Original:
+    name: str
+    wave: Wave
+    language: str | None = None
+
+
+def main(arguments: Arguments) -> None:
+    for file in arguments.files():
+        if file.exists() and not arguments.force:  # before the work, not after it
+            raise ConfigError(f"{file} exists already; choose another name, or give --force")
+    codec = Codec.load(arguments.model)
+    rate = codec.config.sample_rate_hz
+    stages = tuple(dict.fromkeys(arguments.stages))
+    candidates = model_candidates(codec, stages)
+    sources = spread(find_sources(arguments.data), arguments.clips)
+    sentences, left_out = _sentences(rate)
+    originals = [_Original(name=source.name, wave=read_clip(source.path, rate)) for source in sources] + sentences
+    measured = []
+    with progress_on_stderr(f"{len(sources)} clips, {len(sentences)} sentences", unit="files") as report:
+        for original in originals:
+            measured.append(_measure(original, rate, candidates))
+            report(len(measured), len(originals))
+    findings = Findings(
+        model=codec.name,
+        fingerprint=codec.fingerprint.hex(),
+        data=arguments.data.resolve().name,
+        stages=stages,
+        measured=measured,
+        left_out=left_out,
+    )
+    _write(arguments, findings)
+    print(as_markdown(findings), end="")
+
+
+def _sentences(sample_rate_hz: int) -> tuple[list[_Original], tuple[str, ...]]:
+    """All that can be spoken, and which languages cannot, with the reason."""
+    sentences: list[_Original] = []
+    left_out = []
+    for language in LANGUAGES:
+        try:
+            clips = list(spoken(language, sample_rate_hz))
+        except AudioError as error:
+            left_out.append(f"{language.name} ({error})")
+            print(f"left out: {left_out[-1]}", file=sys.stderr)
+            continue
+        sentences += [_Original(name=name, wave=wave, language=language.name) for name, wave in clips]
+    return sentences, tuple(left_out)
+
+
+def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[ModelStages]) -> Measured:
+    return Measured(
+        name=original.name,
+        seconds=len(original.wave) / sample_rate_hz,
+        language=original.language,
+        original=track_pitch(original.wave, sample_rate_hz),
+        noisy=track_pitch(with_trace_of_noise(original.wave), sample_rate_hz),
+        coded=tuple(_code(original, sample_rate_hz, candidate) for candidate in candidates),
+    )
+
+
+def _code(original: _Original, sample_rate_hz: int, candidate: ModelStages) -> Coded:
+    decoded = candidate.decode(original.name, Signal(wave=original.wave[None], sample_rate_hz=sample_rate_hz))
+    wave = decoded.signal.wave[0]
+    scores = score(original.wave, wave, sample_rate_hz=sample_rate_hz, names=METRICS)
+    clip = Clip(name=original.name, bits=decoded.bits, scores=scores)
+    for reason in clip.failures():
+        print(f"{original.name}, {candidate.name}: {reason}", file=sys.stderr)
+    return Coded(track=track_pitch(wave, sample_rate_hz), scores=clip)
+
+
+def _write(arguments: Arguments, findings: Findings) -> None:
+    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(arguments.files(), (as_json, as_markdown(findings)), strict=True):
+        with atomic_output(path, overwrite=arguments.force) as file:
+            file.write(text.encode())
+
+
+if __name__ == "__main__":
+    run_script(main, Arguments)
