@@ -57,6 +57,6 @@ def track_pitch(wave: Wave, sample_rate_hz: int) -> Track:
 
 
 def with_trace_of_noise(wave: Wave) -> Wave:
-    """The wave with white noise 40 dB below it, the same on each run: how far its track moves is the tracker's error."""
+    """White noise added 40 dB below, the same on each run; how far the track moves is the tracker's doing."""
     noise = np.random.default_rng(0).standard_normal(len(wave))
     return (wave + np.sqrt(np.mean(wave**2)) * 10 ** (-NOISE_DB / 20) * noise).astype(np.float32)
