@@ -216,7 +216,9 @@ def positions(results: Results) -> str:
         rows.append([f"{stages} stages: PESQ", *quality])
         pairs = [zip(curves, column, strict=True) for column in rates]
         theirs = [[_interpolated(plain.get(run["run"]["seed"]), rate) for run, rate in column] for column in pairs]
-        rows.append([f"{stages} stages: PESQ of DiVeQ at so many bits", *map(_or_nothing, theirs)])
+        cells = [*map(_or_nothing, theirs)]
+        if any(cells):
+            rows.append([f"{stages} stages: PESQ of DiVeQ at so many bits", *cells])
     return markdown(["SF-DiVeQ; positions per segment", "1", *(str(1 << number) for number in bits)], rows)
 
 
