@@ -113,6 +113,7 @@ def _differences(axes: Any, runs: Sequence[Result]) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(methods)), [TITLES[method] for method in methods], fontsize=7)
     axes.invert_yaxis()
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("PESQ less that of DiVeQ")
 
 
