@@ -16,6 +16,7 @@ from synthesis import write_corpus
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
 from recipes.bench import __main__ as bench
+from recipes.bench import throughput
 from recipes.compare import __main__ as compare
 from recipes.folder import export, train
 from recipes.held_out import spread
@@ -117,6 +118,7 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.folder.export": export.Arguments,
         "recipes.compare": compare.Arguments,
         "recipes.bench": bench.Arguments,
+        "recipes.bench.throughput": throughput.Arguments,
         "recipes.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
         "recipes.libritts.download": download.Arguments,
         "recipes.libritts.evaluate": libritts_evaluate.Arguments,
@@ -148,7 +150,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 14
+    assert len(seen) == 15
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):
