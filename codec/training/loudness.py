@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 WINDOW_SECONDS = 0.032
-BAND_BARK = 0.43  # width of a band: 49 of them up to 8 kHz
+BAND_BARK = 0.43  # width of a band: 48 of them at 16 kHz
 LOWEST_HZ = 60.0
 SPEECH_DB = 79.0  # sound pressure level that a clip's mean power stands for
 QUIETEST_POWER = 1e-7  # of a sample, -70 dBFS: a clip below is as much softer than others

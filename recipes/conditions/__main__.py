@@ -7,7 +7,6 @@ Writes runs/conditions.json and runs/conditions.md.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from codec import DEFAULT_MODEL, Codec, atomic_output
+from codec import DEFAULT_MODEL, Codec
 from codec.errors import ConfigError
 from codec.evaluation.evaluate import evaluate
 from codec.evaluation.model import model_candidates
@@ -28,6 +27,7 @@ from ..held_out import spread
 from ..progress import Report, progress_on_stderr
 from ..run_script import run_script, score_workers
 from ..stage_counts import StageCounts
+from ..two_files import TwoFiles
 from .clips import CONDITIONS, MUSIC, ChangedClip, Corpus, music_clips
 from .findings import Findings, Measured
 from .table import as_markdown
@@ -63,15 +63,10 @@ class Arguments:
         if self.clips is not None and self.clips < 1:
             raise ConfigError(f"--clips is at least 1, not {self.clips}")
 
-    def files(self) -> tuple[Path, Path]:
-        """OUT.json and OUT.md."""
-        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(f"{self.out.name}.md")
-
 
 def main(arguments: Arguments) -> None:
-    for file in arguments.files():
-        if file.exists() and not arguments.force:  # before the work, not after it
-            raise ConfigError(f"{file} exists already; choose another name, or give --force")
+    files = TwoFiles(arguments.out, arguments.force)
+    files.check()
     codec = Codec.load(arguments.model)
     findings = Findings(
         model=codec.name,
@@ -80,8 +75,9 @@ def main(arguments: Arguments) -> None:
         stages=tuple(dict.fromkeys(arguments.stages)),
         measured=_measure(arguments, codec),
     )
-    _write(arguments, findings)
-    print(as_markdown(findings), end="")
+    tables = as_markdown(findings)
+    files.write(findings.to_dict(), tables)
+    print(tables, end="")
 
 
 def _measure(arguments: Arguments, codec: Codec) -> list[Measured]:
@@ -136,14 +132,6 @@ class _Run:
         )
         turned_down_db = tuple(clip.turned_down_db for clip in clips if clip.turned_down_db)
         return Measured(condition=condition, evaluation=evaluation, turned_down_db=turned_down_db)
-
-
-def _write(arguments: Arguments, findings: Findings) -> None:
-    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(arguments.files(), (as_json, as_markdown(findings)), strict=True):
-        with atomic_output(path, overwrite=arguments.force) as file:
-            file.write(text.encode())
 
 
 if __name__ == "__main__":

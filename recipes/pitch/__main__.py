@@ -7,13 +7,12 @@ Writes runs/pitch.json and runs/pitch.md.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec import DEFAULT_MODEL, Codec, atomic_output
+from codec import DEFAULT_MODEL, Codec
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.model import ModelStages, model_candidates
 from codec.evaluation.result import Clip
@@ -25,6 +24,7 @@ from ..held_out import spread
 from ..progress import progress_on_stderr
 from ..run_script import run_script
 from ..stage_counts import StageCounts
+from ..two_files import TwoFiles
 from .findings import METRICS, Coded, Findings, Measured
 from .sentences import LANGUAGES, spoken
 from .table import as_markdown
@@ -52,10 +52,6 @@ class Arguments:
         if self.clips is not None and self.clips < 1:
             raise ConfigError(f"--clips is at least 1, not {self.clips}")
 
-    def files(self) -> tuple[Path, Path]:
-        """OUT.json and OUT.md."""
-        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(f"{self.out.name}.md")
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Original:
@@ -65,9 +61,8 @@ class _Original:
 
 
 def main(arguments: Arguments) -> None:
-    for file in arguments.files():
-        if file.exists() and not arguments.force:  # before the work, not after it
-            raise ConfigError(f"{file} exists already; choose another name, or give --force")
+    files = TwoFiles(arguments.out, arguments.force)
+    files.check()
     codec = Codec.load(arguments.model)
     rate = codec.config.sample_rate_hz
     stages = tuple(dict.fromkeys(arguments.stages))
@@ -88,8 +83,9 @@ def main(arguments: Arguments) -> None:
         measured=measured,
         left_out=left_out,
     )
-    _write(arguments, findings)
-    print(as_markdown(findings), end="")
+    tables = as_markdown(findings)
+    files.write(findings.to_dict(), tables)
+    print(tables, end="")
 
 
 def _sentences(sample_rate_hz: int) -> tuple[list[_Original], tuple[str, ...]]:
@@ -126,14 +122,6 @@ def _code(original: _Original, sample_rate_hz: int, candidate: ModelStages) -> C
     for reason in clip.failures():
         print(f"{original.name}, {candidate.name}: {reason}", file=sys.stderr)
     return Coded(track=track_pitch(wave, sample_rate_hz), scores=clip)
-
-
-def _write(arguments: Arguments, findings: Findings) -> None:
-    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(arguments.files(), (as_json, as_markdown(findings)), strict=True):
-        with atomic_output(path, overwrite=arguments.force) as file:
-            file.write(text.encode())
 
 
 if __name__ == "__main__":
