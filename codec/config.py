@@ -181,11 +181,11 @@ _SPEECH_BANDS = (4, 4, 5, 5, 7, 7, 8, 9, 10, 12, 13, 15, 17, 19, 22, 25, 28, 32,
 
 
 def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
-    """The default: 16 kHz, 50 frames/s, 12 stages of 10 bits, 0.5 to 6 kbps."""
+    """The default: 16 kHz, 50 frames/s, 14 stages of 10 bits, 0.5 to 7 kbps."""
     return ModelConfig(
         sample_rate_hz=16_000,
         latent_channels=256,
-        stages=(StageConfig(kind=kind),) * 12,
+        stages=(StageConfig(kind=kind),) * 14,
         transform=TransformLayout(bands=_SPEECH_BANDS, width=340, encoder_blocks=4, decoder_blocks=6),
     )
 

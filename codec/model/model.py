@@ -62,7 +62,7 @@ class CodecModel(nn.Module):
         wave: Float[Tensor, "batch 1 time"],
         *,
         quantize: bool = True,
-        active_stages: Int[Tensor, " batch"] | None = None,
+        active_stages: Int[Tensor, "batch frames"] | None = None,
         position_bits: int | None = None,
     ) -> ModelOutput:
         """Reconstruct; without `quantize` the latent goes to the decoder as it is (warm-up)."""

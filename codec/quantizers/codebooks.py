@@ -7,12 +7,13 @@ Every function is deterministic given its generator (on the CPU), so that all pr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from .diveq import nearest
-from .residual import ResidualQuantizer
 from .stage import QuantizerStage
 
 
@@ -84,9 +85,9 @@ def sort_codebook(stage: QuantizerStage) -> None:
 
 @torch.no_grad()
 def initialise(
-    quantizer: ResidualQuantizer, latents: Float[Tensor, "n channels"], generator: torch.Generator
+    stages: Iterable[QuantizerStage], latents: Float[Tensor, "n channels"], generator: torch.Generator
 ) -> list[float]:
-    """Start every stage from latents of mean zero; returns the energy left after each stage, as a share.
+    """Start a chain of stages from latents of mean zero; returns the energy left after each, as a share.
 
     Stage by stage on the residual so far: `projection` from its principal directions, turned at random so that each
     dimension carries alike; codewords by k-means, in tour order.
@@ -94,7 +95,7 @@ def initialise(
     residual = latents.float()
     energy = residual.square().sum()
     left = []
-    for stage in quantizer:
+    for stage in stages:
         _start_projection(stage, residual, generator)
         z = (residual @ stage.projection.T - stage.center) / stage.scale
         stage.codebook.copy_(kmeans(z, len(stage.codebook), generator))

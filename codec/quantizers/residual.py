@@ -37,19 +37,19 @@ class ResidualQuantizer(nn.Module):
     def forward(
         self,
         latent: Float[Tensor, "batch channels frames"],
-        active_stages: Int[Tensor, " batch"] | None = None,
+        active_stages: Int[Tensor, "batch frames"] | None = None,
         position_bits: int | None = None,
     ) -> Quantized:
         """Quantize for training.
 
-        `active_stages` (quantizer dropout) says how many stages each item of the batch keeps; later stages still
+        `active_stages` (quantizer dropout) says how many stages each frame keeps; later stages still
         quantize its residual, so that their statistics stay those of the whole batch. `position_bits`: see
         `QuantizerStage.forward`.
         """
         batch, _, frames = latent.shape
         if active_stages is None:
-            active_stages = torch.full((batch,), len(self.stages), device=latent.device)
-        active = active_stages.repeat_interleave(frames)[:, None]  # one row per frame
+            active_stages = torch.full((batch, frames), len(self.stages), device=latent.device)
+        active = active_stages.flatten()[:, None]
         with torch.autocast(latent.device.type, enabled=False):
             residual = rearrange(latent.float(), "b c t -> (b t) c")
             total = torch.zeros_like(residual)
@@ -100,8 +100,8 @@ class ResidualQuantizer(nn.Module):
         return rearrange(torch.stack(latents).sum(0), "(b t) c -> b c t", b=len(codes))
 
     def unfold(self, folded: ResidualQuantizer) -> None:
-        """See `QuantizerStage.unfold`."""
-        for stage, folded_stage in zip(self, folded, strict=True):
+        """See `QuantizerStage.unfold`; stages that `folded` does not have stay as they are."""
+        for stage, folded_stage in zip(self, folded, strict=False):
             stage.unfold(folded_stage)
 
     def fold(self, trained: ResidualQuantizer) -> None:

@@ -75,7 +75,9 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
 
 def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     checkpoint = Checkpoint.load(path)
-    _refuse(path, "another model", _differences(checkpoint.config, trainer.model.config))
+    ours, known = trainer.model.config, len(checkpoint.config.stages)
+    ours = dataclasses.replace(ours, stages=ours.stages[:known])  # further ones start from data
+    _refuse(path, "another model", _differences(checkpoint.config, ours))
     trainer.start_from_model(TorchBackend(checkpoint, "cpu").model)
     facts = {name: value for name, value in checkpoint.facts.items() if name != "validation"}
     return RunStart(origin={"model": checkpoint.fingerprint().hex(), **facts})

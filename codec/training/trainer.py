@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..config import ModelConfig
+from ..depths import LEVEL_FRAMES, SMALLEST_POWER, STAGES_PER_DB
 from ..model import CodecModel, ModelOutput
-from ..quantizers import StageStatistics, replace_unused
+from ..quantizers import StageStatistics, initialise, replace_unused
 from .discriminators import Discriminators
 from .distributed import average, average_gradients, gather_rows, without_radial_part
 from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
@@ -64,6 +66,7 @@ class Trainer:
         self.steps = 0
         self.started = False
         self.quantizing = False
+        self.known_stages = 0  # of a model file that training starts from
         self.skipped = torch.zeros((), device=self.device)  # steps in a row whose gradient was not finite
         self.all_skipped = torch.zeros((), device=self.device)
         if settings.compile:  # in place: names of weights stay; the quantizer is small and stays eager
@@ -97,8 +100,13 @@ class Trainer:
         return given if given is not None else 0.0 if self.model.config.transform else 0.05
 
     def start(self, batches: Batches) -> None:
-        """Before the first step: the transform layout starts from the batches that come first."""
+        """Before the first step: what starts from the batches that come first, a layout or stages that `init` lacks."""
         self.started = True
+        if self.quantizing:
+            residual = self._latents(batches, self.known_stages)
+            initialise(list(self.model.quantizer)[self.known_stages :], residual, self._generator())
+            self.averaged.load_state_dict(self.model.state_dict())
+            return
         if not self.model.config.transform:
             return
         waves: list[Tensor] = []
@@ -112,17 +120,25 @@ class Trainer:
 
         Returns the share of the latents' energy left after each stage.
         """
-        rows: list[Tensor] = []
-        step = self.steps
-        with torch.no_grad(), self.accelerator.autocast():
-            while sum(map(len, rows)) < self.settings.initialise_vectors:
-                latent = self.model.encoder(batches(step).to(self.device))
-                rows.append(gather_rows(rearrange(latent, "b c t -> (b t) c").float()))
-                step += 1
-        left = self.model.start_quantizing(torch.cat(rows), self._generator())
+        left = self.model.start_quantizing(self._latents(batches), self._generator())
         self.averaged.load_state_dict(self.model.state_dict())
         self.quantizing = True
         return left
+
+    @torch.no_grad()
+    def _latents(self, batches: Batches, stages: int = 0) -> Float[Tensor, "n channels"]:
+        """What the first `stages` leave of the latents of the batches that come next, of all processes."""
+        rows: list[Tensor] = []
+        step = self.steps
+        while sum(map(len, rows)) < self.settings.initialise_vectors:
+            with self.accelerator.autocast():
+                latent = self.model.encoder(batches(step).to(self.device))
+            residual = rearrange(latent, "b c t -> (b t) c").float()
+            for stage in list(self.model.quantizer)[:stages]:
+                residual = residual - stage.decode(stage.encode(residual))
+            rows.append(gather_rows(residual))
+            step += 1
+        return torch.cat(rows)
 
     def step(self, batch: Float[Tensor, "batch 1 time"], progress: float) -> StepResult:
         """One update of the generator and, in the adversarial phase, of the discriminators."""
@@ -134,7 +150,7 @@ class Trainer:
         figures: dict[str, Tensor] = {}
         statistics: list[list[StageStatistics]] = []
         parts = batch.chunk(self.settings.accumulate)
-        for part, kept in zip(parts, self._active_stages(len(batch)).chunk(self.settings.accumulate), strict=True):
+        for part, kept in zip(parts, self._active_stages(batch).chunk(self.settings.accumulate), strict=True):
             output = self._reconstruct(part, kept, progress)
             losses = self._backward(output, part, adversarial, 1 / len(parts))
             for name, value in losses.items():
@@ -239,14 +255,24 @@ class Trainer:
         foreach_lerp_ = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage] (one kernel for all tensors)
         foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
 
-    def _active_stages(self, batch: int) -> Tensor:
-        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages, drawn evenly."""
-        stages, processes = len(self.model.config.stages), self.accelerator.num_processes
+    def _active_stages(self, wave: Float[Tensor, "batch 1 time"]) -> Int[Tensor, "batch frames"]:
+        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages on average, drawn evenly.
+
+        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply.
+        """
+        stages, clips = len(self.model.config.stages), len(wave) * self.accelerator.num_processes
         generator = self._generator()
-        drawn = torch.randint(1, stages + 1, (batch * processes,), generator=generator)
-        dropped = torch.rand(batch * processes, generator=generator) < self.settings.dropout_share
-        kept = torch.where(dropped, drawn, stages)
-        return kept[self.accelerator.process_index * batch :][:batch].to(self.device)
+        drawn = torch.randint(1, stages + 1, (clips,), generator=generator)
+        dropped = torch.rand(clips, generator=generator) < self.settings.dropout_share
+        slope = 2 * STAGES_PER_DB * torch.rand(clips, generator=generator)
+        mine = slice(self.accelerator.process_index * len(wave), (self.accelerator.process_index + 1) * len(wave))
+        mean, slope = (
+            values[mine, None].to(self.device)
+            for values in (torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0))
+        )
+        levels = frame_levels(wave, self.model.config.hop)
+        counts = mean + slope * (levels - levels.mean(1, keepdim=True))
+        return counts.round().clamp(1, stages).long()
 
     def _generator(self) -> torch.Generator:
         """On the CPU, the same on every process."""
@@ -286,10 +312,15 @@ class Trainer:
         self.started, self.quantizing = True, state["quantizing"]
 
     def start_from_model(self, folded: CodecModel) -> None:
-        """Fine-tune a model file: its weights, with fresh discriminators and optimisers."""
+        """Fine-tune a model file: its weights, with fresh discriminators and optimisers.
+
+        Stages that it does not have start from data, at `start`.
+        """
         self.model.unfold(folded.to(self.device))
         self.averaged.load_state_dict(self.model.state_dict())
-        self.started = self.quantizing = True
+        self.quantizing = True
+        self.known_stages = len(list(folded.quantizer))
+        self.started = self.known_stages == len(list(self.model.quantizer))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
@@ -301,6 +332,13 @@ class Trainer:
         self.steps, self.started, self.quantizing = state["steps"], state["started"], state["quantizing"]
         self.skipped = state["skipped"].to(self.device)
         self.all_skipped = state["all_skipped"].to(self.device)
+
+
+def frame_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
+    """`codec.depths.frame_levels` of tensors."""
+    power = F.avg_pool1d(wave.float().square(), hop)
+    smooth = F.avg_pool1d(power, LEVEL_FRAMES, stride=1, padding=LEVEL_FRAMES // 2)
+    return 10 * (smooth[:, 0] + SMALLEST_POWER).log10()
 
 
 def _merged(parts: list[StageStatistics]) -> StageStatistics:

@@ -165,7 +165,7 @@ class OnceOnTheSum(ResidualQuantizer):
     def forward(
         self,
         latent: Float[Tensor, "batch channels frames"],
-        active_stages: Int[Tensor, " batch"] | None = None,
+        active_stages: Int[Tensor, "batch frames"] | None = None,
         position_bits: int | None = None,
     ) -> Quantized:
         quantized = super().forward(latent.detach(), active_stages, position_bits)

@@ -83,7 +83,7 @@ def test_finer_positions_of_an_sf_stage_lower_its_error(latent):
 
 
 def test_dropped_stages_neither_add_nor_train(quantizer, latent):
-    active = torch.tensor([0, 2, 4])
+    active = torch.tensor([0, 2, 4])[:, None].expand(-1, latent.shape[2])
     torch.manual_seed(0)
     result = quantizer(latent, active, 0)
     assert result.latent[0].abs().max() == 0
