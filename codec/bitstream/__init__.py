@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .depths import NONE
 from .entropy import EntropyTables, StageTable
 from .framing import RawPacket
 from .header import StreamHeader
@@ -12,6 +13,7 @@ from .tools import StreamInfo, cut, read_info, verify
 from .writer import StreamWriter
 
 __all__ = [
+    "NONE",
     "EntropyTables",
     "Loss",
     "Packet",

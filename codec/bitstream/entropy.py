@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import BitstreamError
+from .depths import NONE
 from .layout import MAX_CODEBOOK_BITS, MAX_STAGES, StageLayout
 
 ContextSource = Literal["none", "previous_frame", "previous_stage"]
@@ -111,13 +112,15 @@ class EntropyTables:
     def rows(self, number: int, words: np.ndarray, previous_words: np.ndarray | None) -> np.ndarray:
         """The row of stage `number`'s counts for each of its `words` (…, frames) in a packet.
 
-        `previous_words` are the codewords of the stage before, None for the first stage.
+        `previous_words` are the codewords of the stage before, None for the first stage. Words may be NONE; the frame
+        after one has none before it.
         """
         table = self.stages[number]
         rows = np.zeros(words.shape, np.int64)
         if table.source == "previous_frame":
+            before = words[..., :-1]
             rows[..., 0] = table.start_context
-            rows[..., 1:] = words[..., :-1] >> self.context_shift(number)
+            rows[..., 1:] = np.where(before == NONE, table.start_context, before >> self.context_shift(number))
         elif table.source == "previous_stage":
             assert previous_words is not None
             rows[...] = previous_words >> self.context_shift(number)

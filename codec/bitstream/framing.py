@@ -6,9 +6,12 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..errors import BitstreamError
 from .checksum import index_under, packet_check
-from .header import StreamHeader
+from .depths import full_depths, most_depth_bytes, pack_depths, unpack_depths
+from .header import VARIED_FROM_MINOR, StreamHeader
 from .packing import fixed_size
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
@@ -19,7 +22,7 @@ _CODINGS: tuple[Coding, Coding] = ("fixed", "range")
 
 MAX_PACKETS = (1 << 32) - 1
 _END_HEAD = b"\0"
-_SHORT, _RESERVED, _LENGTH_SHIFT = 1 << 1, 1 << 2, 3
+SHORT, VARIED, _LENGTH_SHIFT = 1 << 1, 1 << 2, 3
 _MAX_HEAD_BYTES = 4
 _MAX_FRAMES_BYTES = 3
 _MAX_MISSING_BYTES = 9
@@ -47,12 +50,14 @@ class Unit:
 class RawPacket:
     """A packet whose payload has not been decoded; `payload` and `coding` are None where it is lost.
 
-    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream.
+    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream; `depths` (channels, frames)
+    says how many stages each frame has.
     """
 
     index: int
     first_frame: int
     frames: int
+    depths: np.ndarray
     coding: Coding | None
     payload: bytes | None
     offset: int
@@ -67,18 +72,29 @@ class Framing:
         self._seed = zlib.crc32(header.checked_bytes())
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
         self._range_limit = range_size_limit(stages, channels, frames)
-        self._full_size = fixed_size(header.stages, channels, frames)
+        self._depth_limit = most_depth_bytes(stages, channels, frames)
+        self._full_size = -(-header.bits_per_frame * frames // 8)
 
     @property
     def full_packet_bytes(self) -> int:
         """A whole packet at fixed width: the largest that a writer makes of `packet_frames` frames."""
-        return len(encode_varint(self._full_size << _LENGTH_SHIFT)) + self._full_size + 4
+        body = self._full_size
+        if self.header.minor_version >= VARIED_FROM_MINOR:
+            body += self._depth_limit
+        return len(encode_varint(body << _LENGTH_SHIFT)) + body + 4
 
-    def packet(self, index: int, frames: int, coding: Coding, payload: bytes) -> bytes:
-        """A packet of `frames` frames as bytes."""
-        is_short = frames < self.header.packet_frames
-        body = encode_varint(frames) + payload if is_short else payload
-        flags = _SHORT * is_short | _CODINGS.index(coding)
+    def full_depths(self, frames: int) -> np.ndarray:
+        """Depths of frames that have all stages."""
+        return full_depths(len(self.header.stages), self.header.channels, frames)
+
+    def packet(self, index: int, depths: np.ndarray, coding: Coding, payload: bytes) -> bytes:
+        """A packet as bytes; `depths` (channels, frames) are the stages of its frames."""
+        frames, stages = depths.shape[1], len(self.header.stages)
+        is_short, is_varied = frames < self.header.packet_frames, bool((depths < stages).any())
+        body = b"".join(
+            (encode_varint(frames) if is_short else b"", pack_depths(depths, stages) if is_varied else b"", payload)
+        )
+        flags = VARIED * is_varied | SHORT * is_short | _CODINGS.index(coding)
         head = encode_varint(len(body) << _LENGTH_SHIFT | flags)
         return self._sealed(head + body, index)
 
@@ -109,10 +125,10 @@ class Framing:
     def _check_length(self, head: int) -> None:
         """Whether a packet may be so long, before it is read."""
         length = head >> _LENGTH_SHIFT
-        low, high = 0, self._range_limit
-        if not head & (_RESERVED | 1):
+        low, high = 0, self._range_limit + (self._depth_limit if head & VARIED else 0)
+        if not head & (VARIED | 1):
             low = high = self._full_size
-            if head & _SHORT:
+            if head & SHORT:
                 low, high = 2, _MAX_FRAMES_BYTES + self._full_size
         if not low <= length <= high:
             expected = f"{low}" if low == high else f"{low} to {high}"
@@ -120,21 +136,24 @@ class Framing:
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
         """The packet in `unit`, which starts `offset` bytes into the stream."""
-        if unit.head & _RESERVED:
-            raise BitstreamError("it has a reserved bit set: a newer diveq-codec reads it")
+        if unit.head & VARIED and self.header.minor_version < VARIED_FROM_MINOR:
+            raise BitstreamError("it has a bit set that its version of the format does not know")
         cursor = Cursor.over(unit.body)
         frames = self.header.packet_frames
-        if unit.head & _SHORT:
+        if unit.head & SHORT:
             frames = cursor.varint("the frame count", _MAX_FRAMES_BYTES)
             if not 1 <= frames < self.header.packet_frames:
                 raise BitstreamError(f"its frame count is absurd: a short packet with {frames} frames")
-        payload = unit.body[cursor.size :]
+        payload, depths = unit.body[cursor.size :], self.full_depths(frames)
+        if unit.head & VARIED:
+            depths, depth_bytes = unpack_depths(payload, len(self.header.stages), self.header.channels, frames)
+            payload = payload[depth_bytes:]
         coding = _CODINGS[unit.head & 1]
-        size = fixed_size(self.header.stages, self.header.channels, frames)
+        size = fixed_size(self.header.stages, depths)
         if coding == "fixed" and len(payload) != size:
             raise BitstreamError(f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}")
         first_frame = unit.index * self.header.packet_frames
-        return RawPacket(unit.index, first_frame, frames, coding, payload, offset, unit.size)
+        return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, unit.size)
 
     def open_end(self, unit: Unit) -> int:
         """The number of samples at the original rate that the end marker in `unit` states."""

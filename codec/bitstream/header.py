@@ -17,7 +17,8 @@ from .varint import encode_varint
 
 MAGIC = b"DVQ"
 MAJOR_VERSION = 1
-MINOR_VERSION = 0
+MINOR_VERSION = 1  # the newest that is known
+VARIED_FROM_MINOR = 1  # packets may vary in stages
 FINGERPRINT_BYTES = 6
 MAX_HOP = 65_535
 MAX_RATE_HZ = (1 << 24) - 1
@@ -44,7 +45,8 @@ class StreamHeader:
 
     `model_rate_hz` is the rate that the model works at, `original_rate_hz` that of the audio that was coded;
     `hop` is in samples per frame at the model's rate; `packet_frames` is in every packet but the last, which may
-    hold fewer. The fingerprint names the model's weights and entropy tables. Bad arguments raise `ValueError`.
+    hold fewer. The fingerprint names the model's weights and entropy tables. `minor_version` is that of the format which
+    the packets need: 1 where frames may have fewer stages than `stages`. Bad arguments raise `ValueError`.
     """
 
     fingerprint: bytes
@@ -54,7 +56,7 @@ class StreamHeader:
     channels: int
     packet_frames: int
     stages: tuple[StageLayout, ...]
-    minor_version: int = MINOR_VERSION
+    minor_version: int = 0
 
     def __post_init__(self) -> None:
         if len(self.fingerprint) != FINGERPRINT_BYTES:

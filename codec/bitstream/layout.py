@@ -8,6 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from .depths import NONE
+
 MAX_CODEBOOK_BITS = 16
 MAX_POSITION_BITS = 7
 MAX_INDEX_BITS = 20
@@ -54,12 +56,20 @@ class StageLayout:
 
 
 def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | None:
-    """Says which index of `codes` (channels, stages, frames) is out of its stage's range, if one is."""
+    """Says which index of `codes` (channels, stages, frames) is out of its stage's range or place, if one is."""
     limits = np.array([stage.max_index for stage in stages])[:, None]
-    bad = (codes < 0) | (codes > limits)
+    # NONE stands where a frame has no more stages: never in the first, and up to the last.
+    misplaced = codes == NONE
+    misplaced[:, 1:-1] &= codes[:, 2:] != NONE
+    if len(stages) > 1:
+        misplaced[:, -1] = False
+    bad = (codes < NONE) | (codes > limits) | misplaced
     if not bad.any():
         return None
     channel, stage, frame = np.argwhere(bad)[0]
+    if codes[channel, stage, frame] == NONE:
+        what = "the first stage is" if stage == 0 else "a stage before the last is"
+        return f"{what} missing (channel {channel}, stage {stage}, frame {frame})"
     return (
         f"index {codes[channel, stage, frame]} (channel {channel}, stage {stage}, frame {frame})"
         f" is outside 0 to {stages[stage].max_index}"

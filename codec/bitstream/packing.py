@@ -8,32 +8,38 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import BitstreamError
+from .depths import NONE, present
 from .layout import StageLayout, find_bad_index
 
 
-def fixed_size(stages: Sequence[StageLayout], channels: int, frames: int) -> int:
-    """Bytes of the payload."""
-    bits = channels * frames * sum(stage.index_bits for stage in stages)
-    return -(-bits // 8)
+def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
+    """Bytes of the payload for frames that have so many stages, `depths` (channels, frames)."""
+    return -(-_bits(stages, depths) // 8)
+
+
+def _bits(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
+    return sum(stage.index_bits * int(np.count_nonzero(depths > number)) for number, stage in enumerate(stages))
 
 
 def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
     """The payload for `codes` (channels, stages, frames), whose indices are known to be in range."""
     by_stage = codes.swapaxes(0, 1)
-    bits = [_to_bits(by_stage[start:stop].ravel(), width) for width, start, stop in _equal_widths(stages)]
+    there = by_stage != NONE
+    bits = [_to_bits(by_stage[start:stop][there[start:stop]], width) for width, start, stop in _equal_widths(stages)]
     return np.packbits(np.concatenate(bits)).tobytes()
 
 
-def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], channels: int, frames: int) -> np.ndarray:
+def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> np.ndarray:
     """The codes (channels, stages, frames), int32, of a payload of the right size."""
-    assert len(payload) == fixed_size(stages, channels, frames)
+    assert len(payload) == fixed_size(stages, depths)
     bits = np.unpackbits(np.frombuffer(payload, np.uint8))
-    by_stage = np.empty((len(stages), channels, frames), np.int32)
+    there = present(depths, len(stages))
+    by_stage = np.full(there.shape, NONE, np.int32)
     position = 0
     for width, start, stop in _equal_widths(stages):
-        run = by_stage[start:stop]
-        run[...] = _from_bits(bits[position : position + run.size * width], width).reshape(run.shape)
-        position += run.size * width
+        count = np.count_nonzero(there[start:stop])
+        by_stage[start:stop][there[start:stop]] = _from_bits(bits[position : position + count * width], width)
+        position += count * width
     if bits[position:].any():
         raise BitstreamError("the bits that fill up its last byte are not zero")
     codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
@@ -42,10 +48,10 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], channels: int, f
     return codes
 
 
-def cut_fixed(payload: bytes, stages: Sequence[StageLayout], channels: int, frames: int) -> bytes:
+def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:
     """The start of a payload that holds `stages`, the first ones of those that it was packed for."""
-    cut = bytearray(payload[: fixed_size(stages, channels, frames)])
-    bits_in_last_byte = channels * frames * sum(stage.index_bits for stage in stages) % 8
+    cut = bytearray(payload[: fixed_size(stages, depths)])
+    bits_in_last_byte = _bits(stages, depths) % 8
     if bits_in_last_byte:
         cut[-1] &= 0xFF00 >> bits_in_last_byte & 0xFF
     return bytes(cut)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import BitstreamError
 from .entropy import EntropyTables, StageTable, cumulative_frequencies
+from .depths import NONE, depths_of, present
 from .layout import StageLayout
 from .source import Cursor
 from .varint import encode_varint
@@ -31,16 +32,23 @@ def range_size_limit(stages: int, channels: int, frames: int) -> int:
 
 
 def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
-    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range."""
+    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range.
+
+    Stages that no frame has are not in it.
+    """
     constriction = _constriction()
     encoder = constriction.queue.RangeEncoder()
     by_stage = codes.swapaxes(0, 1).astype(np.int32, order="C")
     words_by_stage = by_stage >> np.array([stage.position_bits for stage in stages], np.int32)[:, None, None]
     places, previous = [], None
-    for number, (stage, indices, words) in enumerate(zip(stages, by_stage, words_by_stage, strict=True)):
+    last = int(depths_of(codes).max())
+    for number, (stage, indices, words) in enumerate(
+        zip(stages[:last], by_stage[:last], words_by_stage[:last], strict=True)
+    ):
         _encode_words(encoder, tables, number, words, previous)
         if stage.position_bits:
-            positions = (indices & (1 << stage.position_bits) - 1)[words < stage.codewords - 1]
+            inside = (words != NONE) & (words < stage.codewords - 1)
+            positions = (indices & (1 << stage.position_bits) - 1)[inside]
             encoder.encode(positions, constriction.model.Uniform(1 << stage.position_bits))
         places.append(encoder.pos())
         previous = words
@@ -49,26 +57,31 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
 
 
 def decode_range(
-    payload: bytes, stages: Sequence[StageLayout], tables: EntropyTables, channels: int, frames: int
+    payload: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
 ) -> np.ndarray:
-    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the stages."""
+    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the stages.
+
+    `depths` (channels, frames) are the stages of each frame.
+    """
     constriction = _constriction()
-    _, stream = split_ends(payload, len(stages))
+    last = int(depths.max())
+    _, stream = split_ends(payload, last)
     padded = stream + bytes(-len(stream) % _WORD_BYTES)
     decoder = constriction.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-    by_stage = np.empty((len(stages), channels, frames), np.int32)
+    there = present(depths, len(stages))
+    by_stage = np.full(there.shape, NONE, np.int32)
     previous = None
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(stages[:last]):
         try:
-            words = _decode_words(decoder, tables, number, (channels, frames), previous)
+            words = _decode_words(decoder, tables, number, there[number], previous)
             positions = np.zeros_like(words)
             if stage.position_bits:
-                inside = words < stage.codewords - 1
+                inside = there[number] & (words < stage.codewords - 1)
                 model = constriction.model.Uniform(1 << stage.position_bits)
                 positions[inside] = decoder.decode(model, int(np.count_nonzero(inside)))
         except AssertionError as error:  # constriction's word for a point outside the last interval
             raise BitstreamError(f"stage {number} of the range-coded payload is no code of any index") from error
-        by_stage[number] = words << stage.position_bits | positions
+        by_stage[number] = np.where(there[number], words << stage.position_bits | positions, NONE)
         previous = words
     return np.ascontiguousarray(by_stage.swapaxes(0, 1))
 
@@ -127,42 +140,45 @@ def _models_of(table: StageTable) -> _RowModels:
 def _encode_words(
     encoder: Any, tables: EntropyTables, number: int, words: np.ndarray, previous: np.ndarray | None
 ) -> None:
-    """Encode the codewords (channels, frames) of stage `number`."""
+    """Encode the codewords (channels, frames) of stage `number` but for NONE."""
     table = tables.stages[number]
     models = _models_of(table)
+    there = words != NONE
     if table.source == "none":
-        encoder.encode(words.ravel(), models[0])
+        encoder.encode(words[there], models[0])
         return
     rows = tables.rows(number, words, previous)
-    for word, row in zip(words.ravel().tolist(), rows.ravel().tolist(), strict=True):
+    for word, row in zip(words[there].tolist(), rows[there].tolist(), strict=True):
         encoder.encode(word, models[row])
 
 
 def _decode_words(
-    decoder: Any, tables: EntropyTables, number: int, shape: tuple[int, int], previous: np.ndarray | None
+    decoder: Any, tables: EntropyTables, number: int, there: np.ndarray, previous: np.ndarray | None
 ) -> np.ndarray:
-    """Decode the codewords (channels, frames) of stage `number`."""
+    """Decode the codewords (channels, frames) of stage `number`, NONE where they are not `there`."""
     table = tables.stages[number]
     models = _models_of(table)
-    channels, frames = shape
-    if table.source == "none":
-        return decoder.decode(models[0], channels * frames).reshape(shape)
+    words = np.full(there.shape, NONE, np.int32)
     if table.source == "previous_frame":
         shift = tables.context_shift(number)
-        words = [_decode_chain(decoder, models, table.start_context, shift, frames) for _ in range(channels)]
-        return np.array(words, np.int32)
-    assert previous is not None
-    rows = tables.rows(number, previous, previous)
-    return np.array([decoder.decode(models[row]) for row in rows.ravel().tolist()], np.int32).reshape(shape)
+        for channel, places in zip(words, there, strict=True):
+            channel[...] = _decode_chain(decoder, models, table.start_context, shift, places.tolist())
+    elif table.source == "none":
+        words[there] = decoder.decode(models[0], int(np.count_nonzero(there)))
+    else:
+        assert previous is not None
+        rows = tables.rows(number, previous, previous)
+        words[there] = [decoder.decode(models[row]) for row in rows[there].tolist()]
+    return words
 
 
-def _decode_chain(decoder: Any, models: _RowModels, start_row: int, shift: int, frames: int) -> list[int]:
+def _decode_chain(decoder: Any, models: _RowModels, start_row: int, shift: int, there: list[bool]) -> list[int]:
     """Codewords of which each names the row of the next."""
     words, row = [], start_row
-    for _ in range(frames):
-        word = decoder.decode(models[row])
+    for is_there in there:
+        word = decoder.decode(models[row]) if is_there else NONE
         words.append(word)
-        row = word >> shift
+        row = word >> shift if is_there else start_row
     return words
 
 

@@ -22,7 +22,7 @@ from .source import ByteSource
 class Packet:
     """Decoded codes (channels, stages, frames), int32, of the frames from `first_frame` on.
 
-    `codes` and `coding` are None where the packet is lost.
+    `codes` and `coding` are None where the packet is lost. Codes are NONE (-1) where a frame has no more stages.
     """
 
     index: int
@@ -94,8 +94,8 @@ class StreamReader:
             raise self._located(reason, raw.index, raw.offset)
         try:
             if tables is None or raw.coding == "fixed":
-                return unpack_fixed(raw.payload, header.stages, header.channels, raw.frames)
-            return decode_range(raw.payload, header.stages, tables, header.channels, raw.frames)
+                return unpack_fixed(raw.payload, header.stages, raw.depths)
+            return decode_range(raw.payload, header.stages, tables, raw.depths)
         except BitstreamError as error:
             raise self._located(str(error), raw.index, raw.offset) from error
 
@@ -173,7 +173,8 @@ class StreamReader:
         while self._frames < self._resume_frame:
             index = self._frames // packet_frames
             frames = min((index + 1) * packet_frames, self._resume_frame) - self._frames
-            yield RawPacket(index, self._frames, frames, None, None, self.offset, 0)
+            depths = self._framing.full_depths(frames)
+            yield RawPacket(index, self._frames, frames, depths, None, None, self.offset, 0)
             self._frames += frames
 
     def _finish(self, end: Unit | None, recover: bool) -> None:

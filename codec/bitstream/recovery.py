@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import BitstreamError
-from .framing import MAX_END_BYTES, Framing, Unit
+from .framing import MAX_END_BYTES, VARIED, Framing, Unit
+from .header import VARIED_FROM_MINOR
 from .source import ByteSource
 
 # A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than of a near one.
 # Further ahead than this, a packet is believed only with its successor behind it.
 _NEAR = 16
 FARTHEST = 1 << 16
-_RESERVED_HEAD_BIT = 1 << 2
 # Bytes run through CRCs while searching one stream, so that no file, however made, takes minutes.
 _WORK_LIMIT = 1 << 32
 
@@ -72,8 +72,10 @@ class Recovery:
 
 
 def _read_or_none(source: ByteSource, framing: Framing, position: int) -> Unit | None:
-    if source.fill(position + 1) <= position or source.buffer[position] & _RESERVED_HEAD_BIT:
+    if source.fill(position + 1) <= position:
         return None
+    if source.buffer[position] & VARIED and framing.header.minor_version < VARIED_FROM_MINOR:
+        return None  # soon, as no packet begins so: searching is slow where many bytes look like the head of one
     try:
         return framing.read(source, position)
     except BitstreamError:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ..errors import BitstreamError
 from ..output import atomic_output
 from .entropy import EntropyTables
@@ -131,11 +133,12 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
     for packet in reader.raw_packets():
         assert packet.payload is not None
         assert packet.coding is not None
+        depths = np.minimum(packet.depths, stages)
         if packet.coding == "range":
-            payload = cut_range(packet.payload, len(reader.header.stages), stages)
+            payload = cut_range(packet.payload, int(packet.depths.max()), int(depths.max()))
         else:
-            payload = cut_fixed(packet.payload, header.stages, header.channels, packet.frames)
-        write_all(out, framing.packet(packet.index, packet.frames, packet.coding, payload))
+            payload = cut_fixed(packet.payload, header.stages, depths)
+        write_all(out, framing.packet(packet.index, depths, packet.coding, payload))
         packets += 1
     write_all(out, framing.end(packets, reader.samples))
 
@@ -143,7 +146,7 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
 def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTables | None) -> None:
     if packet.coding == "range" and tables is None:
         assert packet.payload is not None
-        split_ends(packet.payload, len(reader.header.stages))
+        split_ends(packet.payload, int(packet.depths.max()))
     else:
         reader.decode(packet, tables)
 

@@ -7,9 +7,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .depths import GROUP_FRAMES, NONE, depths_of, find_uneven_group
 from .entropy import EntropyTables
 from .framing import MAX_PACKETS, Coding, Framing
-from .header import StreamHeader
+from .header import VARIED_FROM_MINOR, StreamHeader
 from .layout import find_bad_index
 from .packing import fixed_size, pack_fixed
 from .range_coding import encode_range
@@ -59,7 +60,11 @@ class StreamWriter:
         return self._packets * self.header.packet_frames + self._pending_frames
 
     def write(self, codes: np.ndarray) -> None:
-        """Append integer `codes` (channels, stages, frames), of any number of frames, in the range of each stage."""
+        """Append integer `codes` (channels, stages, frames), of any number of frames, in the range of each stage.
+
+        Where a frame has no more stages, NONE (-1) stands; the three frames of a group, counted from the start of each
+        packet, have equally many.
+        """
         if self._is_closed:
             raise ValueError("this stream is closed")
         codes = np.asarray(codes)
@@ -70,6 +75,8 @@ class StreamWriter:
             )
         if fault := find_bad_index(codes, self.header.stages):
             raise ValueError(fault)
+        if self.header.minor_version < VARIED_FROM_MINOR and (codes == NONE).any():
+            raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
         start = 0
         while start < codes.shape[2]:
             start += self._buffer(codes[:, :, start:])
@@ -108,15 +115,19 @@ class StreamWriter:
             raise ValueError(f"a stream has at most {MAX_PACKETS} packets")
         frames = self._pending_frames
         codes = self._pending[:, :, :frames]
-        self._put(self._framing.packet(self._packets, frames, *self._coded(codes)))
+        depths = depths_of(codes)
+        if (uneven := find_uneven_group(depths)) is not None:
+            frame = self._packets * self.header.packet_frames + uneven
+            raise ValueError(f"frame {frame} has other stages than its group of {GROUP_FRAMES} frames")
+        self._put(self._framing.packet(self._packets, depths, *self._coded(codes, depths)))
         self._pending_frames = 0
         self._packets += 1
 
-    def _coded(self, codes: np.ndarray) -> tuple[Coding, bytes]:
+    def _coded(self, codes: np.ndarray, depths: np.ndarray) -> tuple[Coding, bytes]:
         """The payload for `codes`, range-coded where that is smaller."""
         stages = self.header.stages
         if self._tables is not None:
             ranged = encode_range(codes, stages, self._tables)
-            if len(ranged) < fixed_size(stages, codes.shape[0], codes.shape[2]):
+            if len(ranged) < fixed_size(stages, depths):
                 return "range", ranged
         return "fixed", pack_fixed(codes, stages)

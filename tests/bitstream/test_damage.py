@@ -153,7 +153,10 @@ SHORT_ONE = sealed_packet(HEAD, 0, 2 << 3 | SHORT, b"\x01\x00")
         ([sealed_packet(HEAD, 0, 41 << 3 | RANGE, bytes(41))], "length is absurd: 41 bytes where 0 to 40"),
         ([b"\xff\xff\xff\xff\x01"], "head of a packet is absurd: longer than 4 bytes"),
         ([b"\x80\x00"], "head of a packet is not in its shortest form"),
-        ([sealed_packet(HEAD, 0, 3 << 3 | RESERVED, bytes(3))], "reserved bit set: a newer diveq-codec reads it"),
+        (
+            [sealed_packet(HEAD, 0, 3 << 3 | RESERVED, bytes(3))],
+            "has a bit set that its version of the format does not know",
+        ),
         ([sealed_packet(HEAD, 0, 3 << 3 | SHORT, b"\0\0\0")], "frame count is absurd: a short packet with 0"),
         ([sealed_packet(HEAD, 0, 4 << 3 | SHORT, b"\3\0\0\0")], "frame count is absurd: a short packet with 3"),
         ([sealed_packet(HEAD, 0, 3 << 3 | SHORT, b"\x81\0\0")], "frame count is not in its shortest form"),

@@ -97,7 +97,7 @@ def test_derived_facts():
         (b"DV", "cut off in the magic bytes: 2 of 3 bytes"),
         (b"RIFF....WAVE", "not a .dvq stream: it starts with b'RIF'"),
         (b"DVQ", "cut off in the header"),
-        (with_field(VERSION, b"\x20"), "format version 2.0, this reader knows 1.0: a newer diveq-codec"),
+        (with_field(VERSION, b"\x20"), "format version 2.0, this reader knows 1.1: a newer diveq-codec"),
         (b"DVQ\xf3", "format version 15.3"),
         (b"DVQ\x01", "there is no format version 0.1"),
         (with_field(MODEL_RATE, b"\x00"), "0 stands for no sample rate"),

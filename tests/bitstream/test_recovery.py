@@ -172,12 +172,12 @@ def test_a_far_packet_is_not_believed_alone():
     data, framing = DATA["fixed"], Framing(HEAD)
     place, stop = SPANS["fixed"][4]
     payload = bytes(50)
-    far = framing.packet(1000, 10, "fixed", payload)
+    far = framing.packet(1000, framing.full_depths(10), "fixed", payload)
     near_end = framing.end(8, HEAD.samples_in(80))
     for stray in (far, near_end, far + near_end + far):
         recovered("fixed", data[:place] + stray + data[place:], [])
         recovered("fixed", data[:place] + stray + data[stop:], [4])
-    farthest = framing.packet(70_000, 10, "fixed", payload) + framing.packet(70_001, 10, "fixed", payload)
+    farthest = framing.packet(70_000, framing.full_depths(10), "fixed", payload) + framing.packet(70_001, framing.full_depths(10), "fixed", payload)
     recovered("fixed", data[:place] + farthest + data[stop:], [4])
 
 

@@ -206,7 +206,7 @@ def test_writer_refuses_wrong_arguments():
     good = np.zeros((1, 2, 3), np.int64)
     with pytest.raises(ValueError, match=r"index 29 \(channel 0, stage 0, frame 2\) is outside 0 to 28"):
         writer.write(good + np.array([[[0, 0, 29], [0, 0, 0]]]))
-    with pytest.raises(ValueError, match=r"index -1 .*stage 1.* outside 0 to 15"):
+    with pytest.raises(ValueError, match=r"need a header of minor version 1"):
         writer.write(good - np.array([[[0, 0, 0], [0, 1, 0]]]))
     for wrong in (good.astype(float), good[0], good[:, :1], good.astype(bool)):
         with pytest.raises(ValueError, match="codes are integers"):

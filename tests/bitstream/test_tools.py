@@ -161,7 +161,7 @@ def test_verify_decodes_range_coding_where_it_can():
     head = header(stages, packet_frames=50)
     framing = Framing(head)
     payload = b"\x00" + b"\xff" * 9
-    data = head.to_bytes() + framing.packet(0, 50, "range", payload) + framing.end(1, 50 * 320)
+    data = head.to_bytes() + framing.packet(0, framing.full_depths(50), "range", payload) + framing.end(1, 50 * 320)
     assert verify(io.BytesIO(data)) == ()
     (fault,) = verify(io.BytesIO(data), skewed_tables(stages))
     assert "stage 0 of the range-coded payload is no code" in fault.reason
