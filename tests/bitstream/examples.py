@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 from hypothesis import strategies as st
 
-from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamHeader, StreamReader, StreamWriter
+from codec.bitstream import (
+    NONE,
+    EntropyTables,
+    StageLayout,
+    StageTable,
+    StreamHeader,
+    StreamReader,
+    StreamWriter,
+    cut,
+)
+
+from . import range_twin
 
 TWO_STAGES = (StageLayout(10),) * 2
 
@@ -30,6 +42,24 @@ def random_codes(rng, stages, channels, frames):
     codes = np.stack([rng.integers(0, stage.max_index + 1, (channels, frames)) for stage in stages], axis=1)
     limits = np.array([stage.max_index for stage in stages])[:, None]
     return np.where(rng.random(codes.shape) < 0.1, limits, codes).astype(np.int32)
+
+
+def varied(rng, codes, packet_frames):
+    """Codes of which packet by packet all frames, some, or none keep all their stages, groups of three alike."""
+    codes = codes.copy()
+    stages = np.arange(codes.shape[1])[:, None]
+    for start in range(0, codes.shape[2], packet_frames):
+        packet = codes[:, :, start : start + packet_frames]
+        depths = rng.integers(1, len(stages) + 1, (len(codes), -(-packet.shape[2] // 3)))
+        kind = rng.choice(["full", "some", "fewer"])
+        if kind == "full":
+            depths[:] = len(stages)
+        elif kind == "some":
+            depths.flat[rng.integers(depths.size)] = len(stages)
+        else:
+            depths = np.minimum(depths, max(len(stages) - 1, 1))
+        packet[stages >= depths.repeat(3, axis=1)[:, None, : packet.shape[2]]] = NONE
+    return codes
 
 
 def random_tables(rng, stages, largest=40_000):
@@ -64,6 +94,12 @@ def skewed_tables(stages):
     )
 
 
+def twin_tables(tables, stages):
+    """The tables as `range_twin` and `format_twin` take them."""
+    as_lists = [(table.source, table.context_bits, table.counts.tolist()) for table in tables.stages]
+    return range_twin.Tables(as_lists, [stage.codebook_bits for stage in stages])
+
+
 def write(codes, head, tables=None, samples=None):
     """The bytes of a stream."""
     file = io.BytesIO()
@@ -83,6 +119,20 @@ def read_codes(data, tables=None):
     packets, reader = read(data, tables)
     empty = np.zeros((reader.header.channels, len(reader.header.stages), 0), np.int32)
     return np.concatenate([empty, *(packet.codes for packet in packets)], axis=2)
+
+
+def cut_to(data, stages):
+    """The bytes of a stream cut to its first stages."""
+    out = io.BytesIO()
+    cut(io.BytesIO(data), out, stages=stages)
+    return out.getvalue()
+
+
+def sealed_packet(head, index, head_byte_value, body):
+    """A packet with any content and a checksum that fits."""
+    content = range_twin.varint(head_byte_value) + body
+    check = zlib.crc32(head.checked_bytes() + content + index.to_bytes(4, "little"))
+    return content + check.to_bytes(4, "little")
 
 
 def packet_spans(data):

@@ -5,6 +5,7 @@ Tables are given as plain lists: per stage (source, context_bits, rows of counts
 
 from __future__ import annotations
 
+NONE = -1  # stands in codes and words for a stage that a frame does not have
 TOTAL = 1 << 24
 SMALLEST_RANGE = 1 << 32
 FIRST_RANGE = (1 << 64) - 1
@@ -28,7 +29,7 @@ class Tables:
         if source == "none":
             return rows[0]
         if source == "previous_frame":
-            return rows[1 << bits if frame_before is None else frame_before >> self.codebook_bits[stage] - bits]
+            return rows[1 << bits if frame_before == NONE else frame_before >> self.codebook_bits[stage] - bits]
         return rows[stage_before >> self.codebook_bits[stage - 1] - bits]
 
 
@@ -87,24 +88,34 @@ class Decoder:
 def encode(codes, position_bits, tables):
     """`codes[channel][stage][frame]` to a range payload."""
     encoder, lows = Encoder(), []
-    words = [[[index >> bits for index in s] for s, bits in zip(c, position_bits, strict=True)] for c in codes]
+    words = [[[word_of(i, bits) for i in s] for s, bits in zip(c, position_bits, strict=True)] for c in codes]
     for stage, bits in enumerate(position_bits):
+        if all(word == NONE for channel in words for word in channel[stage]):
+            break
         for channel in words:
             for frame, word in enumerate(channel[stage]):
-                before = channel[stage][frame - 1] if frame else None
-                row = tables.row(stage, before, channel[stage - 1][frame])
-                encoder.encode(row[word], row[word + 1])
+                if word != NONE:
+                    row = tables.row(stage, frame_before(channel[stage], frame), channel[stage - 1][frame])
+                    encoder.encode(row[word], row[word + 1])
         share = TOTAL >> bits
         last = (1 << tables.codebook_bits[stage]) - 1
         for channel in codes:
             for index in channel[stage]:
-                if bits and index >> bits != last:
+                if bits and index != NONE and index >> bits != last:
                     position = index % (1 << bits)
                     encoder.encode(position * share, (position + 1) * share)
         lows.append((encoder.low, encoder.size))
     stream = encoder.finish()
     ends = [bytes_needed(stream, low, size) for low, size in lows[:-1]]
     return b"".join(varint(end - before) for end, before in zip(ends, [0, *ends], strict=False)) + stream
+
+
+def word_of(index, position_bits):
+    return NONE if index == NONE else index >> position_bits
+
+
+def frame_before(words, frame):
+    return words[frame - 1] if frame else NONE
 
 
 def bytes_needed(stream, low, size):
@@ -116,21 +127,24 @@ def varint(value):
     return bytes([value]) if value < 128 else bytes([value % 128 + 128]) + varint(value // 128)
 
 
-def decode_stream(stream, channels, frames, position_bits, tables):
-    """The inverse, of a payload without its ends: `codes[channel][stage][frame]`."""
+def decode_stream(stream, depths, position_bits, tables):
+    """The inverse, of a payload without its ends: `depths[channel][frame]` to `codes[channel][stage][frame]`."""
     decoder = Decoder(stream)
-    words = [[[] for _ in position_bits] for _ in range(channels)]
-    codes = [[[] for _ in position_bits] for _ in range(channels)]
+    words = [[[] for _ in position_bits] for _ in depths]
+    codes = [[[] for _ in position_bits] for _ in depths]
     for stage, bits in enumerate(position_bits):
-        for channel in words:
-            for frame in range(frames):
-                before = channel[stage][-1] if frame else None
+        for channel, of_channel in zip(words, depths, strict=True):
+            for frame, depth in enumerate(of_channel):
+                if depth <= stage:
+                    channel[stage].append(NONE)
+                    continue
                 stage_before = channel[stage - 1][frame] if stage else None
-                channel[stage].append(decoder.decode(tables.row(stage, before, stage_before)))
+                row = tables.row(stage, frame_before(channel[stage], frame), stage_before)
+                channel[stage].append(decoder.decode(row))
         positions = [(TOTAL >> bits) * k for k in range((1 << bits) + 1)]
         last = (1 << tables.codebook_bits[stage]) - 1
         for channel, coded in zip(words, codes, strict=True):
             for word in channel[stage]:
-                position = decoder.decode(positions) if bits and word != last else 0
-                coded[stage].append(word << bits | position)
+                position = decoder.decode(positions) if bits and word not in (NONE, last) else 0
+                coded[stage].append(NONE if word == NONE else word << bits | position)
     return codes

@@ -8,18 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import EntropyTables, StageLayout, StageTable
-from codec.bitstream.depths import full_depths
+from codec.bitstream.depths import depths_of, full_depths
 from codec.bitstream.entropy import cumulative_frequencies
 from codec.bitstream.range_coding import _shortest, cut_range, decode_range, encode_range, range_size_limit, split_ends
 from codec.errors import BitstreamError
 
 from . import range_twin
-from .examples import layouts, random_codes, random_tables, seeds, skewed_codes, skewed_tables
-
-
-def twin_of(tables, stages):
-    as_lists = [(table.source, table.context_bits, table.counts.tolist()) for table in tables.stages]
-    return range_twin.Tables(as_lists, [stage.codebook_bits for stage in stages])
+from .examples import layouts, random_codes, random_tables, seeds, skewed_codes, skewed_tables, twin_tables, varied
 
 
 @settings(max_examples=400, deadline=None)
@@ -29,20 +24,22 @@ def twin_of(tables, stages):
     channels=st.integers(1, 2),
     frames=st.integers(1, 25),
     largest=st.sampled_from([1, 40_000, 2**25]),
+    with_missing=st.booleans(),
 )
-def test_same_bytes_as_the_integer_twin(rng, stages, channels, frames, largest):
+def test_same_bytes_as_the_integer_twin(rng, stages, channels, frames, largest, with_missing):
     tables = random_tables(rng, stages, largest)
     make_codes = skewed_codes if rng.random() < 0.5 else random_codes
     codes = make_codes(rng, stages, channels, frames)
+    if with_missing:
+        codes = varied(rng, codes, frames)
     position_bits = [stage.position_bits for stage in stages]
     payload = encode_range(codes, stages, tables)
-    twin = twin_of(tables, stages)
+    twin = twin_tables(tables, stages)
+    depths = depths_of(codes)
     assert payload == range_twin.encode(codes.tolist(), position_bits, twin)
-    _, stream = split_ends(payload, len(stages))
-    assert range_twin.decode_stream(stream, channels, frames, position_bits, twin) == codes.tolist()
-    np.testing.assert_array_equal(
-        decode_range(payload, stages, tables, full_depths(len(stages), channels, frames)), codes
-    )
+    _, stream = split_ends(payload, depths.max())
+    assert range_twin.decode_stream(stream, depths.tolist(), position_bits, twin) == codes.tolist()
+    np.testing.assert_array_equal(decode_range(payload, stages, tables, depths), codes)
 
 
 @settings(max_examples=200, deadline=None)
@@ -112,7 +109,7 @@ def test_carries_run_through_many_bytes():
     """The likeliest last codeword drives the low end to bytes of 255, which a carry turns over."""
     stages = (StageLayout(1),)
     tables = EntropyTables((StageTable("none", 0, np.array([[1, 2**31]])),))
-    twin = twin_of(tables, stages)
+    twin = twin_tables(tables, stages)
     carried = 0
     for length in range(1, 40):
         for last in (0, 1):

@@ -177,7 +177,9 @@ def test_a_far_packet_is_not_believed_alone():
     for stray in (far, near_end, far + near_end + far):
         recovered("fixed", data[:place] + stray + data[place:], [])
         recovered("fixed", data[:place] + stray + data[stop:], [4])
-    farthest = framing.packet(70_000, framing.full_depths(10), "fixed", payload) + framing.packet(70_001, framing.full_depths(10), "fixed", payload)
+    farthest = framing.packet(70_000, framing.full_depths(10), "fixed", payload) + framing.packet(
+        70_001, framing.full_depths(10), "fixed", payload
+    )
     recovered("fixed", data[:place] + farthest + data[stop:], [4])
 
 
