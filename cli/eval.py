@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,12 +28,12 @@ class Eval:
 
     $ diveq-codec eval original.wav decoded.wav
     $ diveq-codec eval originals/ decoded/                  more folders of decoded audio may follow
-    $ diveq-codec eval --model speech_16khz --stages 1,4,12 originals/
+    $ diveq-codec eval --model speech_16khz --bitrates 1.5,3,6 originals/
     $ diveq-codec eval originals/ decoded/ --out results    results/evaluation.json, and the audio beside it
 
     Decoded files are found by the path of their original below the folder, whatever the suffix, and resampled to its
     rate; a constant delay of up to 0.5 s is found, removed and told. With --model, the originals are coded to whole
-    .dvq files in memory, at each number of stages, and decoded again. Each channel is scored by itself, and a score is
+    .dvq files in memory, at each bitrate, and decoded again. Each channel is scored by itself, and a score is
     the mean over channels. What fails is told in a line, and never becomes a number; the exit code is then 1.
 
     PESQ and STOI need pip install 'diveq-codec[eval]'.
@@ -43,7 +44,10 @@ class Eval:
     model: Annotated[Text, arg(metavar="NAME|PATH")] = None
     """A shipped model's name, or a model file: code the originals with it."""
     stages: Annotated[Text, arg(metavar="N,N,...")] = None
-    """With --model: the numbers of stages to decode from. By default 1, 2, 4, 8, … and all."""
+    """With --model: numbers of stages, the same for every stretch of a file."""
+    bitrates: Annotated[Text, arg(metavar="KBPS,KBPS,...")] = None
+    """With --model: bitrates, as of encode --bitrate. By default, where there are no --stages, those of 1, 2, 4, 8, …
+    and all stages."""
     metrics: Annotated[Text, arg(metavar="NAME,NAME,...")] = None
     """Some of pesq_wb, pesq_nb, stoi, estoi, si_sdr, mel_distance, stft_distance, log_spectral_distance, which are
     the default, and visqol, which is measured only if named."""
@@ -76,14 +80,15 @@ class Eval:
             raise UsageError("give an original and what was decoded of it, or --model and an original")
         if self.model is not None and len(self.paths) != 1:
             raise UsageError(f"with --model there is one file or folder of originals, not {len(self.paths)}")
-        if self.model is None and self.stages is not None:
-            raise UsageError("--stages are those of a --model")
+        for name in ("stages", "bitrates"):
+            if self.model is None and getattr(self, name) is not None:
+                raise UsageError(f"--{name} are those of a --model")
         if self.out is not None and self.json is not None:
             raise UsageError("--out writes the JSON file already, with the audio: give it or --json")
         if self.json == self.csv == PIPE:
             raise UsageError("standard output takes --json or --csv, not both")
-        if self.stages is not None:
-            _numbers(self.stages)
+        _counts(self.stages)
+        _bitrates(self.bitrates)
         if PIPE in self.paths:
             raise UsageError("originals and decoded audio are files or folders, not standard input")
 
@@ -145,7 +150,8 @@ class Eval:
         if self.model is not None:
             engine = Engine(model=self.model, device=self.device, threads=self.threads)
             engine.share_threads(1)
-            return model_candidates(engine.load(), None if self.stages is None else _numbers(self.stages)), []
+            counts, bitrates = _counts(self.stages), _bitrates(self.bitrates)
+            return model_candidates(engine.load(), stage_counts=counts, bitrates_kbps=bitrates), []
         decoded = self.paths[1:]
         short = [Path(path).resolve().name for path in decoded]
         names = short if len(set(short)) == len(short) else decoded
@@ -159,8 +165,19 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _numbers(text: str) -> list[int]:
-    words = _words(text)
-    if not words or not all(word.isdecimal() for word in words):
+def _counts(text: str | None) -> list[int]:
+    words = _words(text or "")
+    if text is not None and not (words and all(word.isdecimal() for word in words)):
         raise UsageError(f"--stages are numbers with commas between them, such as 1,4,12, not {text!r}")
     return [int(word) for word in words]
+
+
+def _bitrates(text: str | None) -> list[float]:
+    words = _words(text or "")
+    try:
+        bitrates = [float(word) for word in words]
+    except ValueError:
+        bitrates = []
+    if text is not None and not (bitrates and all(0 < kbps < math.inf for kbps in bitrates)):
+        raise UsageError(f"--bitrates are positive numbers with commas between them, such as 1.5,3,6, not {text!r}")
+    return bitrates

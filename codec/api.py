@@ -88,16 +88,13 @@ class Codec:
         path = model_with_fingerprint(stream.header.fingerprint)
         return cls(Checkpoint.load(path), name=path.stem, device=device, backend=backend)
 
-    def stages_for(self, bitrate_kbps: float) -> int:
-        """The most stages whose fixed-width codes, for one channel, take at most `bitrate_kbps`."""
-        return self._coding.stages_for(bitrate_kbps)
-
     def encode(
         self,
         wave: ArrayLike | torch.Tensor,
         *,
         sample_rate_hz: int,
         stages: int | None = None,
+        bitrate_kbps: float | None = None,
         position_bits: int = 0,
     ) -> Encoded:
         """Encode audio held in memory.
@@ -105,16 +102,19 @@ class Codec:
         Args:
             wave: floats (samples,) or (channels, samples), nominally in [-1, 1]; each channel is coded by itself.
             sample_rate_hz: of `wave`; resampled to the model's rate if it differs.
-            stages: how many stages to use, 1 to all (None).
+            stages: how many stages to use, 1 to all (None), for every frame.
+            bitrate_kbps: the most that a channel may take, before entropy coding and framing. Frames then have as many
+                stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.depths`);
+                -1 stands in the codes where a frame has no more. It sounds better than as many stages in every frame.
             position_bits: SF stages transmit this many extra bits for the position on the segment, 0 to 7.
 
         Raises:
             AudioError: not audio, NaN or infinite.
-            ConfigError: more stages than the model has, or positions on a stage without a curve.
+            ConfigError: more stages than the model has, less than one, or positions on a stage without a curve.
         """
         wave = checked_wave(wave)
-        header = self._header(sample_rate_hz, len(wave), stages, position_bits)
-        codes = list(self._codes([wave], header))
+        header = self._header(sample_rate_hz, len(wave), stages, bitrate_kbps, position_bits)
+        codes = list(self._codes([wave], header, bitrate_kbps))
         empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
         return Encoded(
             codes=np.concatenate([empty, *codes], axis=-1),
@@ -129,19 +129,20 @@ class Codec:
         target: Path_ | BinaryIO,
         *,
         stages: int | None = None,
+        bitrate_kbps: float | None = None,
         position_bits: int = 0,
         overwrite: bool = False,
     ) -> EncodedFile:
-        """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory.
+        """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory. Arguments as in `encode`.
 
         Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
         """
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._header(reader.sample_rate_hz, reader.channels, stages, position_bits)
+            header = self._header(reader.sample_rate_hz, reader.channels, stages, bitrate_kbps, position_bits)
             counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
-            for codes in self._codes(counter, header):
+            for codes in self._codes(counter, header, bitrate_kbps):
                 writer.write(codes)
             writer.close(samples=counter.samples)
         return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
@@ -152,6 +153,7 @@ class Codec:
         *,
         sample_rate_hz: int,
         stages: int | None = None,
+        bitrate_kbps: float | None = None,
         position_bits: int = 0,
         batch_seconds: float = BATCH_SECONDS,
     ) -> list[Encoded]:
@@ -167,12 +169,11 @@ class Codec:
             [(1, 12, 25), (1, 12, 50)]
         """
         checked = [checked_wave(wave) for wave in waves]
-        headers = [self._header(sample_rate_hz, len(wave), stages, position_bits) for wave in checked]
+        headers = [self._header(sample_rate_hz, len(wave), stages, bitrate_kbps, position_bits) for wave in checked]
         if not headers:
             return []
         at_model_rate = [self._at_model_rate(wave, header) for wave, header in zip(checked, headers, strict=True)]
-        layout = [stage.position_bits for stage in headers[0].stages]
-        clips = self._runner.encode_batch(at_model_rate, layout, self._frames(batch_seconds))
+        clips = self._runner.encode_batch(at_model_rate, headers, bitrate_kbps, self._frames(batch_seconds))
         return [
             # codes of a clip's own: a view would keep its whole batch in memory
             Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self.tables)
@@ -267,14 +268,22 @@ class Codec:
         lost = [(seconds(loss.first_frame), seconds(loss.frames), loss.reason) for loss in stream.losses]
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
 
-    def _header(self, sample_rate_hz: int, channels: int, stages: int | None, position_bits: int) -> StreamHeader:
+    def _header(
+        self, sample_rate_hz: int, channels: int, stages: int | None, bitrate_kbps: float | None, position_bits: int
+    ) -> StreamHeader:
         return self._coding.header(
-            sample_rate_hz=sample_rate_hz, channels=channels, stages=stages, position_bits=position_bits
+            sample_rate_hz=sample_rate_hz,
+            channels=channels,
+            stages=stages,
+            bitrate_kbps=bitrate_kbps,
+            position_bits=position_bits,
         )
 
-    def _codes(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
+    def _codes(
+        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
+    ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        return self._runner.encode(self._resampled(blocks, header), header)
+        return self._runner.encode(self._resampled(blocks, header), header, bitrate_kbps)
 
     def _resampled(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
         """From the original rate to the model's."""

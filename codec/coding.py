@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .audio import MAX_CHANNELS
-from .bitstream import StageLayout, StreamHeader, default_packet_frames
+from .bitstream import VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames
 from .config import MAX_RATE_HZ, ModelConfig
 from .errors import AudioError, BitstreamError, ConfigError
 from .given import whole_number
 
 __all__ = ["Coding"]
+
+_ROUNDING = 1e-9  # of bitrates
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +24,20 @@ class Coding:
     fingerprint: bytes
     name: str
 
-    def stages_for(self, bitrate_kbps: float) -> int:
-        """See `Codec.stages_for`."""
-        rate, stages = 0.0, 0
-        for stage in self.config.stages:
-            rate += stage.bits * self.config.frame_rate_hz / 1000
-            stages += rate <= bitrate_kbps * (1 + 1e-9)
-        if not stages:
-            least = self.config.stages[0].bits * self.config.frame_rate_hz / 1000
-            raise ConfigError(f"{self.name} needs at least {least:g} kbps, not {bitrate_kbps:g}")
-        return stages
-
     def header(
-        self, *, sample_rate_hz: object, channels: int, stages: object | None, position_bits: object
+        self,
+        *,
+        sample_rate_hz: object,
+        channels: int,
+        stages: object | None,
+        bitrate_kbps: float | None,
+        position_bits: object,
     ) -> StreamHeader:
         """The header of a new stream, from what a caller gives.
 
         Raises:
-            ConfigError: more stages than the model has, positions on a stage without a curve, or an absurd rate.
+            ConfigError: more stages than the model has, a bitrate below one stage's, positions on a stage without a
+                curve, or an absurd rate.
             AudioError: too many channels, or none.
         """
         rate_hz = whole_number("sample_rate_hz", sample_rate_hz)
@@ -57,17 +55,26 @@ class Coding:
         frame_rate_hz = Fraction(self.config.sample_rate_hz, self.config.hop)
         try:
             layout = tuple(StageLayout(stage.bits, bits * stage.is_space_filling) for stage in used)
+            bitrate = None if bitrate_kbps is None else self._bitrate(layout, bitrate_kbps, frame_rate_hz)
             return StreamHeader(
                 fingerprint=self.fingerprint,
                 model_rate_hz=self.config.sample_rate_hz,
                 original_rate_hz=rate_hz,
                 hop=self.config.hop,
                 channels=channels,
-                packet_frames=default_packet_frames(layout, frame_rate_hz, channels),
+                packet_frames=default_packet_frames(layout, frame_rate_hz, channels, channel_bitrate=bitrate),
                 stages=layout,
+                minor_version=0 if bitrate is None else VARIED_FROM_MINOR,
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    def _bitrate(self, layout: tuple[StageLayout, ...], kbps: float, frame_rate_hz: Fraction) -> Fraction | None:
+        """Bits per second for each channel; None where all stages take no more."""
+        least, most = layout[0].index_bits * frame_rate_hz, sum(s.index_bits for s in layout) * frame_rate_hz
+        if not kbps >= float(least) / 1000 * (1 - _ROUNDING):
+            raise ConfigError(f"{self.name} needs at least {float(least) / 1000:g} kbps, not {kbps:g}")
+        return None if kbps >= float(most) / 1000 * (1 - _ROUNDING) else Fraction(kbps) * 1000
 
     def check(self, header: StreamHeader) -> None:
         """Raise a `BitstreamError` unless this model coded the stream."""

@@ -12,6 +12,7 @@ from .batches import batched
 from .bitstream import StreamHeader
 from .blocks import silence, whole_frames
 from .config import ModelConfig
+from .depths import Spreader, spread_clip
 from .geometry import Context, decoder_context, encoder_context
 from .windows import windowed
 
@@ -39,7 +40,10 @@ class Network(Protocol):
         ...
 
     def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
-        """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch, 1, frames·hop)."""
+        """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch, 1, frames·hop).
+
+        A code of -1 stands for none, of a frame that has fewer stages.
+        """
         ...
 
 
@@ -50,20 +54,28 @@ class Runner:
         self.network = network
         self._config = config
 
-    def encode(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
-        """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames)."""
+    def encode(
+        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
+    ) -> Iterator[np.ndarray]:
+        """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames).
+
+        With a bitrate (of each channel) frames have fewer stages; -1 stands for those that they do not have.
+        """
         position_bits = [stage.position_bits for stage in header.stages]
 
         def compute(wave: np.ndarray) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
-        return windowed(
-            whole_frames(blocks, header.hop),
+        spreader = Spreader(header, bitrate_kbps) if bitrate_kbps is not None and header.may_vary else None
+        waves = whole_frames(blocks, header.hop)
+        codes = windowed(
+            waves if spreader is None else spreader.listen(waves),
             _by_channels(compute, self._channels_at_once(header)),
             context=encoder_context(self._config),
             window=self._window(header),
             items_per_frame=header.hop,
         )
+        return codes if spreader is None else spreader.apply(codes)
 
     def decode(self, pieces: Iterable[Piece], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
         """Codes → blocks (channels, samples) at the model's rate, from the first `stages` stages.
@@ -89,11 +101,16 @@ class Runner:
                 )
 
     def encode_batch(
-        self, waves: Sequence[np.ndarray], position_bits: Sequence[int], most_frames: int
+        self,
+        waves: Sequence[np.ndarray],
+        headers: Sequence[StreamHeader],
+        bitrate_kbps: float | None,
+        most_frames: int,
     ) -> list[np.ndarray]:
-        """Clips (channels, samples) at the model's rate → int32 codes (channels, stages, frames) of each."""
+        """`encode` of clips (channels, samples); their headers have the same stages."""
         hop = self._config.hop
-        return _by_clip(
+        position_bits = [stage.position_bits for stage in headers[0].stages]
+        codes = _by_clip(
             waves,
             lambda batch: self.network.encode(batch[:, None], position_bits),
             context=encoder_context(self._config),
@@ -101,6 +118,12 @@ class Runner:
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
+        if bitrate_kbps is None or not headers[0].may_vary:
+            return codes
+        return [
+            spread_clip(clip, wave, header, bitrate_kbps)
+            for clip, wave, header in zip(codes, waves, headers, strict=True)
+        ]
 
     def decode_batch(
         self, clips: Sequence[np.ndarray], position_bits: Sequence[int], most_frames: int

@@ -56,7 +56,7 @@ def main(arguments: Arguments) -> None:
     rate = codec.config.sample_rate_hz
     original = Signal(wave=read_clip(source.path, rate)[None], sample_rate_hz=rate)
     panels = [("original", original.wave[0])]
-    for stages, candidate in zip(counts, model_candidates(codec, counts), strict=True):
+    for stages, candidate in zip(counts, model_candidates(codec, stage_counts=counts), strict=True):
         decoded = candidate.decode(source.name, original)
         kbps = (decoded.bits or 0) / original.seconds / 1000
         panels.append((f"{stages} stage{'s' * (stages != 1)}, {kbps:.2f} kbps", decoded.signal.wave[0]))

@@ -164,10 +164,25 @@ def test_recover_keeps_time_and_says_what_was_lost(tiny):
     np.testing.assert_allclose(heard[:, end + margin :], whole[:, end + margin :], rtol=0, atol=1e-5)
 
 
-def test_bitrates_choose_stages(tiny):
-    assert [tiny.stages_for(kbps) for kbps in (0.3, 0.59, 0.6, 1.2, 100)] == [1, 1, 2, 4, 4]
-    with pytest.raises(ConfigError, match=r"at least 0\.3 kbps"):
-        tiny.stages_for(0.2)
+@pytest.mark.parametrize("kbps", [0.3, 0.6, 1.0])
+def test_a_bitrate_takes_stages_off_the_same_codes(tiny, kbps):
+    wave = np.stack([synthesize_speech(3.3, seed=seed) for seed in range(2)])
+    whole = tiny.encode(wave, sample_rate_hz=16_000).codes
+    coded = tiny.encode(wave, sample_rate_hz=16_000, bitrate_kbps=kbps)
+    there = coded.codes >= 0
+    np.testing.assert_array_equal(coded.codes[there], whole[there])
+    (batched,) = tiny.encode_batch([wave], sample_rate_hz=16_000, bitrate_kbps=kbps)
+    np.testing.assert_array_equal(batched.codes, coded.codes)
+    from_file = tiny.decode(coded.to_bytes()).wave
+    np.testing.assert_array_equal(from_file, tiny.decode(coded).wave)
+    first = tiny.decode(coded, stages=1).wave  # every frame has the first stage
+    np.testing.assert_allclose(first, tiny.decode(tiny.encode(wave, sample_rate_hz=16_000, stages=1)).wave, atol=1e-6)
+
+
+def test_a_bitrate_below_one_stage_is_refused(tiny):
+    for kbps in (0.2, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match=r"at least 0\.3 kbps"):
+            tiny.encode(np.zeros(320), sample_rate_hz=16_000, bitrate_kbps=kbps)
 
 
 @pytest.mark.parametrize(
@@ -215,10 +230,10 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
 
 def test_codes_out_of_range_are_no_codes(tiny):
     encoded = tiny.encode(wave_of(3200), sample_rate_hz=16_000)
-    for wrong in (-1, 64):
+    for wrong, message in ((-2, "index -2 "), (64, "index 64 "), (-1, "a stage before the last is missing")):
         codes = encoded.codes.copy()
         codes[0, 2, 5] = wrong
-        with pytest.raises(BitstreamError, match=f"index {wrong} "):
+        with pytest.raises(BitstreamError, match=message):
             dataclasses.replace(encoded, codes=codes)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .depths import NONE
+from .depths import GROUP_FRAMES, NONE, depth_bits
 from .entropy import EntropyTables, StageTable
 from .framing import RawPacket
-from .header import StreamHeader
+from .header import VARIED_FROM_MINOR, StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
 from .reader import Packet, StreamReader
 from .recovery import Loss
@@ -13,7 +13,9 @@ from .tools import StreamInfo, cut, read_info, verify
 from .writer import StreamWriter
 
 __all__ = [
+    "GROUP_FRAMES",
     "NONE",
+    "VARIED_FROM_MINOR",
     "EntropyTables",
     "Loss",
     "Packet",
@@ -26,6 +28,7 @@ __all__ = [
     "StreamWriter",
     "cut",
     "default_packet_frames",
+    "depth_bits",
     "find_bad_index",
     "read_info",
     "verify",

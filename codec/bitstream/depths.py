@@ -59,6 +59,12 @@ def pack_depths(depths: np.ndarray, stages: int) -> bytes:
     return int(joined.ljust(8 * size, "0"), 2).to_bytes(size, "big")
 
 
+def depth_bits(depths: np.ndarray, stages: int) -> np.ndarray:
+    """How many bits each channel takes in the field of depths."""
+    steps = np.abs(np.diff(depths[:, ::GROUP_FRAMES], axis=1, prepend=_first_guess(stages)))
+    return np.sum(steps + 1 + (steps > 0), axis=1)
+
+
 def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
     """The depths (channels, frames) that the bytes start with, and how many bytes they are."""
     front = body[: most_depth_bytes(stages, channels, frames)]

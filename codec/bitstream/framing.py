@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import BitstreamError
 from .checksum import index_under, packet_check
 from .depths import full_depths, most_depth_bytes, pack_depths, unpack_depths
-from .header import VARIED_FROM_MINOR, StreamHeader
+from .header import StreamHeader
 from .packing import fixed_size
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
@@ -79,7 +79,7 @@ class Framing:
     def full_packet_bytes(self) -> int:
         """A whole packet at fixed width: the largest that a writer makes of `packet_frames` frames."""
         body = self._full_size
-        if self.header.minor_version >= VARIED_FROM_MINOR:
+        if self.header.may_vary:
             body += self._depth_limit
         return len(encode_varint(body << _LENGTH_SHIFT)) + body + 4
 
@@ -136,7 +136,7 @@ class Framing:
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
         """The packet in `unit`, which starts `offset` bytes into the stream."""
-        if unit.head & VARIED and self.header.minor_version < VARIED_FROM_MINOR:
+        if unit.head & VARIED and not self.header.may_vary:
             raise BitstreamError("it has a bit set that its version of the format does not know")
         cursor = Cursor.over(unit.body)
         frames = self.header.packet_frames

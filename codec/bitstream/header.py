@@ -45,8 +45,8 @@ class StreamHeader:
 
     `model_rate_hz` is the rate that the model works at, `original_rate_hz` that of the audio that was coded;
     `hop` is in samples per frame at the model's rate; `packet_frames` is in every packet but the last, which may
-    hold fewer. The fingerprint names the model's weights and entropy tables. `minor_version` is that of the format which
-    the packets need: 1 where frames may have fewer stages than `stages`. Bad arguments raise `ValueError`.
+    hold fewer. The fingerprint names the model's weights and entropy tables. `minor_version` is that of the format
+    which the packets need: 1 where frames may have fewer stages than `stages`. Bad arguments raise `ValueError`.
     """
 
     fingerprint: bytes
@@ -68,6 +68,11 @@ class StreamHeader:
         _check_range("the number of stages", len(self.stages), 1, MAX_STAGES)
         indices = self.channels * len(self.stages) * self.packet_frames
         _check_range("the number of indices in a packet", indices, 1, MAX_PACKET_INDICES)
+
+    @property
+    def may_vary(self) -> bool:
+        """Whether frames may have fewer stages than `stages`."""
+        return self.minor_version >= VARIED_FROM_MINOR
 
     @property
     def frame_rate_hz(self) -> Fraction:

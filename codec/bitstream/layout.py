@@ -76,16 +76,24 @@ def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | No
     )
 
 
-def default_packet_frames(layout: Sequence[StageLayout], frame_rate_hz: Fraction | int, channels: int = 1) -> int:
+def default_packet_frames(
+    layout: Sequence[StageLayout],
+    frame_rate_hz: Fraction | int,
+    channels: int = 1,
+    *,
+    channel_bitrate: Fraction | None = None,
+) -> int:
     """Frames in a packet: the fewest whole seconds that keep the framing below 2 % of a fixed-width payload.
 
-    At least one second, at most ten, and never more indices than a packet may hold.
+    At least one second, at most ten, and never more indices than a packet may hold. `channel_bitrate` is in bits per
+    second, where that is less than of all stages.
 
     >>> default_packet_frames([StageLayout(10)] * 12, 50), default_packet_frames([StageLayout(10)] * 2, 50)
     (50, 150)
     """
     indices_per_frame = channels * len(layout)
-    bits_per_second = channels * sum(stage.index_bits for stage in layout) * Fraction(frame_rate_hz)
+    bits_of_all = sum(stage.index_bits for stage in layout) * Fraction(frame_rate_hz)
+    bits_per_second = channels * (bits_of_all if channel_bitrate is None else min(channel_bitrate, bits_of_all))
     seconds = min(max(-(-8 * _LEAST_PAYLOAD_BYTES // bits_per_second), 1), _LONGEST_PACKET_SECONDS)
     most_frames = min(MAX_PACKET_FRAMES, MAX_PACKET_INDICES // indices_per_frame)
     return min(max(round(seconds * Fraction(frame_rate_hz)), 1), most_frames)

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import BitstreamError
-from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .depths import NONE, depths_of, present
+from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .layout import StageLayout
 from .source import Cursor
 from .varint import encode_varint

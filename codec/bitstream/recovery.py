@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ..errors import BitstreamError
 from .framing import MAX_END_BYTES, VARIED, Framing, Unit
-from .header import VARIED_FROM_MINOR
 from .source import ByteSource
 
 # A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than of a near one.
@@ -74,7 +73,7 @@ class Recovery:
 def _read_or_none(source: ByteSource, framing: Framing, position: int) -> Unit | None:
     if source.fill(position + 1) <= position:
         return None
-    if source.buffer[position] & VARIED and framing.header.minor_version < VARIED_FROM_MINOR:
+    if source.buffer[position] & VARIED and not framing.header.may_vary:
         return None  # soon, as no packet begins so: searching is slow where many bytes look like the head of one
     try:
         return framing.read(source, position)

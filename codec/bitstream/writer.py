@@ -75,7 +75,7 @@ class StreamWriter:
             )
         if fault := find_bad_index(codes, self.header.stages):
             raise ValueError(fault)
-        if self.header.minor_version < VARIED_FROM_MINOR and (codes == NONE).any():
+        if not self.header.may_vary and (codes == NONE).any():
             raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
         start = 0
         while start < codes.shape[2]:

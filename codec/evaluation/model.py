@@ -15,21 +15,25 @@ from .result import StageUse
 from .signal import Signal
 from .stage_use import StageCounter
 
-__all__ = ["ModelStages", "model_candidates"]
+__all__ = ["ModelCandidate", "model_candidates"]
 
 
-class ModelStages:
-    """The first stages of a model. Its output has no delay, so none is searched for."""
+class ModelCandidate:
+    """A model at a number of stages for every frame, or at a bitrate. Its output has no delay: none is searched for."""
 
     align = False
 
-    def __init__(self, codec: Codec, stages: int) -> None:
+    def __init__(self, codec: Codec, *, stages: int | None = None, bitrate_kbps: float | None = None) -> None:
         self._codec = codec
-        self._stages = stages
+        self._stages, self._bitrate_kbps = stages, bitrate_kbps
         self._counter = StageCounter([stage.bits for stage in codec.config.stages[:stages]])
-        self.family = codec.name
         self.note = f"model {codec.fingerprint.hex()}"
-        self.name = f"{codec.name}, {stages} stage{'s' * (stages != 1)}"
+        if bitrate_kbps is None:
+            self.family = f"{codec.name}, equal stages"
+            self.name = f"{codec.name}, {stages} stage{'s' * (stages != 1)}"
+        else:
+            self.family = codec.name
+            self.name = f"{codec.name}, {bitrate_kbps:g} kbps"
 
     def decode(self, name: str, signal: Signal) -> Decoded:
         """Through the bytes that a file would hold, at the rate and with the channels of the original."""
@@ -51,22 +55,41 @@ class ModelStages:
         return self._counter.use()
 
     def _encode(self, signal: Signal) -> Encoded:
-        return self._codec.encode(signal.wave, sample_rate_hz=signal.sample_rate_hz, stages=self._stages)
+        return self._codec.encode(
+            signal.wave,
+            sample_rate_hz=signal.sample_rate_hz,
+            stages=self._stages,
+            bitrate_kbps=self._bitrate_kbps,
+        )
 
 
-def model_candidates(codec: Codec, stage_counts: Sequence[int] | None = None) -> list[ModelStages]:
-    """The model at each of these counts of stages; by default 1, 2, 4, 8, … and all.
+def model_candidates(
+    codec: Codec, *, stage_counts: Sequence[int] = (), bitrates_kbps: Sequence[float] = ()
+) -> list[ModelCandidate]:
+    """The model at each of these bitrates, and at each of these counts of stages for every frame.
+
+    With none of either, at the bitrates of 1, 2, 4, 8, … and all stages.
 
     Raises:
-        ConfigError: The model has fewer stages than asked for.
+        ConfigError: The model has fewer stages than asked for, or needs more than a bitrate.
     """
     most = len(codec.config.stages)
-    if stage_counts is None:
-        stage_counts = [1 << power for power in range((most - 1).bit_length())] + [most]
     if wrong := [count for count in stage_counts if not 1 <= count <= most]:
         raise ConfigError(f"{codec.name} has stages 1 to {most}, not {', '.join(map(str, wrong))}")
+    if not stage_counts and not bitrates_kbps:
+        bitrates_kbps = [_kbps(codec, count) for count in (*(1 << p for p in range((most - 1).bit_length())), most)]
+    if too_low := [kbps for kbps in bitrates_kbps if not kbps >= _kbps(codec, 1)]:
+        raise ConfigError(f"{codec.name} needs at least {_kbps(codec, 1):g} kbps, not {too_low[0]:g}")
     _warm_up(codec)
-    return [ModelStages(codec, count) for count in dict.fromkeys(stage_counts)]
+    return [
+        *(ModelCandidate(codec, bitrate_kbps=kbps) for kbps in dict.fromkeys(bitrates_kbps)),
+        *(ModelCandidate(codec, stages=count) for count in dict.fromkeys(stage_counts)),
+    ]
+
+
+def _kbps(codec: Codec, stages: int) -> float:
+    """What the first stages take for every frame of a channel."""
+    return sum(stage.bits for stage in codec.config.stages[:stages]) * codec.config.frame_rate_hz / 1000
 
 
 def _warm_up(codec: Codec) -> None:

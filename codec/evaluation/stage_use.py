@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from ..bitstream import NONE
 from .result import StageUse
 
 __all__ = ["StageCounter"]
@@ -19,9 +20,10 @@ class StageCounter:
         self._counts = [np.zeros(1 << stage_bits, dtype=np.int64) for stage_bits in bits]
 
     def add(self, codes: Int[np.ndarray, "channels stages frames"]) -> None:
-        """Count the codes of a clip, all channels alike."""
+        """Count the codes of a clip, all channels alike, where frames have the stage."""
         for stage, counts in enumerate(self._counts):
-            counts += np.bincount(codes[:, stage].ravel(), minlength=len(counts))
+            words = codes[:, stage]
+            counts += np.bincount(words[words != NONE], minlength=len(counts))
 
     def use(self) -> tuple[StageUse, ...]:
         """What was counted; a stage that was never used has 0 of everything."""

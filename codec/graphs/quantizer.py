@@ -65,20 +65,22 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
 
 
 def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> str:
-    """Int32 codes (batch, any first stages, frames) → latent (batch, channels, frames).
+    """Int32 codes (batch, any first stages, frames), -1 for none → latent (batch, channels, frames).
 
     All stages' codewords stand in one table, at the latent's own size, so that the stages are looked up at once.
     """
     graph = part.graph
     latents = [stage.codebook @ stage.directions for stage in _stages(part, config)]
-    # One row more: where a segment would end that the last codeword of all does not have.
-    table = graph.constant(np.concatenate([*latents, latents[-1][-1:]]))
+    # Rows behind: where a segment would end that the last codeword of all does not have, and what -1 stands for.
+    nothing = np.zeros_like(latents[-1][:2])
+    table = graph.constant(np.concatenate([*latents, latents[-1][-1:], nothing]))
+    none = graph.constant(np.array(sum(map(len, latents)) + 1, np.int32))
     starts = np.cumsum([0, *(len(latent) for latent in latents[:-1])], dtype=np.int32)
     starts = _of_first_stages(graph, codes, graph.constant(starts))
     if has_curves(config):
-        entries = _on_curves(graph, codes, _of_first_stages(graph, codes, positions), table, starts)
+        entries = _on_curves(graph, codes, _of_first_stages(graph, codes, positions), table, starts, none)
     else:
-        entries = graph.node("Gather", table, graph.node("Add", codes, starts))
+        entries = graph.node("Gather", table, _row(graph, codes, codes, starts, none))
     latent = graph.node("ReduceSum", entries, graph.integers(1), keepdims=0)
     return graph.node("Transpose", latent, perm=[0, 2, 1])
 
@@ -151,9 +153,15 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     return graph.cast(index, "int64"), graph.node("Add", start, along)
 
 
-def _on_curves(graph: Graph, codes: str, counts: str, table: str, starts: str) -> str:
+def _row(graph: Graph, codes: str, words: str, starts: str, none: str) -> str:
+    """The table's row of each codeword, or that of nothing where the code is -1."""
+    is_none = graph.node("Less", codes, graph.constant(np.array(0, np.int32)))
+    return graph.node("Where", is_none, none, graph.node("Add", words, starts))
+
+
+def _on_curves(graph: Graph, codes: str, counts: str, table: str, starts: str, none: str) -> str:
     """The table's rows, or points between them: (batch, stages, frames, channels)."""
-    row = graph.node("Add", graph.node("Div", codes, counts), starts)
+    row = _row(graph, codes, graph.node("Div", codes, counts), starts, none)
     start = graph.node("Gather", table, row)
     end = graph.node("Gather", table, graph.node("Add", row, graph.constant(np.array(1, np.int32))))
     position = graph.cast(graph.node("Mod", codes, counts), "float32")

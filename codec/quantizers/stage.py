@@ -123,8 +123,9 @@ class QuantizerStage(nn.Module):
 
     @torch.no_grad()
     def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
-        """The latent of the table's entries."""
-        return self.table(position_bits)[index] @ self.directions()
+        """The latent of the table's entries; zero where the index is -1, for none."""
+        table = self.table(position_bits)
+        return torch.cat([table, torch.zeros_like(table[:1])])[index] @ self.directions()
 
     def table(self, position_bits: int = 0) -> Float[Tensor, "entries dim"]:
         """All points that an index can name, at the latent's own scale.

@@ -19,8 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..bitstream import GROUP_FRAMES
 from ..config import ModelConfig
-from ..depths import LEVEL_FRAMES, SMALLEST_POWER, STAGES_PER_DB
+from ..depths import SMALLEST_POWER, STAGES_PER_DB
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, initialise, replace_unused
 from .discriminators import Discriminators
@@ -270,7 +271,7 @@ class Trainer:
             values[mine, None].to(self.device)
             for values in (torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0))
         )
-        levels = frame_levels(wave, self.model.config.hop)
+        levels = group_levels(wave, self.model.config.hop)
         counts = mean + slope * (levels - levels.mean(1, keepdim=True))
         return counts.round().clamp(1, stages).long()
 
@@ -334,11 +335,12 @@ class Trainer:
         self.all_skipped = state["all_skipped"].to(self.device)
 
 
-def frame_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
-    """`codec.depths.frame_levels` of tensors."""
+def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
+    """What `codec.depths` goes by: for each frame, the level in dB of the group that it is in."""
     power = F.avg_pool1d(wave.float().square(), hop)
-    smooth = F.avg_pool1d(power, LEVEL_FRAMES, stride=1, padding=LEVEL_FRAMES // 2)
-    return 10 * (smooth[:, 0] + SMALLEST_POWER).log10()
+    groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
+    levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()
+    return levels.repeat_interleave(GROUP_FRAMES, 1)[:, : power.shape[2]]
 
 
 def _merged(parts: list[StageStatistics]) -> StageStatistics:

@@ -67,7 +67,7 @@ def rate_table(
     rate = codec.config.sample_rate_hz
     evaluation = evaluate(
         [_Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=rate)) for clip in clips],
-        model_candidates(codec, stage_counts),
+        model_candidates(codec, stage_counts=stage_counts),
         data="held out",
         metrics=MEASURES,
         workers=workers or 1,

@@ -112,7 +112,7 @@ def _ours(arguments: Arguments) -> list[Candidate]:
         codec = Codec.load(name, device="cpu")
         most = len(codec.config.stages)
         counts = [count for count in arguments.stages if count <= most]
-        candidates = model_candidates(codec, counts if arguments.stages else None)
+        candidates = model_candidates(codec, stage_counts=counts if arguments.stages else ())
         for candidate in candidates:
             candidate.note = f"bits of whole .dvq files, {threads()}"
         found += candidates

@@ -124,7 +124,7 @@ class _Run:
 
         evaluation = evaluate(
             clips,
-            model_candidates(self._codec, self._stages),
+            model_candidates(self._codec, stage_counts=self._stages),
             data=condition,
             metrics=MUSIC_METRICS if condition == MUSIC else SPEECH_METRICS,
             workers=self._workers,

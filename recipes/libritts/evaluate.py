@@ -41,7 +41,7 @@ def main(arguments: Arguments) -> None:
     with score_workers(arguments.workers) as workers:
         evaluation = evaluate(
             sources,
-            model_candidates(codec, counts),
+            model_candidates(codec, stage_counts=counts),
             data=SUBSET,
             sample_rate_hz=codec.config.sample_rate_hz,
             workers=workers,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from codec import DEFAULT_MODEL, Codec
 from codec.errors import AudioError, ConfigError
-from codec.evaluation.model import ModelStages, model_candidates
+from codec.evaluation.model import ModelCandidate, model_candidates
 from codec.evaluation.result import Clip
 from codec.evaluation.signal import Signal, find_sources
 from codec.metrics import score
@@ -66,7 +66,7 @@ def main(arguments: Arguments) -> None:
     codec = Codec.load(arguments.model)
     rate = codec.config.sample_rate_hz
     stages = tuple(dict.fromkeys(arguments.stages))
-    candidates = model_candidates(codec, stages)
+    candidates = model_candidates(codec, stage_counts=stages)
     sources = spread(find_sources(arguments.data), arguments.clips)
     sentences, left_out = _sentences(rate)
     originals = [_Original(name=source.name, wave=read_clip(source.path, rate)) for source in sources] + sentences
@@ -103,7 +103,7 @@ def _sentences(sample_rate_hz: int) -> tuple[list[_Original], tuple[str, ...]]:
     return sentences, tuple(left_out)
 
 
-def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[ModelStages]) -> Measured:
+def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[ModelCandidate]) -> Measured:
     return Measured(
         name=original.name,
         seconds=len(original.wave) / sample_rate_hz,
@@ -114,7 +114,7 @@ def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[Mode
     )
 
 
-def _code(original: _Original, sample_rate_hz: int, candidate: ModelStages) -> Coded:
+def _code(original: _Original, sample_rate_hz: int, candidate: ModelCandidate) -> Coded:
     decoded = candidate.decode(original.name, Signal(wave=original.wave[None], sample_rate_hz=sample_rate_hz))
     wave = decoded.signal.wave[0]
     scores = score(original.wave, wave, sample_rate_hz=sample_rate_hz, names=METRICS)

@@ -48,7 +48,7 @@ def scores(model: CodecModel, yardstick: Yardstick, device: str) -> dict[str, An
             sort_codebook(stage)
     codec = _with_tables(model, yardstick.table_waves, device)
     counts = [count for count in yardstick.stage_counts if count <= len(codec.config.stages)]
-    systems = _evaluated(model_candidates(codec, counts), codec.config.sample_rate_hz, yardstick)
+    systems = _evaluated(model_candidates(codec, stage_counts=counts), codec.config.sample_rate_hz, yardstick)
     use = systems[-1].stages or ()
     result = {
         "rows": [{"stages": count, **_row(system)} for count, system in zip(counts, systems, strict=True)],

@@ -56,6 +56,22 @@ def test_any_first_stages(waves, stages):
     assert_equal_on(make_checkpoint(), waves, [0] * stages)
 
 
+@pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
+def test_stages_that_frames_do_not_have_add_nothing(waves, kind):
+    """Frames of one, two, … stages are pieced together from the latents of so many stages for all."""
+    checkpoint = make_checkpoint(kind)
+    torch_backend, onnx_backend = both(checkpoint)
+    bits = [int(kind == "sf_diveq")] * 4
+    codes = torch_backend.encode(waves, bits)
+    depths = np.arange(codes.shape[2]) % 4 + 1
+    varied = np.where(np.arange(4)[:, None] < depths, codes, -1)
+    quantizer = torch_backend.model.quantizer
+    latent = torch.stack([quantizer.decode(torch.from_numpy(codes[:, :n]).long(), bits[:n]) for n in range(1, 5)])
+    expected = torch_backend.model.decoder(latent[depths - 1, :, :, np.arange(len(depths))].permute(1, 2, 0))
+    for backend in (torch_backend, onnx_backend):
+        np.testing.assert_allclose(backend.decode(varied, bits), expected.numpy(), rtol=0, atol=WAVE_TOLERANCE)
+
+
 @pytest.mark.parametrize("position_bits", [0, 1, 3])
 def test_positions_on_curves(waves, position_bits):
     assert_equal_on(make_checkpoint("sf_diveq"), waves, [position_bits] * 3)

@@ -98,10 +98,6 @@ def test_a_stream_of_no_shipped_model(call, coded, monkeypatch, tmp_path_factory
         ("encode a.wav --stages 0", "--stages is a positive number, not 0"),
         ("encode a.wav --bitrate -1", "--bitrate is a positive number, not -1"),
         ("encode a.wav --bitrate nan", "--bitrate is a positive number, not nan"),
-        (
-            "encode a.wav --bitrate 1 --position-bits 1",
-            "--position-bits adds to the bitrate: give --stages with it, not --bitrate",
-        ),
         ("encode a.wav --jobs 0", "--jobs is a positive number, not 0"),
         ("decode a.dvq --rate 0", "--rate is original, model, or 1 to 768000 Hz, not '0'"),
         ("decode a.dvq --rate 99999999", "--rate is original, model, or 1 to 768000 Hz, not '99999999'"),

@@ -152,6 +152,17 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
             "with --model there is one file or folder of originals, not 2",
         ),
         (("originals", "decoded", "--stages", "1"), 2, "--stages are those of a --model"),
+        (("originals", "decoded", "--bitrates", "1"), 2, "--bitrates are those of a --model"),
+        (
+            ("originals", "--model", "x", "--bitrates", "1,-3"),
+            2,
+            "positive numbers with commas between them",
+        ),
+        (
+            ("originals", "--model", "x", "--bitrates", "nan"),
+            2,
+            "positive numbers with commas between them",
+        ),
         (("originals", "--model", "x", "--stages", "1;2"), 2, "numbers with commas between them, such as 1,4,12, not"),
         (("originals", "speech.wav"), 2, "are all files, or all folders"),
         (("-", "speech.wav"), 2, "are files or folders, not standard input"),

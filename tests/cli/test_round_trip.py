@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec import read_info
+from codec import Codec, read_info
 
 
 def heard(path) -> np.ndarray:
@@ -68,10 +68,23 @@ def test_pipes_carry_the_same_bytes_as_files(start, folder, tiny):
     assert piped_wav == Path("out.wav").read_bytes()
 
 
-@pytest.mark.parametrize(("kbps", "stages"), [(0.3, 1), (0.75, 2), (1.2, 4), (64, 4)])
-def test_bitrate_chooses_stages(call, folder, tiny, kbps, stages):
+@pytest.mark.parametrize("kbps", [0.45, 0.75, 1.1])
+def test_a_bitrate_is_that_of_the_library(call, folder, tiny, kbps):
     assert call("encode", "speech.wav", "out.dvq", "--bitrate", kbps, "--model", tiny).code == 0
-    assert len(read_info("out.dvq").header.stages) == stages  # 50 frames/s of 6 bits: 0.3 kbps for each
+    wave, rate = soundfile.read("speech.wav", dtype="float32")
+    coded = Codec.load(tiny).encode(wave, sample_rate_hz=rate, bitrate_kbps=kbps)
+    assert Path("out.dvq").read_bytes() == coded.to_bytes()
+    info = read_info("out.dvq")
+    assert 8e-3 * info.payload_bytes / info.seconds < kbps
+    assert call("decode", "out.dvq", "out.wav", "--model", tiny).code == 0
+    assert soundfile.info("out.wav").frames == info.samples
+
+
+@pytest.mark.parametrize("kbps", [1.2, 64])
+def test_a_bitrate_that_all_stages_keep_to_takes_none_off(call, folder, tiny, kbps):
+    assert call("encode", "speech.wav", "limited.dvq", "--bitrate", kbps, "--model", tiny).code == 0
+    assert call("encode", "speech.wav", "all.dvq", "--model", tiny).code == 0
+    assert Path("limited.dvq").read_bytes() == Path("all.dvq").read_bytes()
 
 
 def test_position_bits_widen_the_indices_of_a_curve(call, folder, models):

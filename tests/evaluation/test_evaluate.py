@@ -81,14 +81,18 @@ def test_processes_find_the_same_in_the_same_order(folders):
 
 def test_a_model_is_scored_from_whole_files(codec, folders):
     sources = find_sources(folders / "originals")
-    found = evaluate(sources, model_candidates(codec, [1, 4]))
-    assert [system.name for system in found.systems] == ["tiny, 1 stage", "tiny, 4 stages"]
-    assert {(system.family, system.note) for system in found.systems} == {("tiny", f"model {codec.fingerprint.hex()}")}
-    for system, stages in zip(found.systems, (1, 4), strict=True):
+    found = evaluate(sources, model_candidates(codec, stage_counts=[1, 4], bitrates_kbps=[0.7]))
+    assert [(system.name, system.family) for system in found.systems] == [
+        ("tiny, 0.7 kbps", "tiny"),
+        ("tiny, 1 stage", "tiny, equal stages"),
+        ("tiny, 4 stages", "tiny, equal stages"),
+    ]
+    assert {system.note for system in found.systems} == {f"model {codec.fingerprint.hex()}"}
+    for system, wish in zip(found.systems, ({"bitrate_kbps": 0.7}, {"stages": 1}, {"stages": 4}), strict=True):
         bits, codes = 0, []
         for source, clip in zip(sources, system.clips, strict=True):
             wave = read_signal(source.path).wave
-            encoded = codec.encode(wave, sample_rate_hz=RATE_HZ, stages=stages)
+            encoded = codec.encode(wave, sample_rate_hz=RATE_HZ, **wish)
             bits += 8 * len(encoded.to_bytes())
             codes.append(encoded.codes)
             assert clip.bits == 8 * len(encoded.to_bytes())
@@ -96,17 +100,20 @@ def test_a_model_is_scored_from_whole_files(codec, folders):
             assert clip.scores["si_sdr"].value == si_sdr(wave[0], codec.decode(encoded).wave[0])
         assert system.kbps == pytest.approx(bits / 1000 / 3.75)
         assert min(system.encode_speed, system.decode_speed) > 0
-        assert len(system.stages) == stages
+        assert len(system.stages) == wish.get("stages", 4)
         for number, stage in enumerate(system.stages):
-            expected = np.bincount(np.concatenate([c[0, number] for c in codes]), minlength=1 << stage.bits)
+            words = np.concatenate([c[0, number] for c in codes])
+            expected = np.bincount(words[words >= 0], minlength=1 << stage.bits)
             assert stage.histogram == tuple(expected)
 
 
-def test_stages_are_all_powers_of_two_and_the_last(codec):
+def test_bitrates_are_of_all_powers_of_two_stages_and_of_the_last(codec):
     assert len(codec.config.stages) == 4
-    assert [c.name for c in model_candidates(codec)] == ["tiny, 1 stage", "tiny, 2 stages", "tiny, 4 stages"]
+    assert [c.name for c in model_candidates(codec)] == ["tiny, 0.3 kbps", "tiny, 0.6 kbps", "tiny, 1.2 kbps"]
     with pytest.raises(ConfigError, match="tiny has stages 1 to 4, not 0, 5"):
-        model_candidates(codec, [0, 1, 5])
+        model_candidates(codec, stage_counts=[0, 1, 5])
+    with pytest.raises(ConfigError, match=r"tiny needs at least 0\.3 kbps, not 0\.2"):
+        model_candidates(codec, bitrates_kbps=[1, 0.2])
 
 
 def test_stage_use_of_known_codes():

@@ -1,0 +1,103 @@
+"""How stages are spread over frames: within the budget, as much of it as can be, and more where it is louder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codec.bitstream import GROUP_FRAMES, NONE, StageLayout, StreamHeader
+from codec.bitstream.depths import pack_depths
+from codec.depths import Spreader, frame_powers, group_levels, spread
+from codec.training.trainer import group_levels as group_levels_of_tensors
+
+
+def cost_bits(depths: np.ndarray, bits: list[int]) -> int:
+    """What a channel's packet takes, counted in the simplest way; the field of depths but for its last byte's fill."""
+    field = int.from_bytes(pack_depths(depths, len(bits)), "big")
+    length = 8 * len(pack_depths(depths, len(bits)))
+    steps = np.diff(depths[0, ::GROUP_FRAMES], prepend=(len(bits) + 1) // 2)
+    used = sum(abs(int(step)) + (2 if step else 1) for step in steps)
+    assert 0 <= length - used < 8
+    assert field % (1 << (length - used)) == 0
+    return used + sum(sum(bits[:depth]) for depth in depths[0].tolist())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rng=st.integers(0, 2**32 - 1).map(np.random.default_rng),
+    frames=st.integers(1, 100),
+    bits=st.lists(st.integers(1, 12), min_size=2, max_size=16),
+    share=st.floats(0, 1),
+)
+def test_the_budget_is_kept_and_spent(rng, frames, bits, share):
+    powers = 10 ** rng.uniform(-10, -1, (1, frames))
+    budget = bits[0] + share * (sum(bits) - bits[0])
+    depths = spread(powers, bits, budget)
+    assert depths.shape == powers.shape
+    assert depths.min() >= 1
+    assert depths.max() <= len(bits)
+    if depths.max() > 1:
+        assert cost_bits(depths, bits) <= budget * frames
+    # With another stage for the groups that are next in turn the budget would not do, unless all have all.
+    levels = group_levels(powers)
+    order = np.argsort(levels[0])
+    assert (np.diff(depths[0][order]) >= 0).all(), "a louder frame has as many stages as a softer one, or more"
+
+
+def test_channels_do_not_share():
+    rng = np.random.default_rng(1)
+    powers = 10 ** rng.uniform(-8, -1, (2, 60))
+    both = spread(powers, [10] * 8, 35.0)
+    for channel in range(2):
+        np.testing.assert_array_equal(both[channel], spread(powers[channel : channel + 1], [10] * 8, 35.0)[0])
+
+
+def test_equal_frames_get_equal_stages_and_twice_the_level_more():
+    flat = spread(np.full((1, 60), 0.01), [10] * 8, 42.0)
+    assert (flat == 4).all()
+    powers = np.full((1, 60), 0.01)
+    powers[:, 30:] *= 100  # 20 dB: three stages
+    stepped = spread(powers, [10] * 8, 42.0)
+    assert (stepped[0, 30:] - stepped[0, :30] == 3).all()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+def test_a_spreader_takes_pieces_of_any_size(piece):
+    rng = np.random.default_rng(2)
+    header = StreamHeader(
+        fingerprint=bytes(6),
+        model_rate_hz=800,
+        original_rate_hz=800,
+        hop=16,
+        channels=2,
+        packet_frames=20,
+        stages=(StageLayout(5),) * 6,
+        minor_version=1,
+    )
+    wave = (rng.standard_normal((2, 16 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
+    codes = rng.integers(0, 32, (2, 6, 47)).astype(np.int32)
+    spreader = Spreader(header, 0.6)  # of 50 frames/s: 12 bits a frame
+    blocks = [wave[:, start : start + 5 * piece] for start in range(0, wave.shape[1], 5 * piece)]
+    for given_block, passed in zip(blocks, spreader.listen(iter(blocks)), strict=True):
+        np.testing.assert_array_equal(passed, given_block)
+    made = list(spreader.apply(codes[..., start : start + piece] for start in range(0, 47, piece)))
+    assert [packet.shape[2] for packet in made] == [20, 20, 7]
+    powers = frame_powers(wave, 16)
+    for number, packet in enumerate(made):
+        span = slice(20 * number, 20 * number + packet.shape[2])
+        depths = spread(powers[:, span], [5] * 6, 12.0)
+        np.testing.assert_array_equal(np.count_nonzero(packet != NONE, axis=1), depths)
+        there = packet != NONE
+        np.testing.assert_array_equal(packet[there], codes[..., span][there])
+
+
+@pytest.mark.parametrize("frames", [1, 3, 20, 64])
+def test_training_goes_by_the_same_levels(frames):
+    wave = np.random.default_rng(3).standard_normal((4, frames * 32)).astype(np.float32)
+    wave[0] = 0
+    expected = group_levels(frame_powers(wave, 32))
+    found = group_levels_of_tensors(torch.from_numpy(wave)[:, None], 32)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-4)
