@@ -23,6 +23,7 @@ from .examples import (
     sealed_packet,
     skewed_codes,
     skewed_tables,
+    varied,
     write,
 )
 from .range_twin import varint
@@ -48,6 +49,8 @@ def small_streams():
     )
     stereo = header(STAGES[1:], channels=2, packet_frames=4)
     yield "stereo", write(random_codes(rng, STAGES[1:], 2, 8), stereo), None
+    head = header(STAGES, packet_frames=20, minor_version=1)
+    yield "varied", write(np.minimum(varied(rng, skewed_codes(rng, STAGES, 1, 27), 20), 3), head, tables), tables
 
 
 STREAMS = {name: (data, tables) for name, data, tables in small_streams()}
@@ -213,6 +216,7 @@ class RecordingFile(io.BytesIO):
 
 LARGE = header((StageLayout(16, 4),) * 64, packet_frames=65_535)
 LARGE_VARIED = header(LARGE.stages, packet_frames=65_535, minor_version=1)
+WIDE_VARIED = header((StageLayout(16, 4),) * 2, channels=255, packet_frames=8224, minor_version=1)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ LARGE_VARIED = header(LARGE.stages, packet_frames=65_535, minor_version=1)
     ],
 )
 @pytest.mark.parametrize("recover", [False, True])
-@pytest.mark.parametrize("head", [LARGE, LARGE_VARIED], ids=["1.0", "1.1"])
+@pytest.mark.parametrize("head", [LARGE, LARGE_VARIED, WIDE_VARIED], ids=["1.0", "1.1", "1.1 wide"])
 def test_promised_bytes_are_not_allocated(head, unit, recover):
     """The largest header there is, then a length of megabytes without the bytes."""
     file = RecordingFile(head.to_bytes() + unit + bytes(1000))

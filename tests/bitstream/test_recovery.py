@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from codec.bitstream import StageLayout, StreamReader, read_info, recovery
 from codec.bitstream.checksum import index_under, packet_check
 from codec.bitstream.framing import Framing
 
-from .examples import header, packet_spans, random_codes, read, skewed_codes, skewed_tables, write
+from .examples import header, packet_spans, random_codes, read, skewed_codes, skewed_tables, varied, write
 
 STAGES = (StageLayout(10),) * 4
 FRAMES, PACKET_FRAMES = 93, 10
@@ -23,15 +25,19 @@ TABLES = skewed_tables(STAGES)
 CODES = {
     "fixed": random_codes(np.random.default_rng(1), STAGES, 1, FRAMES),
     "range": skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES),
+    "varied": varied(
+        np.random.default_rng(4), skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES), PACKET_FRAMES
+    ),
 }
 DATA = {
     "fixed": write(CODES["fixed"], HEAD, samples=SAMPLES),
     "range": write(CODES["range"], HEAD, TABLES, samples=SAMPLES),
+    "varied": write(CODES["varied"], dataclasses.replace(HEAD, minor_version=1), TABLES, samples=SAMPLES),
 }
 SPANS = {name: packet_spans(data) for name, data in DATA.items()}
 PACKETS = 10
 
-both = pytest.mark.parametrize("name", ["fixed", "range"])
+each = pytest.mark.parametrize("name", DATA)
 
 
 def recovered(name, data, lost, frames=FRAMES, samples=SAMPLES):
@@ -57,12 +63,12 @@ def recovered(name, data, lost, frames=FRAMES, samples=SAMPLES):
     return reader.losses
 
 
-@both
+@each
 def test_nothing_is_lost_of_a_whole_stream(name):
     assert recovered(name, DATA[name], []) == []
 
 
-@both
+@each
 def test_any_flipped_bit_loses_one_packet(name):
     data = DATA[name]
     for bit in range(8 * SPANS[name][0][0], 8 * SPANS[name][-1][1], 5):
@@ -74,7 +80,7 @@ def test_any_flipped_bit_loses_one_packet(name):
         assert losses[0].reason.startswith(f"packet {lost} at {lost * 0.2:.2f} s, byte {SPANS[name][lost][0]}: ")
 
 
-@both
+@each
 @settings(max_examples=150, deadline=None)
 @given(
     rng=st.integers(0, 2**32 - 1).map(np.random.default_rng), victims=st.sets(st.integers(0, PACKETS - 1), max_size=6)
@@ -92,7 +98,7 @@ def test_any_set_of_packets_damaged_in_any_way(name, rng, victims):
 
 
 def damaged(rng, packet):
-    place = int(rng.integers(1, len(packet)))
+    place = int(rng.integers(4, len(packet) - 3))  # else a byte of noise, or of a neighbour, may heal it by chance
     noise = rng.integers(0, 256, int(rng.integers(1, 80)), np.uint8).tobytes()
     changed = bytearray(packet)
     changed[place] ^= int(rng.integers(1, 256))
@@ -109,7 +115,7 @@ def damaged(rng, packet):
     return ways[rng.integers(len(ways))]
 
 
-@both
+@each
 def test_foreign_bytes_between_packets_lose_nothing(name):
     data = DATA[name]
     place = SPANS[name][4][0]
@@ -118,7 +124,7 @@ def test_foreign_bytes_between_packets_lose_nothing(name):
     assert "(13 bytes skipped)" in losses[0].reason
 
 
-@both
+@each
 def test_packets_out_of_order_and_repeated(name):
     data, spans = DATA[name], SPANS[name]
     piece = [data[a:b] for a, b in spans]
@@ -127,7 +133,7 @@ def test_packets_out_of_order_and_repeated(name):
     recovered(name, start + b"".join([*piece[:3], piece[2], *piece[3:]]) + end, [])
 
 
-@both
+@each
 def test_any_truncation_keeps_all_whole_packets(name):
     """Without the end marker the length is that of the frames; a packet that was begun counts as one."""
     data, spans = DATA[name], SPANS[name]
@@ -138,7 +144,7 @@ def test_any_truncation_keeps_all_whole_packets(name):
         recovered(name, data[:length], begun, frames, frames * 960)
 
 
-@both
+@each
 def test_the_end_marker_alone_keeps_time(name):
     """It tells how many packets there were, and how long the last one was."""
     data, spans = DATA[name], SPANS[name]
@@ -146,7 +152,7 @@ def test_the_end_marker_alone_keeps_time(name):
     recovered(name, data[: spans[5][1]] + data[spans[-1][1] :], range(6, PACKETS))
 
 
-@both
+@each
 def test_a_damaged_end_marker(name):
     data, spans = DATA[name], SPANS[name]
     for place in range(spans[-1][1], len(data)):
@@ -183,7 +189,7 @@ def test_a_far_packet_is_not_believed_alone():
     recovered("fixed", data[:place] + farthest + data[stop:], [4])
 
 
-@both
+@each
 def test_bytes_after_the_end_marker(name):
     losses = recovered(name, DATA[name] + b"tail", [])
     assert [(loss.first_frame, loss.frames) for loss in losses] == [(FRAMES, 0)]
@@ -223,6 +229,15 @@ def test_a_stream_of_false_lengths_is_given_up(monkeypatch):
     assert packet.codes is None
     assert "then gave up" in reader.losses[0].reason
     assert reader.offset < 1000
+
+
+@pytest.mark.xfail(strict=True, reason="opening a packet takes as long as all its indices, though it has no bytes")
+def test_searching_takes_little_time_per_byte():
+    """Every byte begins a packet of a few bytes that could be the largest there is, under some index."""
+    head = header((StageLayout(1),) * 64, packet_frames=65_535)
+    start = time.process_time()
+    read(head.to_bytes() + b"\x09" * 300, recover=True)
+    assert time.process_time() - start < 0.5
 
 
 def test_a_short_packet_in_the_middle_keeps_time():
