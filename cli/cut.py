@@ -18,12 +18,14 @@ from .files import can_seek, open_source, open_target
 from .plan import Task, check
 
 if TYPE_CHECKING:
-    from codec import StreamHeader
+    from codec import StreamInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """Cut a .dvq file to fewer stages, without its model: smaller, and as if it had been encoded so.
+    """Cut a .dvq file to fewer stages, without its model: smaller, and as if it had been encoded with --stages.
+
+    Where there is the audio, encode --bitrate makes better use of as many bits.
 
     cut in.dvq out.dvq --stages 4
     cut - - --bitrate 2 < in.dvq > out.dvq
@@ -50,11 +52,11 @@ class Cut:
         return for_each([self.source], self._cut, debug=self.debug)
 
     def _cut(self, path: str) -> bool:
-        from codec import StreamHeader, cut
+        from codec import cut, read_info
 
         check(Task(path, self.target), force=self.force)
         with open_source(path) as pipe_or_file, _seekable(pipe_or_file) as source:
-            stages = self.stages or _stages_for(StreamHeader.read(source), self.bitrate or 0)
+            stages = self.stages or _stages_for(read_info(source), self.bitrate or 0)
             source.seek(0)
             with open_target(self.target, overwrite=self.force) as target:
                 cut(source, target, stages=stages)
@@ -73,12 +75,9 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
         yield copy
 
 
-def _stages_for(header: StreamHeader, bitrate_kbps: float) -> int:
+def _stages_for(info: StreamInfo, bitrate_kbps: float) -> int:
     """The most stages that take at most `bitrate_kbps` for a channel, at fixed width."""
-    rates = [
-        float(sum(stage.index_bits for stage in header.stages[:count]) * header.frame_rate_hz) / 1000
-        for count in range(1, len(header.stages) + 1)
-    ]
+    rates = [info.channel_bitrate(count) / 1000 for count in range(1, len(info.header.stages) + 1)]
     stages = sum(rate <= bitrate_kbps * (1 + 1e-9) for rate in rates)
     if not stages:
         raise CommandError(f"the first stage alone takes {rates[0]:g} kbps, more than {bitrate_kbps:g}")

@@ -61,7 +61,8 @@ def stream_facts(name: str, info: StreamInfo) -> dict[str, Any]:
         "stages": len(header.stages),
         "stage_bits": [stage.index_bits for stage in header.stages],
         "position_bits": [stage.position_bits for stage in header.stages],
-        "nominal_kbps": float(header.nominal_bitrate) / 1000,
+        "mean_stages": info.mean_stages,
+        "nominal_kbps": info.channel_bitrate() * header.channels / 1000,
         "used_kbps": info.bitrate / 1000,
         "bytes": info.total_bytes,
         "header_bytes": info.header_bytes,
@@ -92,7 +93,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"  model      {model} (fingerprint {facts['fingerprint']})"
     yield f"  audio      {facts['original_rate_hz']} Hz, {channels}, {_time(facts['duration_s'])}"
     yield f"  coded at   {facts['model_rate_hz']} Hz, {facts['frame_rate_hz']:g} frames/s"
-    yield f"  stages     {facts['stages']} of {_runs(facts['stage_bits'])} bits{_positions(facts['position_bits'])}"
+    stages = f"{facts['stages']} of {_runs(facts['stage_bits'])} bits{_positions(facts['position_bits'])}"
+    if facts["mean_stages"] < facts["stages"]:
+        stages = f"up to {stages}, {facts['mean_stages']:.2f} on average"
+    yield f"  stages     {stages}"
     yield f"  bitrate    {facts['nominal_kbps']:.3g} kbps nominal, {facts['used_kbps']:.3g} kbps used"
     yield f"  size       {facts['bytes']:,} bytes: {_shares(facts)}"
     yield f"  packets    {facts['packets']}: {facts['fixed_packets']} fixed width, {facts['range_packets']} range coded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +32,9 @@ class StreamInfo:
     """The facts of a stream.
 
     `samples` is the exact length at the original rate. `packets` are the whole ones, `range_packets` those of them
-    that are range-coded; `holes` is what could not be read. `framing_bytes` is all but the header and the payloads:
-    heads and checksums of packets, the end marker, and bytes that could not be read.
+    that are range-coded; `holes` is what could not be read. `frames_of_depth[d]` is how many frames of the whole
+    packets have d stages, over all channels. `framing_bytes` is all but the header and the payloads: heads and
+    checksums of packets, what tells the stages of frames, the end marker, and bytes that could not be read.
     """
 
     header: StreamHeader
@@ -43,6 +45,7 @@ class StreamInfo:
     total_bytes: int
     header_bytes: int
     payload_bytes: int
+    frames_of_depth: tuple[int, ...]
     holes: tuple[Loss, ...]
 
     @property
@@ -58,6 +61,24 @@ class StreamInfo:
         return self.samples / self.header.original_rate_hz
 
     @property
+    def mean_stages(self) -> float:
+        """Stages of a frame, on average; those of the header where no packet could be read."""
+        frames = sum(self.frames_of_depth)
+        stages = sum(depth * count for depth, count in enumerate(self.frames_of_depth))
+        return stages / frames if frames else float(len(self.header.stages))
+
+    def channel_bitrate(self, stages: int | None = None) -> float:
+        """Bits per second that the indices of a channel take on average at fixed width, cut to so many stages.
+
+        Framing, and what tells how many stages each frame has, are not counted.
+        """
+        header = self.header
+        bits = [0, *itertools.accumulate(stage.index_bits for stage in header.stages[:stages])]
+        counts = self.frames_of_depth if any(self.frames_of_depth) else (*(0,) * len(header.stages), 1)
+        total = sum(count * bits[min(depth, len(bits) - 1)] for depth, count in enumerate(counts))
+        return total / sum(counts) * float(header.frame_rate_hz)
+
+    @property
     def bitrate(self) -> float:
         """Bits per second that the whole stream really uses; 0 where it holds no samples."""
         return 8 * self.total_bytes / self.seconds if self.samples else 0.0
@@ -69,12 +90,14 @@ def read_info(stream: PathOrFile) -> StreamInfo:
         reader = StreamReader(file)
         header_bytes = reader.offset
         frames = packets = range_packets = payload_bytes = 0
+        depths = np.zeros(len(reader.header.stages) + 1, np.int64)
         for packet in reader.raw_packets(recover=True):
             frames += packet.frames
             if packet.payload is not None:
                 packets += 1
                 range_packets += packet.coding == "range"
                 payload_bytes += len(packet.payload)
+                depths += np.bincount(packet.depths.ravel(), minlength=len(depths))
         return StreamInfo(
             header=reader.header,
             samples=reader.samples,
@@ -84,6 +107,7 @@ def read_info(stream: PathOrFile) -> StreamInfo:
             total_bytes=reader.offset,
             header_bytes=header_bytes,
             payload_bytes=payload_bytes,
+            frames_of_depth=tuple(depths.tolist()),
             holes=tuple(reader.losses),
         )
 

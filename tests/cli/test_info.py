@@ -6,10 +6,11 @@ import io
 import json
 import os
 
+import numpy as np
 import pytest
 import soundfile
 
-from codec import StreamReader, read_info
+from codec import Codec, StreamReader, read_info
 
 
 def lose_packet(stream: bytes, number: int) -> tuple[bytes, float, float]:
@@ -51,6 +52,7 @@ def test_json_has_all_the_facts(call, coded, coded_bytes, library, shipped):
         "stages": 4,
         "stage_bits": [6, 6, 6, 6],
         "position_bits": [0, 0, 0, 0],
+        "mean_stages": 4.0,
         "nominal_kbps": 1.2,
         "used_kbps": pytest.approx(len(coded_bytes) * 8e-3 / 3.33),
         "bytes": len(coded_bytes),
@@ -75,6 +77,28 @@ def test_tells_people_the_same(call, coded, coded_bytes, shipped):
     assert facts["bitrate"] == f"1.2 kbps nominal, {len(coded_bytes) * 8e-3 / 3.33:.3g} kbps used"
     assert facts["size"].startswith(f"{len(coded_bytes):,} bytes: header ")
     assert facts["holes"] == "none"
+
+
+def test_tells_how_many_stages_frames_have(call, coded, tiny):
+    assert call("encode", "speech.wav", "varied.dvq", "--bitrate", 0.75, "--model", tiny).code == 0
+    reader = StreamReader(io.BytesIO((coded / "varied.dvq").read_bytes()))
+    codes = [packet.codes for packet in reader.packets(Codec.load(tiny).tables)]
+    counts = np.concatenate([np.count_nonzero(packet >= 0, axis=1)[0] for packet in codes])
+    result = call("info", "varied.dvq")
+    assert f"stages     up to 4 of 6 bits, {counts.mean():.2f} on average" in result.out
+    facts = json.loads(call("info", "varied.dvq", "--json").out)
+    assert facts["mean_stages"] == pytest.approx(counts.mean())
+    assert facts["nominal_kbps"] == pytest.approx(counts.mean() * 0.3)
+
+
+def test_cuts_a_varied_file_to_what_its_frames_take(call, coded, tiny):
+    """To 0.6 kbps: as many stages as keep to it where most frames have fewer than those."""
+    assert call("encode", "speech.wav", "varied.dvq", "--bitrate", 0.75, "--model", tiny).code == 0
+    assert call("cut", "varied.dvq", "cut.dvq", "--bitrate", 0.6).code == 0
+    stages = len(read_info("cut.dvq").header.stages)
+    bounds = [read_info("varied.dvq").channel_bitrate(count) for count in (stages, stages + 1)]
+    assert read_info("cut.dvq").channel_bitrate() == pytest.approx(bounds[0])
+    assert bounds[0] <= 600 < bounds[1]
 
 
 def test_shows_holes(call, damaged):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from equality import assert_equal_states
 
 from codec.checkpoint import Checkpoint
@@ -196,6 +197,39 @@ def test_a_new_run_begins_from_a_model_file(trained, tmp_path):
     codes = model.encode(batches(0), [0] * 4)
     for one in (trainer.model, trainer.averaged):
         assert torch.equal(one.encode(batches(0), [0] * 4), codes)
+
+
+def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
+    """The stages of the file stay as they are; the new ones take energy out of what those leave."""
+    model = trained.averaged.folded()
+    path = tmp_path / "model.safetensors"
+    to_checkpoint(model, weight_type="float32", facts={}).save(path)
+    larger = dataclasses.replace(tiny(), stages=tiny().stages * 2)
+    trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
+    open_run(trainer, tmp_path / "new", init=path)
+    assert (trainer.started, trainer.quantizing) == (False, True)
+    trainer.start(batches)
+    assert trainer.started
+    wave = torch.cat([batches(step) for step in range(4)])  # those that the stages start from
+    with torch.no_grad():
+        latent = model.encoder(wave)
+        for one in (trainer.model.folded(), trainer.averaged.folded()):
+            codes = one.encode(wave, [0] * 8)
+            assert torch.equal(codes[:, :4], model.encode(wave, [0] * 4))
+            left = [
+                (latent - one.quantizer.decode(codes[:, :count], [0] * count)).square().mean().item()
+                for count in range(4, 9)
+            ]
+            assert left == sorted(left, reverse=True)
+            assert left[4] < 0.5 * left[0]
+
+
+def test_a_run_does_not_begin_from_a_model_of_more_stages(trained, tmp_path):
+    path = tmp_path / "model.safetensors"
+    to_checkpoint(trained.averaged.folded(), weight_type="float32", facts={}).save(path)
+    fewer = dataclasses.replace(tiny(), stages=tiny().stages[:3])
+    with pytest.raises(CheckpointError, match="another model: it has stages"):
+        open_run(Trainer(fewer, SETTINGS, Accelerator(cpu=True)), tmp_path / "new", init=path)
 
 
 @pytest.mark.parametrize("is_portable", [False, True])

@@ -162,6 +162,24 @@ def test_micro_batches_add_up_to_the_batch():
         torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
 
 
+def test_dropped_stages_are_spread_over_a_clip_by_level():
+    """Louder stretches keep as many stages as softer ones, or more; clips that are not dropped keep all."""
+    subject = trainer(run=settings(dropout_share=0.7))
+    level = torch.linspace(-3, 0, 20).repeat_interleave(320)
+    wave = 10**level * torch.randn(64, 1, 6400, generator=torch.Generator().manual_seed(0))
+    counts = subject._active_stages(wave)
+    assert counts.shape == (64, 20)
+    assert counts.min() == 1
+    assert counts.max() == 4
+    assert (counts.diff(dim=1) >= 0).all()
+    whole = (counts == 4).all(1).float().mean()
+    assert 0.3 < whole < 0.7  # 30 % that are not dropped, and those of which 4 were drawn
+    varied = (counts.diff(dim=1) != 0).any(1).float().mean()
+    assert varied > 0.3
+    groups = counts[:, :18].reshape(64, 6, 3)
+    assert (groups == groups[..., :1]).all()
+
+
 def test_every_phase_gives_its_figures():
     subject = trainer()
     names = []
