@@ -8,6 +8,7 @@ from typing import Any
 
 from codec import atomic_output
 
+from ..markdown import table
 from .candidates import OURS, Candidate
 from .growth import Point
 from .timing import Speed
@@ -31,15 +32,6 @@ def speed_table(candidates: Sequence[Candidate], speeds: Sequence[Speed]) -> str
             cells += [f"{speed.encode:.1f}", f"{speed.decode:.1f}"]
         rows.append(cells)
     return table(heads, rows)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    return "\n".join([_row(heads), "|" + "---|" * len(heads), *map(_row, rows)])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def write(path: Path, content: bytes) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..markdown import table
 from .candidates import OURS
 from .means import Gain
-from .report import table
 from .routes import Span
 from .sweep import Stop, Throughput, best
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from codec.evaluation.result import Evaluation, Mean
 
+from ..markdown import table
+
 
 def as_markdown(evaluation: Evaluation) -> str:
     """Means over the clips that have a value; how many failed stands in brackets."""
     titles = [evaluation.metric(name).title for name in evaluation.metrics]
     heads = ["system", "kbps", *titles, "encode x", "decode x", "note"]
-    lines = [_row(heads), "|" + "---|" * len(heads)]
+    rows = []
     for system in evaluation.systems:
         scores = [_mean(system.means[name]) for name in evaluation.metrics]
         rate = _number(system.kbps, 2)
         speeds = [_number(speed, 1) for speed in (system.encode_speed, system.decode_speed)]
-        lines.append(_row([system.name, rate, *scores, *speeds, system.note]))
-    return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+        rows.append([system.name, rate, *scores, *speeds, system.note])
+    return table(heads, rows)
 
 
 def _mean(mean: Mean) -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from ..markdown import table
 from .baselines import COMMITMENT
 from .measures import DAMAGES, ERROR_RATES
 from .methods import METHODS, TITLES
 
 Result = dict[str, Any]
 Results = dict[str, list[Result]]  # by question
+
+markdown = partial(table, are_numbers=True)
 
 
 def spread_of(values: Sequence[float | None], digits: int = 2) -> str:
@@ -23,12 +27,6 @@ def spread_of(values: Sequence[float | None], digits: int = 2) -> str:
     if len(found) > 1:
         text += f" ± {statistics.stdev(found):.{digits}f}"
     return text if len(found) == len(values) else f"{text} ({len(values) - len(found)} failed)"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; columns but the first are aligned to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def chosen(results: Sequence[Result], **fields: Any) -> list[Result]:
