@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import zlib
 
@@ -42,6 +43,19 @@ def random_codes(rng, stages, channels, frames):
     codes = np.stack([rng.integers(0, stage.max_index + 1, (channels, frames)) for stage in stages], axis=1)
     limits = np.array([stage.max_index for stage in stages])[:, None]
     return np.where(rng.random(codes.shape) < 0.1, limits, codes).astype(np.int32)
+
+
+def likely_codes(rng, stages, channels, frames, tables):
+    """Indices drawn from the tables, so that range coding pays."""
+    twin = twin_tables(tables, stages)
+    words = np.zeros((channels, len(stages), frames), np.int32)
+    for channel, stage, frame in np.ndindex(words.shape):
+        before = words[channel, stage, frame - 1] if frame else NONE
+        row = twin.row(stage, before, words[channel, stage - 1, frame])
+        words[channel, stage, frame] = bisect.bisect_right(row, rng.integers(range_twin.TOTAL)) - 1
+    position_bits = np.array([stage.position_bits for stage in stages])[:, None]
+    limits = np.array([stage.max_index for stage in stages])[:, None]
+    return np.minimum(words << position_bits | rng.integers(0, 1 << position_bits, words.shape), limits)
 
 
 def varied(rng, codes, packet_frames):

@@ -5,6 +5,8 @@ Tables are given as plain lists: per stage (source, context_bits, rows of counts
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 NONE = -1  # stands in codes and words for a stage that a frame does not have
 TOTAL = 1 << 24
 SMALLEST_RANGE = 1 << 32
@@ -14,7 +16,7 @@ FIRST_RANGE = (1 << 64) - 1
 def bounds(counts):
     """Where each codeword's share of 2^24 begins, and where the last one ends."""
     codewords, total = len(counts), sum(counts)
-    return [k + sum(counts[:k]) * (TOTAL - codewords) // total for k in range(codewords + 1)]
+    return [k + below * (TOTAL - codewords) // total for k, below in enumerate(accumulate(counts, initial=0))]
 
 
 class Tables:

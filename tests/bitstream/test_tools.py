@@ -18,6 +18,7 @@ from codec.errors import AudioError, BitstreamError
 from .examples import (
     header,
     layouts,
+    likely_codes,
     random_tables,
     read,
     read_codes,
@@ -40,8 +41,10 @@ STAGES = (StageLayout(8),) * 3 + (StageLayout(6, 2),) * 2
 )
 def test_cut_keeps_the_first_stages(rng, stages, channels, frames, with_tables):
     head = header(stages, channels=channels, packet_frames=20, original_rate_hz=22_050)
-    codes = skewed_codes(rng, stages, channels, frames)
-    tables = random_tables(rng, stages) if with_tables else None
+    tables = random_tables(rng, stages)
+    codes = likely_codes(rng, stages, channels, frames, tables)
+    if not with_tables:
+        tables = None
     samples = head.samples_in(frames) - 3 * (frames > 0)
     data = write(codes, head, tables, samples=samples)
     original, _ = read(data, tables)
