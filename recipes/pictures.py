@@ -1,6 +1,6 @@
 """A picture for a model card: the spectrogram of a clip, and below it what the model makes of it.
 
-python -m recipes.pictures --model speech_16khz --data speech/val --clip NAME --stages 3,6,12 --out picture.png
+python -m recipes.pictures --model speech_16khz --data speech/val --clip NAME --bitrates 1.5,3,6 --out picture.png
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from codec.evaluation.signal import Signal, Source, find_sources
 from codec.report.spectrogram import Axes, spectrogram_png
 from codec.training.validation import read_clip
 
+from .rates import Bitrates
 from .run_script import run_script
-from .stage_counts import StageCounts
 
 _PANEL_INCHES = (9.2, 1.75)
 _DOTS_PER_INCH = 100
@@ -41,8 +41,8 @@ class Arguments:
     """The PNG to write."""
     model: str = DEFAULT_MODEL
     """A shipped model's name, or a model file."""
-    stages: StageCounts = (3, 6, 12)
-    """The numbers of quantizer stages to decode from."""
+    bitrates: Bitrates = (1.5, 3.0, 6.0)
+    """The bitrates to code at, in kbps."""
     force: bool = False
     """Replace an existing file."""
 
@@ -52,15 +52,8 @@ def main(arguments: Arguments) -> None:
         raise ConfigError(f"{arguments.out} exists already; choose another name, or give --force")
     source = find_clip(find_sources(arguments.data), arguments.clip)
     codec = Codec.load(arguments.model)
-    counts = tuple(dict.fromkeys(arguments.stages))
     rate = codec.config.sample_rate_hz
-    original = Signal(wave=read_clip(source.path, rate)[None], sample_rate_hz=rate)
-    panels = [("original", original.wave[0])]
-    for stages, candidate in zip(counts, model_candidates(codec, stage_counts=counts), strict=True):
-        decoded = candidate.decode(source.name, original)
-        kbps = (decoded.bits or 0) / original.seconds / 1000
-        panels.append((f"{stages} stage{'s' * (stages != 1)}, {kbps:.2f} kbps", decoded.signal.wave[0]))
-    figure = draw(panels, rate)
+    figure = draw(versions(codec, read_clip(source.path, rate), arguments.bitrates), rate)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(arguments.out, overwrite=arguments.force) as file:
         file.write(small_png(figure))
@@ -83,6 +76,18 @@ def find_clip(sources: Sequence[Source], name: str) -> Source:
     raise ConfigError(
         f"no clip is called {name!r}; there are {len(sources)}: {some}{', …' * (len(sources) > _MOST_NAMED)}"
     )
+
+
+def versions(codec: Codec, wave: np.ndarray, bitrates_kbps: Sequence[float]) -> list[tuple[str, np.ndarray]]:
+    """Labels and waves (samples,), at the model's rate: the original, and what is decoded of it at each bitrate."""
+    original = Signal(wave=wave[None], sample_rate_hz=codec.config.sample_rate_hz)
+    found = [("original", wave)]
+    candidates = model_candidates(codec, bitrates_kbps=bitrates_kbps)
+    for bitrate_kbps, candidate in zip(bitrates_kbps, candidates, strict=True):
+        decoded = candidate.decode(candidate.name, original)
+        kbps = (decoded.bits or 0) / original.seconds / 1000
+        found.append((f"{bitrate_kbps:g} kbps; the whole file has {kbps:.2f}", decoded.signal.wave[0]))
+    return found
 
 
 def draw(panels: Sequence[tuple[str, np.ndarray]], sample_rate_hz: int) -> Any:

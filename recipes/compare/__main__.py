@@ -21,15 +21,15 @@ from codec import DEFAULT_MODEL, Codec
 from codec.errors import ConfigError
 from codec.evaluation.candidates import Candidate
 from codec.evaluation.evaluate import evaluate
-from codec.evaluation.model import model_candidates
+from codec.evaluation.model import ModelCandidate, model_candidates
 from codec.evaluation.recordings import Recordings
 from codec.evaluation.result import Evaluation
 from codec.evaluation.signal import Source, find_sources
 
 from ..held_out import spread
 from ..progress import progress_on_stderr
+from ..rates import Bitrates, StageCounts
 from ..run_script import run_script, score_workers
-from ..stage_counts import StageCounts
 from .codec2 import codec2_peers
 from .neural import LAYOUTS, neural_peers, threads
 from .opus import opus_peers
@@ -53,8 +53,11 @@ class Arguments:
     """The other codecs."""
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     """Ours: names of shipped models, or model files."""
+    bitrates: Bitrates = ()
+    """The bitrates of our models, in kbps; what one lacks is left out. By default, where there are no --stages, those
+    of 1, 2, 4, 8, … and all stages."""
     stages: StageCounts = ()
-    """The numbers of stages of our models to use; what one lacks is left out. By default 1, 2, 4, 8, … and all."""
+    """The numbers of stages of our models, the same for every frame; what one lacks is left out."""
     weights: dict[str, Path] = field(default_factory=dict)
     """Folders with config.json and weights, by the codec: encodec FOLDER mimi FOLDER …"""
     metrics: tuple[str, ...] | None = None
@@ -89,7 +92,7 @@ def main(arguments: Arguments) -> None:
 
 
 def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
-    candidates = [*_ours(arguments), *_others(arguments)]
+    candidates = [*ours(arguments), *_others(arguments)]
     with (
         score_workers(arguments.workers) as workers,
         progress_on_stderr(f"{len(candidates)} systems, {len(sources)} clips", unit="files") as report,
@@ -106,17 +109,29 @@ def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
         )
 
 
-def _ours(arguments: Arguments) -> list[Candidate]:
-    found: list[Candidate] = []
+def ours(arguments: Arguments) -> list[ModelCandidate]:
+    """Our models, each at those of the rates asked for that it has."""
+    found: list[ModelCandidate] = []
     for name in arguments.models:
-        codec = Codec.load(name, device="cpu")
-        most = len(codec.config.stages)
-        counts = [count for count in arguments.stages if count <= most]
-        candidates = model_candidates(codec, stage_counts=counts if arguments.stages else ())
+        candidates = _at_rates(Codec.load(name, device="cpu"), arguments)
         for candidate in candidates:
             candidate.note = f"bits of whole .dvq files, {threads()}"
         found += candidates
     return found
+
+
+def _at_rates(codec: Codec, arguments: Arguments) -> list[ModelCandidate]:
+    """A model at those of the bitrates and numbers of stages that it has."""
+    if not arguments.bitrates and not arguments.stages:
+        return model_candidates(codec)
+    bits = [stage.bits for stage in codec.config.stages]
+    least, most = (frame_bits * codec.config.frame_rate_hz / 1000 for frame_bits in (bits[0], sum(bits)))
+    bitrates = [kbps for kbps in arguments.bitrates if least <= kbps <= most]
+    counts = [count for count in arguments.stages if count <= len(bits)]
+    if not bitrates and not counts:
+        _skip(codec.name, f"it has {least:g} to {most:g} kbps, and stages 1 to {len(bits)}")
+        return []
+    return model_candidates(codec, stage_counts=counts, bitrates_kbps=bitrates)
 
 
 def _others(arguments: Arguments) -> list[Candidate]:
@@ -145,8 +160,8 @@ def _with_timed(arguments: Arguments, sources: Sequence[Source], evaluation: Eva
     return dataclasses.replace(evaluation, systems=tuple(systems))
 
 
-def _skip(name: str, error: ConfigError) -> None:
-    print(f"skipped {name}: {error}", file=sys.stderr)
+def _skip(name: str, reason: ConfigError | str) -> None:
+    print(f"skipped {name}: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

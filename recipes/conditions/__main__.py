@@ -1,6 +1,6 @@
 """How quality holds up when speech is not clean: one model, held-out clips, a condition after another.
 
-python -m recipes.conditions --model speech_16khz --data speech/val --out runs/conditions --stages 3,6,12
+python -m recipes.conditions --model speech_16khz --data speech/val --out runs/conditions --bitrates 1.5,3,6
 
 Writes runs/conditions.json and runs/conditions.md.
 """
@@ -25,8 +25,8 @@ from codec.training.manifest import SPEAKER_RULES
 
 from ..held_out import spread
 from ..progress import Report, progress_on_stderr
+from ..rates import Bitrates
 from ..run_script import run_script, score_workers
-from ..stage_counts import StageCounts
 from ..two_files import TwoFiles
 from .clips import CONDITIONS, MUSIC, ChangedClip, Corpus, music_clips
 from .findings import Findings, Measured
@@ -46,8 +46,8 @@ class Arguments:
     """Where the results go: OUT.json and OUT.md."""
     model: str = DEFAULT_MODEL
     """A shipped model's name, or a model file."""
-    stages: StageCounts = (3, 6, 12)
-    """The numbers of quantizer stages to measure."""
+    bitrates: Bitrates = (1.5, 3.0, 6.0)
+    """The bitrates to measure, in kbps."""
     clips: int | None = None
     """How many clips, evenly spread over the sorted names; None is all."""
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
@@ -72,7 +72,7 @@ def main(arguments: Arguments) -> None:
         model=codec.name,
         fingerprint=codec.fingerprint.hex(),
         data=arguments.data.resolve().name,
-        stages=tuple(dict.fromkeys(arguments.stages)),
+        bitrates_kbps=arguments.bitrates,
         measured=_measure(arguments, codec),
     )
     tables = as_markdown(findings)
@@ -92,7 +92,7 @@ def _measure(arguments: Arguments, codec: Codec) -> list[Measured]:
         nullcontext(1) if arguments.workers == 1 else score_workers(arguments.workers) as workers,
         progress_on_stderr(f"{len(work)} conditions, {len(chosen)} clips", unit="files") as report,
     ):
-        run = _Run(codec, arguments.stages, workers, report, total)
+        run = _Run(codec, arguments.bitrates, workers, report, total)
         return [run.measure(name, clips) for name, clips in work]
 
 
@@ -105,10 +105,10 @@ class _Run:
     """One condition after another; says how far it is, and what fails."""
 
     def __init__(
-        self, codec: Codec, stages: Sequence[int], workers: Executor | int, report: Report, total: int
+        self, codec: Codec, bitrates_kbps: Sequence[float], workers: Executor | int, report: Report, total: int
     ) -> None:
         self._codec = codec
-        self._stages = stages
+        self._bitrates_kbps = bitrates_kbps
         self._workers = workers
         self._report = report
         self._total = total
@@ -124,7 +124,7 @@ class _Run:
 
         evaluation = evaluate(
             clips,
-            model_candidates(self._codec, stage_counts=self._stages),
+            model_candidates(self._codec, bitrates_kbps=self._bitrates_kbps),
             data=condition,
             metrics=MUSIC_METRICS if condition == MUSIC else SPEECH_METRICS,
             workers=self._workers,

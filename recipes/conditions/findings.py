@@ -22,7 +22,7 @@ _GOAL_DBFS = (-40, -10)
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One condition: a system per number of stages; `turned_down_db` of the clips that full scale limited."""
+    """One condition: a system per bitrate; `turned_down_db` of the clips that full scale limited."""
 
     condition: str
     evaluation: Evaluation
@@ -37,7 +37,7 @@ class Measured:
 class LevelGoal:
     """PESQ-WB at a level less that at -26 dBFS, clip by clip; `holds` where the mean is within 0.1."""
 
-    stages: int
+    bitrate_kbps: float
     dbfs: int
     difference: Mean
     holds: bool | None
@@ -45,33 +45,33 @@ class LevelGoal:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All conditions, that of speech as it is among them, on one model at some numbers of stages."""
+    """All conditions, that of speech as it is among them, on one model at some bitrates, those asked for."""
 
     model: str
     fingerprint: str
     data: str
-    stages: tuple[int, ...]
+    bitrates_kbps: tuple[float, ...]
     measured: Sequence[Measured]
 
     def differences(self, measured: Measured) -> list[dict[str, Mean]]:
-        """Per number of stages, and by metric, this less speech as it is; nothing for itself, and for other clips."""
+        """Per bitrate, and by metric, this less speech as it is; nothing for itself, and for other clips."""
         base = self._of(AS_IT_IS)
         if measured.evaluation is base or _names(measured.evaluation) != _names(base):
-            return [{} for _ in self.stages]
+            return [{} for _ in self.bitrates_kbps]
         names = measured.evaluation.metrics
         pairs = zip(measured.evaluation.systems, base.systems, strict=True)
         return [{name: difference(system, other, name) for name in names} for system, other in pairs]
 
     def level_goals(self) -> list[LevelGoal]:
-        """For each number of stages and each level."""
+        """For each bitrate and each level."""
         base = self._of(level_condition(_BASE_DBFS))
         found = []
         for dbfs in _GOAL_DBFS:
             systems = self._of(level_condition(dbfs)).systems
-            for stages, system, other in zip(self.stages, systems, base.systems, strict=True):
+            for bitrate_kbps, system, other in zip(self.bitrates_kbps, systems, base.systems, strict=True):
                 mean = difference(system, other, "pesq_wb")
                 holds = None if mean.mean is None else abs(mean.mean) <= PESQ_GOAL
-                found.append(LevelGoal(stages=stages, dbfs=dbfs, difference=mean, holds=holds))
+                found.append(LevelGoal(bitrate_kbps=bitrate_kbps, dbfs=dbfs, difference=mean, holds=holds))
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,13 +91,13 @@ class Findings:
             "turned_down_db": list(measured.turned_down_db),
             "systems": [
                 {
-                    "stages": stages,
+                    "bitrate_kbps": bitrate_kbps,
                     "kbps": system.kbps,
                     "means": {name: dataclasses.asdict(mean) for name, mean in system.means.items()},
                     "less_as_it_is": {name: dataclasses.asdict(mean) for name, mean in differences.items()},
                 }
-                for stages, system, differences in zip(
-                    self.stages, measured.evaluation.systems, self.differences(measured), strict=True
+                for bitrate_kbps, system, differences in zip(
+                    self.bitrates_kbps, measured.evaluation.systems, self.differences(measured), strict=True
                 )
             ],
         }

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from codec.evaluation.result import Mean
 from codec.metrics import METRICS
 
+from ..markdown import table
 from .findings import PESQ_GOAL, Findings, LevelGoal, Measured
 from .music import PASSAGE_SECONDS
 
@@ -24,30 +25,33 @@ def as_markdown(findings: Findings) -> str:
 def _lines(findings: Findings) -> Iterator[str]:
     clips = findings.measured[0].clips
     yield f"{findings.model} ({findings.fingerprint}) on {findings.data}, {clips} clip{'s' * (clips != 1)}."
-    yield "Means; in brackets the mean difference from speech as it is, clip by clip. Bits are those of whole files."
+    yield (
+        "Means; in brackets the mean difference from speech as it is, clip by clip. Heads name the bitrate asked for; "
+        "kbps are those of whole files."
+    )
     yield ""
-    yield from _table(findings, _SPEECH, with_rate=True)
+    yield _table(findings, _SPEECH, with_rate=True)
     yield ""
-    yield from _table(findings, _SOUND, with_rate=False)
+    yield _table(findings, _SOUND, with_rate=False)
     yield ""
     yield from _goal(findings.level_goals())
     yield ""
     yield from _notes(findings)
 
 
-def _table(findings: Findings, metrics: Sequence[str], *, with_rate: bool) -> Iterator[str]:
+def _table(findings: Findings, metrics: Sequence[str], *, with_rate: bool) -> str:
     heads = ["condition"]
-    for stages in findings.stages:
+    for kbps in findings.bitrates_kbps:
         columns = ["kbps"] * with_rate + [_title(name) for name in metrics]
-        heads += [f"{stages} stage{'s' * (stages != 1)}: {columns[0]}", *columns[1:]]
-    yield _row(heads)
-    yield "|" + "---|" * len(heads)
+        heads += [f"{kbps:g} kbps: {columns[0]}", *columns[1:]]
+    rows = []
     for measured in findings.measured:
         cells = [measured.condition]
         for system, differences in zip(measured.evaluation.systems, findings.differences(measured), strict=True):
             cells += ["-" if system.kbps is None else f"{system.kbps:.2f}"] * with_rate
             cells += [_cell(name, system.means, differences) for name in metrics]
-        yield _row(cells)
+        rows.append(cells)
+    return table(heads, rows)
 
 
 def _title(name: str) -> str:
@@ -66,10 +70,6 @@ def _cell(name: str, means: Mapping[str, Mean], differences: Mapping[str, Mean])
     return text + (f" ({mean.failed} failed)" if mean.failed else "")
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def _goal(goals: Sequence[LevelGoal]) -> Iterator[str]:
     """Whether it holds everywhere, and each figure."""
     if any(goal.holds is None for goal in goals):
@@ -84,7 +84,7 @@ def _goal(goals: Sequence[LevelGoal]) -> Iterator[str]:
     )
     yield ""
     for goal in goals:
-        yield f"- {goal.dbfs} dBFS, {goal.stages} stage{'s' * (goal.stages != 1)}: {_with_interval(goal.difference)}"
+        yield f"- {goal.dbfs} dBFS, {goal.bitrate_kbps:g} kbps: {_with_interval(goal.difference)}"
 
 
 def _with_interval(mean: Mean) -> str:

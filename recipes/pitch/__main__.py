@@ -1,6 +1,6 @@
 """How well a model keeps pitch, on held-out clips and on synthesised sentences of tonal languages.
 
-python -m recipes.pitch --model speech_16khz --data speech/val --out runs/pitch --stages 3,6,12
+python -m recipes.pitch --model speech_16khz --data speech/val --out runs/pitch --bitrates 1.5,3,6
 
 Writes runs/pitch.json and runs/pitch.md.
 """
@@ -22,8 +22,8 @@ from codec.training.validation import read_clip
 
 from ..held_out import spread
 from ..progress import progress_on_stderr
+from ..rates import Bitrates
 from ..run_script import run_script
-from ..stage_counts import StageCounts
 from ..two_files import TwoFiles
 from .findings import METRICS, Coded, Findings, Measured
 from .sentences import LANGUAGES, spoken
@@ -41,8 +41,8 @@ class Arguments:
     """Where the results go: OUT.json and OUT.md."""
     model: str = DEFAULT_MODEL
     """A shipped model's name, or a model file."""
-    stages: StageCounts = (3, 6, 12)
-    """The numbers of quantizer stages to measure."""
+    bitrates: Bitrates = (1.5, 3.0, 6.0)
+    """The bitrates to measure, in kbps."""
     clips: int | None = None
     """How many recordings, evenly spread over the sorted names; None is all."""
     force: bool = False
@@ -65,8 +65,7 @@ def main(arguments: Arguments) -> None:
     files.check()
     codec = Codec.load(arguments.model)
     rate = codec.config.sample_rate_hz
-    stages = tuple(dict.fromkeys(arguments.stages))
-    candidates = model_candidates(codec, stage_counts=stages)
+    candidates = model_candidates(codec, bitrates_kbps=arguments.bitrates)
     sources = spread(find_sources(arguments.data), arguments.clips)
     sentences, left_out = _sentences(rate)
     originals = [_Original(name=source.name, wave=read_clip(source.path, rate)) for source in sources] + sentences
@@ -79,7 +78,7 @@ def main(arguments: Arguments) -> None:
         model=codec.name,
         fingerprint=codec.fingerprint.hex(),
         data=arguments.data.resolve().name,
-        stages=stages,
+        bitrates_kbps=arguments.bitrates,
         measured=measured,
         left_out=left_out,
     )

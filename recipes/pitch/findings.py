@@ -23,7 +23,7 @@ _LOW_HZ, _HIGH_HZ = 150, 230
 
 @dataclass(frozen=True, kw_only=True)
 class Coded:
-    """A clip at a number of stages: its pitch once decoded; its scores, and the bits of the whole file."""
+    """A clip at a bitrate: its pitch once decoded; its scores, and the bits of the whole file."""
 
     track: Track
     scores: Clip
@@ -31,7 +31,7 @@ class Coded:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A clip; `language` of what is synthesised; `noisy` is tracked with a trace of noise, `coded` per stage count."""
+    """A clip; `language` of what is synthesised; `noisy` is tracked with a trace of noise, `coded` per bitrate."""
 
     name: str
     seconds: float
@@ -49,9 +49,9 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A number of stages on a group of clips."""
+    """A bitrate, as asked for, on a group of clips; `kbps` is that of the whole files."""
 
-    stages: int
+    bitrate_kbps: float
     kbps: float
     pitch: PitchFigures
     means: dict[str, Mean]
@@ -59,7 +59,7 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Some clips: the figures of the tracker alone, and those of each number of stages."""
+    """Some clips: the figures of the tracker alone, and those of each bitrate."""
 
     name: str
     clips: int
@@ -74,7 +74,7 @@ class Findings:
     model: str
     fingerprint: str
     data: str
-    stages: tuple[int, ...]
+    bitrates_kbps: tuple[float, ...]
     measured: Sequence[Measured]
     left_out: tuple[str, ...]
 
@@ -104,13 +104,13 @@ class Findings:
             name=name,
             clips=len(clips),
             floor=pitch_figures([(clip.original, clip.noisy) for clip in clips]),
-            systems=tuple(self._system(place, clips) for place in range(len(self.stages))),
+            systems=tuple(self._system(place, clips) for place in range(len(self.bitrates_kbps))),
         )
 
     def _system(self, place: int, clips: Sequence[Measured]) -> System:
         coded = [clip.coded[place] for clip in clips]
         return System(
-            stages=self.stages[place],
+            bitrate_kbps=self.bitrates_kbps[place],
             kbps=1e-3 * sum(one.scores.bits or 0 for one in coded) / sum(clip.seconds for clip in clips),
             pitch=pitch_figures([(clip.original, one.track) for clip, one in zip(clips, coded, strict=True)]),
             means=summarise([one.scores for one in coded], METRICS),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from codec.evaluation.result import Mean
 
+from ..markdown import table
 from .figures import GROSS, STRETCH_FRAMES, PitchFigures
 from .findings import METRICS, Findings, Group
 from .track import HOP_SECONDS, NOISE_DB, SETTINGS
@@ -17,7 +18,7 @@ _SCORE_HEADS, _SCORE_DIGITS = ("PESQ-WB", "ESTOI"), (2, 3)
 
 
 def as_markdown(findings: Findings) -> str:
-    """The clips and the tracker's own error; then a table per number of stages; and what must be known to read them."""
+    """The clips and the tracker's own error; then a table per bitrate; and what must be known to read them."""
     return "\n".join(_lines(findings)) + "\n"
 
 
@@ -27,27 +28,17 @@ def _lines(findings: Findings) -> Iterator[str]:
     yield ""
     yield f"The tracker alone: originals beside themselves with white noise {NOISE_DB} dB below."
     yield ""
-    yield from _table(
+    yield table(
         ("", "clips", "voiced, s", *_PITCH_HEADS),
         [[group.name, str(group.clips), _seconds(group), *_pitch(group.floor)] for group in groups],
     )
-    for place, stages in enumerate(findings.stages):
+    for place, kbps in enumerate(findings.bitrates_kbps):
         yield ""
-        yield f"{stages} stage{'s' * (stages != 1)}:"
+        yield f"{kbps:g} kbps:"
         yield ""
-        yield from _table(("", "kbps", *_PITCH_HEADS, *_SCORE_HEADS), [_coded(group, place) for group in groups])
+        yield table(("", "kbps", *_PITCH_HEADS, *_SCORE_HEADS), [_coded(group, place) for group in groups])
     yield ""
     yield from _notes(findings)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield _row(heads)
-    yield "|" + "---|" * len(heads)
-    yield from map(_row, rows)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _coded(group: Group, place: int) -> list[str]:
@@ -82,6 +73,7 @@ def _notes(findings: Findings) -> Iterator[str]:
         "correlation of logarithmic pitch, less its mean, over stretches of the rest of at least "
         f"{1000 * STRETCH_FRAMES * HOP_SECONDS:g} ms. Frames of all clips of a group count alike."
     )
+    yield "- Above a table stands the bitrate asked for; kbps are those of whole files."
     yield f"- Tracker: {SETTINGS}. Recordings are grouped by the median pitch of the original."
     yield "- Synthesised: sentences spoken by espeak-ng in a low and a high voice; no recordings."
     for reason in findings.left_out:

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import tyro
 from synthesis import synthesize_speech, write_corpus
 
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import read_evaluation
 from codec.evaluation.signal import Signal
 from recipes.compare import neural, opus
-from recipes.compare.__main__ import Arguments, main
+from recipes.compare.__main__ import Arguments, main, ours
 from recipes.compare.codec2 import codec2_peers
 from recipes.compare.neural import LAYOUTS, Layout, NeuralModel
 from recipes.compare.timed import NOTE
@@ -135,10 +134,25 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
         Arguments(data=tmp_path, out=tmp_path, systems=("mp3",))
 
 
-def test_stages_are_given_as_everywhere_else():
-    required = ["--data", "speech", "--out", "runs/x"]
-    assert tyro.cli(Arguments, args=[*required, "--stages", "1,4,12"]).stages == (1, 4, 12)
-    assert tyro.cli(Arguments, args=required).stages == ()
+@pytest.mark.parametrize(
+    ("rates", "names"),
+    [
+        ({}, ["tiny, 0.3 kbps", "tiny, 0.6 kbps", "tiny, 1.2 kbps"]),
+        ({"bitrates": (0.2, 0.3, 0.45, 1.2, 1.3)}, ["tiny, 0.3 kbps", "tiny, 0.45 kbps", "tiny, 1.2 kbps"]),
+        ({"stages": (4, 5)}, ["tiny, 4 stages"]),
+        ({"bitrates": (0.5, 3.0), "stages": (1, 12)}, ["tiny, 0.5 kbps", "tiny, 1 stage"]),
+        ({"bitrates": (3.0,), "stages": (2,)}, ["tiny, 2 stages"]),
+    ],
+)
+def test_ours_have_the_rates_asked_for_but_those_that_they_lack(tmp_path, tiny_model, rates, names):
+    arguments = Arguments(data=tmp_path, out=tmp_path, models=(str(tiny_model),), **rates)
+    assert [candidate.name for candidate in ours(arguments)] == names
+
+
+def test_a_model_without_any_rate_asked_for_is_skipped(tmp_path, tiny_model, capsys):
+    arguments = Arguments(data=tmp_path, out=tmp_path, models=(str(tiny_model),), bitrates=(6.0,), stages=(12,))
+    assert ours(arguments) == []
+    assert capsys.readouterr().err == "skipped tiny: it has 0.3 to 1.2 kbps, and stages 1 to 4\n"
 
 
 def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny_model, capsys):
@@ -149,13 +163,13 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     (data / "broken.wav").write_bytes(b"no audio")
     arguments = Arguments(
         data=data, out=tmp_path / "out", systems=("codec2", "dac", "snac"), models=(str(tiny_model),),
-        stages=(2, 12), metrics=("si_sdr", "stoi"), workers=1, threads=torch.get_num_threads(),
+        bitrates=(0.45,), stages=(2, 12), metrics=("si_sdr", "stoi"), workers=1, threads=torch.get_num_threads(),
     )  # fmt: skip
     main(arguments)
     evaluation = read_evaluation(tmp_path / "out" / "evaluation.json")
 
     systems = {system.name: system for system in evaluation.systems}
-    assert list(systems) == ["tiny, 2 stages", "Codec2 3200 bps", "Codec2 1200 bps", "Halving"]
+    assert list(systems) == ["tiny, 0.45 kbps", "tiny, 2 stages", "Codec2 3200 bps", "Codec2 1200 bps", "Halving"]
     assert [reference.name for reference in evaluation.references] == [
         "broken.wav", "speaker00/clip.wav", "speaker01/clip.wav",
     ]  # fmt: skip
@@ -173,6 +187,10 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     said = capsys.readouterr()
     assert "skipped dac: DAC 16 kHz needs the package transformers" in said.err
     assert "| tiny, 2 stages | " in said.out
+    less, more = (systems[name].kbps for name in ("tiny, 0.45 kbps", "tiny, 2 stages"))
+    assert less is not None
+    assert more is not None
+    assert less < more
     with pytest.raises(ConfigError, match=r"evaluation\.json exists already; choose another folder, or give --force"):
         main(arguments)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tyro
 from synthesis import synthesize_speech, write_corpus
 
+from codec import Codec
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import Clip, Evaluation, Reference, System
 from codec.evaluation.signal import find_sources
 from codec.evaluation.summary import summarise
 from codec.metrics import Score
+from codec.training.validation import read_clip
 from recipes.conditions.__main__ import Arguments, main
 from recipes.conditions.changes import (
     FULL_SCALE,
@@ -31,6 +32,7 @@ from recipes.conditions.music import passage
 from recipes.conditions.table import as_markdown
 
 RATE = 16_000
+LOW, HIGH = 0.45, 1.2  # kbps; the tiny model has stages of 0.3
 
 
 def energy_db(wave: np.ndarray) -> float:
@@ -154,7 +156,7 @@ def measured(condition: str, values: list[float | None], down: tuple[float, ...]
 
 def findings(quiet: list[float | None], loud: list[float | None]) -> Findings:
     return Findings(
-        model="m", fingerprint="00", data="d", stages=(6,),
+        model="m", fingerprint="00", data="d", bitrates_kbps=(3.0,),
         measured=[
             measured(AS_IT_IS, [2.0, 3.0, 4.0]),
             measured(level_condition(-40), quiet),
@@ -188,33 +190,48 @@ def test_the_goal_for_levels(quiet, loud, holds, said):
     assert [goal.holds for goal in found.level_goals()] == holds
     text = as_markdown(found)
     assert said in text
+    assert "| condition | 3 kbps: kbps | PESQ-WB | ESTOI |" in text
+    assert "- -40 dBFS, 3 kbps: " in text
     assert "at -10 dBFS: 2 of 3 clips would pass full scale" in text
     assert "by 3.5 dB on average and 5.0 dB at most" in text
+
+
+def coded_kbps(model: Path, clips: list[Path], bitrate_kbps: float) -> float:
+    """Of the whole files that these clips make."""
+    codec = Codec.load(model)
+    waves = [read_clip(clip, RATE) for clip in clips]
+    sizes = [len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes()) for wave in waves]
+    return 8e-3 * sum(sizes) / (sum(map(len, waves)) / RATE)
 
 
 def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
     pytest.importorskip("pesq", reason="PESQ is not installed")
     data = write_corpus(tmp_path / "data", [1.5, 1.6, 1.5])
     arguments = Arguments(
-        data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), stages=(2, 4), clips=2, speakers="folder",
-        workers=1,
+        data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), bitrates=(LOW, HIGH), clips=2,
+        speakers="folder", workers=1,
     )  # fmt: skip
     main(arguments)
 
     found = json.loads((tmp_path / "runs" / "of.v1.json").read_text())
     assert [condition["name"] for condition in found["conditions"]] == [*(one.name for one in CONDITIONS), MUSIC]
     for condition in found["conditions"]:
-        two, four = condition["systems"]
-        assert (two["stages"], four["stages"]) == (2, 4)
-        assert two["kbps"] < four["kbps"]
+        low, high = condition["systems"]
+        assert (low["bitrate_kbps"], high["bitrate_kbps"]) == (LOW, HIGH)
+        assert low["kbps"] < high["kbps"]
         names = ["mel_distance", "si_sdr"] + ["pesq_wb", "estoi"] * (condition["name"] != MUSIC)
-        assert sorted(two["means"]) == sorted(names)
-        assert all(mean["clips"] == 2 for mean in two["means"].values())
-        if two["less_as_it_is"]:
+        assert sorted(low["means"]) == sorted(names)
+        assert all(mean["clips"] == 2 for mean in low["means"].values())
+        if low["less_as_it_is"]:
             base = found["conditions"][0]["systems"][0]["means"]["pesq_wb"]["mean"]
-            assert two["less_as_it_is"]["pesq_wb"]["mean"] == pytest.approx(two["means"]["pesq_wb"]["mean"] - base)
+            assert low["less_as_it_is"]["pesq_wb"]["mean"] == pytest.approx(low["means"]["pesq_wb"]["mean"] - base)
+    clips = [data / name for name in ("speaker00/clip.wav", "speaker01/clip.wav")]
+    for system in found["conditions"][0]["systems"]:  # of speech as it is
+        expected = coded_kbps(tiny_model, clips, system["bitrate_kbps"])
+        assert system["kbps"] == pytest.approx(expected)
     assert len(found["conditions"][3]["turned_down_db"]) == 2  # synthetic speech at -10 dBFS has higher peaks
-    assert [(goal["dbfs"], goal["stages"]) for goal in found["level_goals"]] == [(-40, 2), (-40, 4), (-10, 2), (-10, 4)]
+    goals = [(goal["dbfs"], goal["bitrate_kbps"]) for goal in found["level_goals"]]
+    assert goals == [(-40, LOW), (-40, HIGH), (-10, LOW), (-10, HIGH)]
 
     text = (tmp_path / "runs" / "of.v1.md").read_text()
     assert capsys.readouterr().out == text
@@ -224,11 +241,6 @@ def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
         main(arguments)
 
 
-def test_stages_are_numbers_with_commas(capsys):
-    parsed = tyro.cli(Arguments, args=["--data", "speech", "--out", "runs/x", "--stages", "1,4, 12"])
-    assert parsed.stages == (1, 4, 12)
-    with pytest.raises(SystemExit):
-        tyro.cli(Arguments, args=["--data", "speech", "--out", "runs/x", "--stages", "1;4"])
-    assert "such as 3,6,12" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+def test_the_number_of_clips_is_checked():
     with pytest.raises(ConfigError, match="--clips is at least 1, not 0"):
         Arguments(data=Path("speech"), out=Path("x"), clips=0)

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 from synthesis import synthesize_speech, tone, write_corpus
 
+from codec import Codec
 from codec.errors import ConfigError
 from codec.evaluation.signal import find_sources
-from recipes.pictures import Arguments, draw, find_clip, main
+from recipes.pictures import Arguments, draw, find_clip, main, versions
 
 
 def test_a_picture_has_a_panel_for_each_version(tmp_path, tiny_model):
     image = pytest.importorskip("matplotlib.image", reason="matplotlib is not installed")
     data = write_corpus(tmp_path / "data", [1.0, 1.2])
     sizes = []
-    for stages in ((1,), (1, 2, 4)):
-        out = tmp_path / "made" / f"{len(stages)}.png"
-        arguments = Arguments(data=data, clip="speaker01/clip", out=out, model=str(tiny_model), stages=stages)
+    for bitrates in ((0.3,), (0.3, 0.45, 1.2)):
+        out = tmp_path / "made" / f"{len(bitrates)}.png"
+        arguments = Arguments(data=data, clip="speaker01/clip", out=out, model=str(tiny_model), bitrates=bitrates)
         main(arguments)
         assert out.stat().st_size < 300_000
         sizes.append(image.imread(out).shape[:2])
@@ -26,6 +27,17 @@ def test_a_picture_has_a_panel_for_each_version(tmp_path, tiny_model):
     assert high - 30 == pytest.approx(2 * (low - 30), abs=2)  # four panels, and two; 30 pixels below them
     with pytest.raises(ConfigError, match=r"3\.png exists already; choose another name, or give --force"):
         main(arguments)
+
+
+def test_versions_are_decoded_at_the_bitrates_they_name(tiny_model):
+    codec, wave = Codec.load(tiny_model), synthesize_speech(1.5)
+    (title, original), *decoded = versions(codec, wave, (0.45, 1.2))
+    assert title == "original"
+    np.testing.assert_array_equal(original, wave)
+    for kbps, (title, found) in zip((0.45, 1.2), decoded, strict=True):
+        data = codec.encode(wave, sample_rate_hz=16_000, bitrate_kbps=kbps).to_bytes()
+        assert title == f"{kbps} kbps; the whole file has {8e-3 * len(data) / 1.5:.2f}"
+        np.testing.assert_array_equal(found, codec.decode(data).wave[0])
 
 
 def test_panels_show_time_to_the_right_and_frequency_upward():

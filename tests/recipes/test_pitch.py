@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from synthesis import write_corpus
 
+from codec import Codec
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import Clip
 from codec.metrics import Score
+from codec.training.validation import read_clip
 from recipes.pitch.__main__ import Arguments, main
 from recipes.pitch.figures import pitch_figures
 from recipes.pitch.findings import Coded, Findings, Measured
@@ -22,6 +25,7 @@ from recipes.pitch.track import HOP_SECONDS, track_pitch, with_trace_of_noise
 pytest.importorskip("librosa", reason="librosa is not installed")
 
 RATE = 16_000
+LOW, HIGH = 0.45, 1.2  # kbps; the tiny model has stages of 0.3
 NAN = float("nan")
 
 
@@ -112,7 +116,8 @@ def measured(pitch_hz: float, *, language: str | None = None, pesq: float | None
 def test_recordings_are_grouped_by_pitch_and_sentences_by_language():
     clips = [measured(hz) for hz in (149.9, 150, 230, 230.1, NAN)]
     clips += [measured(100, language="Vietnamese", pesq=1.0), measured(300, language="Vietnamese", pesq=None)]
-    found = Findings(model="m", fingerprint="00", data="d", stages=(6,), measured=clips, left_out=("Mandarin (why)",))
+    left_out = ("Mandarin (why)",)
+    found = Findings(model="m", fingerprint="00", data="d", bitrates_kbps=(2.5,), measured=clips, left_out=left_out)
     groups = {group.name: group for group in found.groups()}
     assert {name: group.clips for name, group in groups.items()} == {
         "all recordings": 5,
@@ -129,16 +134,27 @@ def test_recordings_are_grouped_by_pitch_and_sentences_by_language():
     assert (system.means["pesq_wb"].mean, system.means["pesq_wb"].failed) == (1, 1)
 
     text = as_markdown(found)
+    assert "\n2.5 kbps:\n\n|  | kbps | voicing lost |" in text
     assert "| Vietnamese, synthesised | 2 | 0 | 0.0 % | - | 0.0 % | 0.0 | - |" in text
     assert "| Vietnamese, synthesised | 3.00 | 0.0 % | - | 0.0 % | 100.0 | - | 1.00 (1 failed) | 0.500 |" in text
     assert "- Left out: Mandarin (why)." in text
+
+
+def coded_kbps(model: Path, clips: list[Path], bitrate_kbps: float) -> float:
+    """Of the whole files that these clips make."""
+    codec = Codec.load(model)
+    waves = [read_clip(clip, RATE) for clip in clips]
+    sizes = [len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes()) for wave in waves]
+    return 8e-3 * sum(sizes) / (sum(map(len, waves)) / RATE)
 
 
 def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, capsys, monkeypatch):
     pytest.importorskip("pesq", reason="PESQ is not installed")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     data = write_corpus(tmp_path / "data", [1.0, 1.1, 1.0])
-    arguments = Arguments(data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), stages=(2, 4), clips=2)
+    arguments = Arguments(
+        data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), bitrates=(LOW, HIGH), clips=2
+    )
     main(arguments)
 
     found = json.loads((tmp_path / "runs" / "of.v1.json").read_text())
@@ -147,8 +163,10 @@ def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, ca
     every = found["groups"][0]
     assert (every["name"], every["clips"]) == ("all recordings", 2)
     assert every["floor"]["fine_cents"] < 5
-    assert [system["stages"] for system in every["systems"]] == [2, 4]
-    assert every["systems"][0]["kbps"] < every["systems"][1]["kbps"]
+    assert [system["bitrate_kbps"] for system in every["systems"]] == [LOW, HIGH]
+    clips = [data / clip["name"] for clip in found["clips"]]
+    for system in every["systems"]:
+        assert system["kbps"] == pytest.approx(coded_kbps(tiny_model, clips, system["bitrate_kbps"]))
     assert every["systems"][1]["pitch"]["lost"] > 0.5  # a tiny model's sound is noise
     assert found["left_out"] == [f"{language.name} (espeak-ng is not installed)" for language in LANGUAGES]
 
