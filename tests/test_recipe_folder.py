@@ -24,7 +24,7 @@ from codec.training.logs import METRICS, read_metrics
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = shlex.split("""
-    --preset tiny --cpu --threads 1 --workers 1 --speakers folder --stage-counts 1 4 12 --log-every-steps 3
+    --preset tiny --cpu --threads 1 --workers 1 --speakers folder --stage-counts 1,4,12 --log-every-steps 3
     --settings.steps 30 --settings.max-minutes None --settings.batch-size 4 --settings.segment-seconds 0.32
     --settings.rate-warmup-steps 5 --settings.initialise-vectors 100
     --settings.discriminator.periods 2 --settings.discriminator.windows 512

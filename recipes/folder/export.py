@@ -18,6 +18,7 @@ from codec.training.export import averaged_model, fit_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
 from codec.training.validation import HeldOut, audio_files, codec_of, rate_table, read_clip, read_held_out
 
+from ..rates import StageCounts
 from ..run_script import run_script, score_workers
 
 MANIFEST = "manifest.jsonl"
@@ -36,7 +37,7 @@ class Arguments:
     weight_type: Literal["float16", "float32"] = "float16"
     table_minutes: float = 120.0
     """How much of the training audio the entropy tables are fitted on."""
-    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12)
     workers: int = 2
     """Processes that score."""
     force: bool = False

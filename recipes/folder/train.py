@@ -40,6 +40,7 @@ from codec.training.validation import HeldOut, Validator, audio_files, read_held
 
 from ..held_out import spread
 from ..progress import progress_on_stderr
+from ..rates import StageCounts
 from ..run_script import run_script, score_workers
 from .batches import Place, Share, open_batches
 from .export import MANIFEST, export
@@ -93,7 +94,7 @@ class Arguments:
     """How many clips are measured during the run."""
     final_clips: int | None = None
     """How many clips are measured at its end; None is all."""
-    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12)
     validate_every_minutes: float = 10.0
     save_every_minutes: float = 5.0
     log_every_steps: int = 100

@@ -30,6 +30,7 @@ from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut, audio_files, read_clip, read_held_out
 
 from ..held_out import spread
+from ..rates import StageCounts
 from ..run_script import run_script, score_workers
 from .baselines import COMMITMENT
 from .codec_runs import CodecRun, CodecStart, Setup, make_start, train_and_score
@@ -69,7 +70,7 @@ class Arguments:
     """How each run trains; its seed is one of `seeds`. By default without discriminators."""
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
     """How a path names its speaker."""
-    stage_counts: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 10, 12)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12)
     """At which numbers of stages to measure."""
     clips: int | None = None
     """How many clips to measure on; None is all."""
