@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from codec.bitstream import EntropyTables, StreamReader, StreamWriter, verify
 
 from . import format_twin
-from .examples import header, layouts, likely_codes, random_tables, read, seeds, twin_tables, varied, write
+from .examples import (
+    cut_to,
+    header,
+    layouts,
+    likely_codes,
+    random_tables,
+    read,
+    read_codes,
+    seeds,
+    twin_tables,
+    varied,
+    write,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SHA256 = {
@@ -75,6 +87,14 @@ def test_writing_the_golden_codes_again(name, tmp_path):
         writer.write(golden_codes(name))
         writer.close(samples=reader.samples)
     assert (tmp_path / "again.dvq").read_bytes() == (GOLDEN / f"{name}.dvq").read_bytes()
+
+
+@each
+def test_cuts_of_golden_files(name):
+    data, codes, tables = (GOLDEN / f"{name}.dvq").read_bytes(), golden_codes(name), golden_tables(name)
+    for keep in range(1, codes.shape[1] + 1):
+        cut_tables = tables and EntropyTables(tables.stages[:keep])
+        np.testing.assert_array_equal(read_codes(cut_to(data, keep), cut_tables), codes[:, :keep])
 
 
 @each
