@@ -37,14 +37,6 @@ def groups(frames: int) -> int:
     return -(-frames // GROUP_FRAMES)
 
 
-def find_uneven_group(depths: np.ndarray) -> int | None:
-    """The first frame of a packet whose depth is not that of its group, if there is one."""
-    frames = depths.shape[1]
-    first = np.arange(frames) // GROUP_FRAMES * GROUP_FRAMES
-    uneven = np.argwhere(depths != depths[:, first])
-    return int(uneven[:, 1].min()) if len(uneven) else None
-
-
 def pack_depths(depths: np.ndarray, stages: int) -> bytes:
     """The field of depths (channels, frames), the same within each group."""
     bits: list[str] = []
@@ -68,7 +60,7 @@ def depth_bits(depths: np.ndarray, stages: int) -> np.ndarray:
 def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
     """The depths (channels, frames) that the bytes start with, and how many bytes they are."""
     front = body[: most_depth_bytes(stages, channels, frames)]
-    bits = "".join(f"{byte:08b}" for byte in front)
+    bits = f"{int.from_bytes(front, 'big'):0{8 * len(front)}b}" if front else ""
     position, rows = 0, []
     for _ in range(channels):
         depth, row = _first_guess(stages), []

@@ -73,7 +73,7 @@ class Framing:
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
         self._range_limit = range_size_limit(stages, channels, frames)
         self._depth_limit = most_depth_bytes(stages, channels, frames)
-        self._full_size = -(-header.bits_per_frame * frames // 8)
+        self._full_size = self._fixed_size_of_full(frames)
 
     @property
     def full_packet_bytes(self) -> int:
@@ -86,6 +86,10 @@ class Framing:
     def full_depths(self, frames: int) -> np.ndarray:
         """Depths of frames that have all stages."""
         return full_depths(len(self.header.stages), self.header.channels, frames)
+
+    def _fixed_size_of_full(self, frames: int) -> int:
+        """Bytes at fixed width of frames that have all stages."""
+        return -(-self.header.bits_per_frame * frames // 8)
 
     def packet(self, index: int, depths: np.ndarray, coding: Coding, payload: bytes) -> bytes:
         """A packet as bytes; `depths` (channels, frames) are the stages of its frames."""
@@ -145,11 +149,13 @@ class Framing:
             if not 1 <= frames < self.header.packet_frames:
                 raise BitstreamError(f"its frame count is absurd: a short packet with {frames} frames")
         payload, depths = unit.body[cursor.size :], self.full_depths(frames)
+        coding = _CODINGS[unit.head & 1]
+        size = self._fixed_size_of_full(frames)
         if unit.head & VARIED:
             depths, depth_bytes = unpack_depths(payload, len(self.header.stages), self.header.channels, frames)
             payload = payload[depth_bytes:]
-        coding = _CODINGS[unit.head & 1]
-        size = fixed_size(self.header.stages, depths)
+            if coding == "fixed":
+                size = fixed_size(self.header.stages, depths)
         if coding == "fixed" and len(payload) != size:
             raise BitstreamError(f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}")
         first_frame = unit.index * self.header.packet_frames

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .depths import GROUP_FRAMES, NONE, depths_of, find_uneven_group
+from .depths import GROUP_FRAMES, NONE, depths_of
 from .entropy import EntropyTables
 from .framing import MAX_PACKETS, Coding, Framing
 from .header import VARIED_FROM_MINOR, StreamHeader
@@ -77,6 +77,7 @@ class StreamWriter:
             raise ValueError(fault)
         if not self.header.may_vary and (codes == NONE).any():
             raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
+        self._check_groups(depths_of(codes))
         start = 0
         while start < codes.shape[2]:
             start += self._buffer(codes[:, :, start:])
@@ -98,6 +99,15 @@ class StreamWriter:
         self._put(self._framing.end(self._packets, samples))
         self._is_closed = True
 
+    def _check_groups(self, depths: np.ndarray) -> None:
+        """Whether frames that come next, of `depths` (channels, frames), fit the groups that they fall in."""
+        place = (self._pending_frames + np.arange(depths.shape[1])) % self.header.packet_frames
+        before = np.concatenate([depths_of(self._pending[:, :, self._pending_frames - 1 :][..., :1]), depths], axis=1)
+        uneven = (depths != before[:, :-1]).any(axis=0) & (place % GROUP_FRAMES > 0)
+        if uneven.any():
+            frame = self.frames + int(uneven.argmax())
+            raise ValueError(f"frame {frame} has other stages than its group of {GROUP_FRAMES} frames")
+
     def _put(self, data: bytes) -> None:
         write_all(self._file, data)
         self.size_bytes += len(data)
@@ -116,9 +126,6 @@ class StreamWriter:
         frames = self._pending_frames
         codes = self._pending[:, :, :frames]
         depths = depths_of(codes)
-        if (uneven := find_uneven_group(depths)) is not None:
-            frame = self._packets * self.header.packet_frames + uneven
-            raise ValueError(f"frame {frame} has other stages than its group of {GROUP_FRAMES} frames")
         self._put(self._framing.packet(self._packets, depths, *self._coded(codes, depths)))
         self._pending_frames = 0
         self._packets += 1

@@ -93,11 +93,12 @@ class ResidualQuantizer(nn.Module):
     def decode(
         self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
     ) -> Float[Tensor, "batch channels frames"]:
-        """The latent that the codes of the first stages name."""
+        """The latent that the codes of the first stages name; -1 names none."""
         flat = rearrange(codes, "b s t -> s (b t)")
         stages = list(self)[: len(flat)]
-        latents = [stage.decode(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
-        return rearrange(torch.stack(latents).sum(0), "(b t) c -> b c t", b=len(codes))
+        entries = [stage.entries(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
+        latent = torch.cat(entries, dim=1) @ torch.cat([stage.directions() for stage in stages])
+        return rearrange(latent, "(b t) c -> b c t", b=len(codes))
 
     def unfold(self, folded: ResidualQuantizer) -> None:
         """See `QuantizerStage.unfold`; stages that `folded` does not have stay as they are."""

@@ -123,9 +123,13 @@ class QuantizerStage(nn.Module):
 
     @torch.no_grad()
     def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
-        """The latent of the table's entries; zero where the index is -1, for none."""
+        """The latent of the table's entries."""
+        return self.entries(index, position_bits) @ self.directions()
+
+    def entries(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n dim"]:
+        """The table's entries; zero where the index is -1, for none."""
         table = self.table(position_bits)
-        return torch.cat([table, torch.zeros_like(table[:1])])[index] @ self.directions()
+        return torch.cat([table, torch.zeros_like(table[:1])])[index]
 
     def table(self, position_bits: int = 0) -> Float[Tensor, "entries dim"]:
         """All points that an index can name, at the latent's own scale.

@@ -47,7 +47,7 @@ class Point:
 def settings(lengths: Sequence[float], most_stages: int, threads: int) -> Iterator[tuple[str, Setting]]:
     """One thing is varied at a time."""
     base = Setting(stages=most_stages, threads=threads)
-    stages = [count for count in (1, 2, 4, 8, 12) if count <= most_stages]
+    stages = [count for count in (1, 2, 4, 8, 12, 14) if count <= most_stages]
     axes = {"seconds": lengths, "stages": stages, "threads": range(1, threads + 1), "channels": (1, 2, 4, 8)}
     for axis, values in axes.items():
         for value in values:

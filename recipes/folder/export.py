@@ -37,7 +37,7 @@ class Arguments:
     weight_type: Literal["float16", "float32"] = "float16"
     table_minutes: float = 120.0
     """How much of the training audio the entropy tables are fitted on."""
-    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
     workers: int = 2
     """Processes that score."""
     force: bool = False

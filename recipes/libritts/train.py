@@ -61,7 +61,7 @@ SCALES = {
 
 def speech_16khz(scale: Scale) -> train.Arguments:
     """12 stages, 0.5 to 6 kbps."""
-    return _run("speech_16khz", scale, stage_counts=(1, 2, 3, 4, 6, 8, 10, 12))
+    return _run("speech_16khz", scale, stage_counts=(1, 2, 3, 4, 6, 8, 10, 12, 14))
 
 
 def speech_24khz(scale: Scale) -> train.Arguments:
