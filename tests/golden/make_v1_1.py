@@ -1,4 +1,4 @@
-"""Makes the golden streams of format version 1.1: `python tests/golden/make_v1_1.py --regenerate`.
+"""Makes the golden streams of format version 1.1: `PYTHONPATH=tests python -m golden.make_v1_1 --regenerate`.
 
 Their packets are varied: frames have fewer stages than the stream. `range` is coded with the tables of version 1's
 folder. As there: these files stay, and are regenerated only before the version's first release.
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from make_v1 import PLAIN, SPACE_FILLING, likely_codes, tables
+from golden.make_v1 import PLAIN, SPACE_FILLING, likely_codes, tables
 
 from codec.bitstream import NONE, EntropyTables, StageLayout, StreamHeader, StreamWriter
 
