@@ -28,8 +28,9 @@ MANIFEST = "manifest.jsonl"
 class Arguments:
     """Which run to make a model file of."""
 
-    run: Path
-    """The run's folder, with `state.pt` and `manifest.jsonl`."""
+    run: tuple[Path, ...]
+    """The run's folder, with `state.pt` and `manifest.jsonl`. Of several, which began from the same weights, the model
+    has the mean weights."""
     validation: Path
     """Folder tree of audio to measure on."""
     model: Path
@@ -49,19 +50,19 @@ def main(arguments: Arguments) -> None:
         raise CheckpointError(
             f"{arguments.model} exists already; choose another name, or allow overwriting with --force"
         )
-    state = load_state(arguments.run)
-    manifest = read_manifest(arguments.run / MANIFEST)
-    clips = read_held_out(audio_files(arguments.validation), state["model_config"]["sample_rate_hz"])
+    states = [load_state(run) for run in arguments.run]
+    manifest = read_manifest(arguments.run[0] / MANIFEST)
+    clips = read_held_out(audio_files(arguments.validation), states[0]["model_config"]["sample_rate_hz"])
     with score_workers(arguments.workers) as workers:
         export(
-            state, manifest, clips, arguments.model,
+            states, manifest, clips, arguments.model,
             weight_type=arguments.weight_type, table_minutes=arguments.table_minutes,
             stage_counts=arguments.stage_counts, workers=workers, overwrite=arguments.force,
         )  # fmt: skip
 
 
 def export(
-    state: dict[str, Any],
+    states: Sequence[dict[str, Any]],
     manifest: Manifest,
     clips: Sequence[HeldOut],
     path: Path,
@@ -73,12 +74,14 @@ def export(
     overwrite: bool = False,
 ) -> None:
     """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
-    model = averaged_model(state)
+    model = averaged_model(*states)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
     tables = _tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
     rows = rate_table(codec, clips, stages, workers)
-    facts = training_facts(state) | {"validation": rows}
+    facts = training_facts(states[0]) | {"validation": rows}
+    if len(states) > 1:
+        facts["averaged_with"] = [training_facts(state) for state in states[1:]]
     checkpoint = to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts)
     checkpoint.save(path, overwrite=overwrite)
     print(format_rows(rows))
