@@ -20,7 +20,8 @@ class ModelGraphs:
     """A model as two graphs.
 
     encoder: wave float32 (batch, 1, frames·hop) → codes int32 (batch, stages, frames).
-    decoder: codes int32 (batch, any number of first stages, frames) → wave float32 (batch, 1, frames·hop).
+    decoder: codes int32 (batch, any number of first stages, frames) → wave float32 (batch, 1, frames·hop); a code of -1
+    stands for none, of a frame that has fewer stages.
 
     Where the model has SF stages, both take `positions` int32 (stages,): positions per segment, 1 for other stages.
     """
