@@ -11,7 +11,7 @@ from synthesis import synthesize_speech
 import codec.runner
 from codec import Codec, shipped_models
 from codec.checkpoint import DEFAULT_MODEL
-from codec.metrics import estoi
+from codec.metrics import estoi, si_sdr
 from codec.training.validation import read_clip
 
 VALIDATION = Path(__file__).parents[2] / "shared" / "speech" / "val"
@@ -52,6 +52,21 @@ def test_speech_is_recognisable_and_more_stages_are_better(shipped, clips):
         pairs = zip(clips, decoded, strict=True)
         scores[stages] = np.mean([estoi(clip, audio.wave[0], sample_rate_hz=16_000) for clip, audio in pairs])
     assert scores[len(shipped.config.stages)] > max(0.3, scores[1])
+
+
+def test_a_bitrate_sounds_better_than_equal_stages(shipped, clips):
+    """At no more bytes. What it gains most is the waveform of loud speech, so that SI-SDR tells it with few clips."""
+    gains, sizes = [], []
+    for clip in clips:
+        even = shipped.encode(clip, sample_rate_hz=16_000, stages=4)
+        varied = shipped.encode(clip, sample_rate_hz=16_000, bitrate_kbps=2.0)
+        sizes.append((len(varied.to_bytes()), len(even.to_bytes())))
+        scores = [si_sdr(clip, shipped.decode(coded).wave[0], sample_rate_hz=16_000) for coded in (varied, even)]
+        gains.append(scores[0] - scores[1])
+    total = np.sum(sizes, axis=0)
+    assert total[0] < 1.02 * total[1]
+    assert np.mean(gains) > 2
+    assert np.min(gains) > -1
 
 
 def test_windows_change_no_code_on_real_speech(shipped, clips, monkeypatch):
