@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """Cut a .dvq file to fewer stages, without its model: smaller, and as if it had been encoded with --stages.
+    """Cut a .dvq file to fewer stages, without its model: what is left decodes as decode --stages would.
 
     Where there is the audio, encode --bitrate makes better use of as many bits.
 
@@ -38,7 +38,7 @@ class Cut:
     stages: Stages = None
     """Keep the first N stages."""
     bitrate: Bitrate = None
-    """Keep as many stages as fit into so many kbps for a channel, before entropy coding."""
+    """Keep as many stages as fit into so many kbps for a channel, over the whole file and before entropy coding."""
     force: Force = False
     debug: Debug = False
 

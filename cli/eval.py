@@ -151,7 +151,7 @@ class Eval:
             engine = Engine(model=self.model, device=self.device, threads=self.threads)
             engine.share_threads(1)
             counts, bitrates = _counts(self.stages), _bitrates(self.bitrates)
-            return model_candidates(engine.load(), stage_counts=counts, bitrates_kbps=bitrates), []
+            return model_candidates(engine.load(), stage_counts=counts or None, bitrates_kbps=bitrates or None), []
         decoded = self.paths[1:]
         short = [Path(path).resolve().name for path in decoded]
         names = short if len(set(short)) == len(short) else decoded

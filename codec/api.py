@@ -17,7 +17,7 @@ from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .coding import Coding
 from .config import ModelConfig
-from .given import OutputRate, checked_wave, open_output, open_stream, output_rate
+from .given import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
 from .results import Audio, DecodedFile, Encoded, EncodedFile
 from .runner import Runner
 
@@ -102,7 +102,7 @@ class Codec:
         Args:
             wave: floats (samples,) or (channels, samples), nominally in [-1, 1]; each channel is coded by itself.
             sample_rate_hz: of `wave`; resampled to the model's rate if it differs.
-            stages: how many stages to use, 1 to all (None), for every frame.
+            stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps` at most.
             bitrate_kbps: the most that a channel may take, before entropy coding and framing. Frames then have as many
                 stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.depths`);
                 -1 stands in the codes where a frame has no more. It sounds better than as many stages in every frame.
@@ -110,11 +110,13 @@ class Codec:
 
         Raises:
             AudioError: not audio, NaN or infinite.
-            ConfigError: more stages than the model has, less than one, or positions on a stage without a curve.
+            ConfigError: more stages than the model has, a bitrate below that of one, or positions on a stage without a
+                curve.
         """
         wave = checked_wave(wave)
-        header = self._header(sample_rate_hz, len(wave), stages, bitrate_kbps, position_bits)
-        codes = list(self._codes([wave], header, bitrate_kbps))
+        kbps = optional_number("bitrate_kbps", bitrate_kbps)
+        header = self._header(sample_rate_hz, len(wave), stages, kbps, position_bits)
+        codes = list(self._codes([wave], header, kbps))
         empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
         return Encoded(
             codes=np.concatenate([empty, *codes], axis=-1),
@@ -137,12 +139,13 @@ class Codec:
 
         Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
         """
+        kbps = optional_number("bitrate_kbps", bitrate_kbps)
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._header(reader.sample_rate_hz, reader.channels, stages, bitrate_kbps, position_bits)
+            header = self._header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
             counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
-            for codes in self._codes(counter, header, bitrate_kbps):
+            for codes in self._codes(counter, header, kbps):
                 writer.write(codes)
             writer.close(samples=counter.samples)
         return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
@@ -169,11 +172,12 @@ class Codec:
             [(1, 12, 25), (1, 12, 50)]
         """
         checked = [checked_wave(wave) for wave in waves]
-        headers = [self._header(sample_rate_hz, len(wave), stages, bitrate_kbps, position_bits) for wave in checked]
+        kbps = optional_number("bitrate_kbps", bitrate_kbps)
+        headers = [self._header(sample_rate_hz, len(wave), stages, kbps, position_bits) for wave in checked]
         if not headers:
             return []
         at_model_rate = [self._at_model_rate(wave, header) for wave, header in zip(checked, headers, strict=True)]
-        clips = self._runner.encode_batch(at_model_rate, headers, bitrate_kbps, self._frames(batch_seconds))
+        clips = self._runner.encode_batch(at_model_rate, headers, kbps, self._frames(batch_seconds))
         return [
             # codes of a clip's own: a view would keep its whole batch in memory
             Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self.tables)

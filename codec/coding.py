@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from .audio import MAX_CHANNELS
-from .bitstream import VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames
+from .bitstream import GROUP_FRAMES, VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames, depth_bits
 from .config import MAX_RATE_HZ, ModelConfig
+from .depths import ROUNDING
 from .errors import AudioError, BitstreamError, ConfigError
 from .given import whole_number
 
 __all__ = ["Coding"]
-
-_ROUNDING = 1e-9  # of bitrates
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,16 @@ class Coding:
         try:
             layout = tuple(StageLayout(stage.bits, bits * stage.is_space_filling) for stage in used)
             bitrate = None if bitrate_kbps is None else self._bitrate(layout, bitrate_kbps, frame_rate_hz)
+            packet_frames = default_packet_frames(layout, frame_rate_hz, channels, channel_bitrate=bitrate)
+            if bitrate is not None and not _has_room(layout, packet_frames, bitrate / frame_rate_hz):
+                bitrate, layout = None, layout[:1]
             return StreamHeader(
                 fingerprint=self.fingerprint,
                 model_rate_hz=self.config.sample_rate_hz,
                 original_rate_hz=rate_hz,
                 hop=self.config.hop,
                 channels=channels,
-                packet_frames=default_packet_frames(layout, frame_rate_hz, channels, channel_bitrate=bitrate),
+                packet_frames=packet_frames,
                 stages=layout,
                 minor_version=0 if bitrate is None else VARIED_FROM_MINOR,
             )
@@ -72,9 +76,9 @@ class Coding:
     def _bitrate(self, layout: tuple[StageLayout, ...], kbps: float, frame_rate_hz: Fraction) -> Fraction | None:
         """Bits per second for each channel; None where all stages take no more."""
         least, most = layout[0].index_bits * frame_rate_hz, sum(s.index_bits for s in layout) * frame_rate_hz
-        if not kbps >= float(least) / 1000 * (1 - _ROUNDING):
+        if not kbps >= float(least) / 1000 * (1 - ROUNDING):
             raise ConfigError(f"{self.name} needs at least {float(least) / 1000:g} kbps, not {kbps:g}")
-        return None if kbps >= float(most) / 1000 * (1 - _ROUNDING) else Fraction(kbps) * 1000
+        return None if kbps >= float(most) / 1000 * (1 - ROUNDING) else Fraction(kbps) * 1000
 
     def check(self, header: StreamHeader) -> None:
         """Raise a `BitstreamError` unless this model coded the stream."""
@@ -94,3 +98,9 @@ class Coding:
         if not 1 <= count <= len(header.stages):
             raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {count}")
         return count
+
+
+def _has_room(layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction) -> bool:
+    """Whether a packet has room for one stage in all frames and for telling so: else all frames have it untold."""
+    groups = np.ones(-(-packet_frames // GROUP_FRAMES), np.int64)
+    return layout[0].index_bits * packet_frames + depth_bits(groups, len(layout)) <= bits_per_frame * packet_frames

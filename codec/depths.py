@@ -17,20 +17,18 @@ from .blocks import whole_frames
 
 STAGES_PER_DB = 0.15
 SMALLEST_POWER = 1e-10  # of a sample, -100 dBFS: levels end there
-_HALVINGS = 30
-_ROUNDING = 1e-9
+ROUNDING = 1e-9  # of bitrates, such as 0.3 kbps in binary
 
 
 class Spreader:
     """Takes stages off the codes of a stream, as they are made, until the rest keeps to a bitrate.
 
-    It listens to the audio on its way to the model, and is then given the codes. Where a packet cannot keep to it,
-    as with less than one stage, frames keep one.
+    It listens to the audio on its way to the model, and is then given the codes.
     """
 
     def __init__(self, header: StreamHeader, bitrate_kbps: float) -> None:
         self._hop, self._packet_frames = header.hop, header.packet_frames
-        self._budget_bits = bitrate_kbps * (1 + _ROUNDING) * 1000 / float(header.frame_rate_hz)  # per frame and channel
+        self._budget_bits = bitrate_kbps * (1 + ROUNDING) * 1000 / float(header.frame_rate_hz)  # per frame and channel
         self._bits = [stage.index_bits for stage in header.stages]
         self._samples = np.zeros((header.channels, 0), np.float32)  # of a frame that is not complete
         self._powers = np.zeros((header.channels, 0))  # of the frames whose codes have not come
@@ -38,10 +36,10 @@ class Spreader:
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on blocks (channels, samples) that add up to whole frames."""
         for block in blocks:
-            samples = np.concatenate([self._samples, block], axis=1)
+            samples = np.concatenate([self._samples, block], axis=1) if self._samples.shape[1] else block
             whole = samples.shape[1] - samples.shape[1] % self._hop
             self._powers = np.concatenate([self._powers, frame_powers(samples[:, :whole], self._hop)], axis=1)
-            self._samples = samples[:, whole:]
+            self._samples = samples[:, whole:].copy()  # a view would keep the whole block in memory
             yield block
 
     def apply(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -82,27 +80,34 @@ def spread(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float) ->
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take `stage_bits`, and
     what is stored to tell how many there are is counted too.
     """
-    levels = group_levels(powers)
-    most = len(stage_bits)
+    frames = powers.shape[1]
+    starts = np.arange(0, frames, GROUP_FRAMES)
+    sizes = np.diff(starts, append=frames)
+    levels = 10 * np.log10(np.add.reduceat(powers, starts, axis=1) / sizes + SMALLEST_POWER)
     bits = np.cumsum([0, *stage_bits])
-    slope = STAGES_PER_DB * levels
-    low = -slope.max(axis=1, keepdims=True)  # offsets at which no frame has more than a stage,
-    high = most + 1 - slope.min(axis=1, keepdims=True)  # and at which all have all
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        depths = _stages(slope + middle, most)
-        fits = bits[depths].sum(axis=1) + depth_bits(depths, most) <= budget_bits * depths.shape[1]
-        low, high = np.where(fits[:, None], middle, low), np.where(fits[:, None], high, middle)
-    return _stages(slope + low, most)
+    depths = [_share_out(channel, sizes, bits, budget_bits * frames) for channel in levels]
+    return np.repeat(np.array(depths, np.int32), sizes, axis=1)
 
 
-def group_levels(powers: np.ndarray) -> np.ndarray:
-    """Level in dB of the group that each frame of a packet is in, (channels, frames) both."""
-    starts = np.arange(0, powers.shape[1], GROUP_FRAMES)
-    sizes = np.diff(starts, append=powers.shape[1])
-    means = np.add.reduceat(powers, starts, axis=1) / sizes
-    return np.repeat(10 * np.log10(means + SMALLEST_POWER), sizes, axis=1)
+def _share_out(levels: np.ndarray, sizes: np.ndarray, bits: np.ndarray, budget: float) -> np.ndarray:
+    """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a frame take `bits[d]`.
 
-
-def _stages(wished: np.ndarray, most: int) -> np.ndarray:
-    return np.clip(np.rint(wished), 1, most).astype(np.int32)
+    All groups have a stage. Further ones are given out one at a time: group g is due for stage d + 1 at
+    d − STAGES_PER_DB · level, the lowest first, and of equals the earlier group, so that a steady tone spends the budget
+    too.
+    """
+    most = len(bits) - 1
+    due = np.arange(1, most) - STAGES_PER_DB * levels[:, None]
+    order = np.argsort(due, axis=None, kind="stable")
+    turn = np.empty(order.size, np.int64)
+    turn[order] = np.arange(order.size)
+    turn = turn.reshape(due.shape)
+    depths, fewest, more = np.ones_like(sizes), 0, order.size + 1
+    while more - fewest > 1:
+        given = (fewest + more) // 2
+        tried = 1 + np.count_nonzero(turn < given, axis=1)
+        if int(bits[tried] @ sizes) + depth_bits(tried, most) <= budget:
+            depths, fewest = tried, given
+        else:
+            more = given
+    return depths

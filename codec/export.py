@@ -27,7 +27,8 @@ def export_onnx(
     """Write a model as `encoder.onnx`, `decoder.onnx`, `tables.safetensors` and `model.json`; returns their sizes.
 
     encoder.onnx: `wave` float32 (batch, 1, frames·hop) → `codes` int32 (batch, stages, frames).
-    decoder.onnx: `codes` int32 (batch, any number of first stages, frames) → `wave` float32 (batch, 1, frames·hop).
+    decoder.onnx: `codes` int32 (batch, any number of first stages, frames), -1 where a frame has no more stages →
+    `wave` float32 (batch, 1, frames·hop).
     Where the model has SF-DiVeQ stages, both also take `positions` int32 (stages,): how many positions an index has
     per codeword, 2^position_bits, and 1 for DiVeQ stages.
     tables.safetensors, where the model has them: the integer counts of the entropy coder (bitstream/FORMAT.md).

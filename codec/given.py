@@ -21,7 +21,7 @@ from .errors import AudioError, BitstreamError, ConfigError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OutputRate", "checked_wave", "open_output", "open_stream", "output_rate", "whole_number"]
+__all__ = ["OutputRate", "checked_wave", "open_output", "open_stream", "optional_number", "output_rate", "whole_number"]
 
 OutputRate = int | Literal["original", "model"]
 
@@ -85,6 +85,16 @@ def _as_array(wave: ArrayLike | torch.Tensor) -> ArrayLike:
         return cast("ArrayLike", wave)
     tensor = cast("torch.Tensor", wave).detach().cpu()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def optional_number(name: str, value: object) -> float | None:
+    """An argument that measures something, where it is given."""
+    if value is None:
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is a number, not {value!r}") from None
 
 
 def whole_number(name: str, value: object) -> int:

@@ -19,7 +19,8 @@ class Encoded:
     """Coded audio.
 
     Attributes:
-        codes: int32 (channels, stages, frames); stage s has values in [0, 2^bits).
+        codes: int32 (channels, stages, frames); stage s has the values that `header.stages[s]` allows, and -1 stands
+            where a frame has no more stages.
         samples: length of the audio that was coded, in samples at `header.original_rate_hz`.
         header: rates, layout and the model's fingerprint, as a file would start.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_recover_keeps_time_and_says_what_was_lost(tiny):
     np.testing.assert_allclose(heard[:, end + margin :], whole[:, end + margin :], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kbps", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("kbps", [0.4, 0.6, 1.0])
 def test_a_bitrate_takes_stages_off_the_same_codes(tiny, kbps):
     wave = np.stack([synthesize_speech(3.3, seed=seed) for seed in range(2)])
     whole = tiny.encode(wave, sample_rate_hz=16_000).codes
@@ -179,10 +180,45 @@ def test_a_bitrate_takes_stages_off_the_same_codes(tiny, kbps):
     np.testing.assert_allclose(first, tiny.decode(tiny.encode(wave, sample_rate_hz=16_000, stages=1)).wave, atol=1e-6)
 
 
-def test_a_bitrate_below_one_stage_is_refused(tiny):
-    for kbps in (0.2, -1.0, float("nan")):
-        with pytest.raises(ConfigError, match=r"at least 0\.3 kbps"):
-            tiny.encode(np.zeros(320), sample_rate_hz=16_000, bitrate_kbps=kbps)
+def test_a_bitrate_without_room_for_depths_is_one_stage(tiny):
+    """0.31 kbps are 6.2 bits a frame: 6 for the stage, and a third at least to tell that there are no more."""
+    coded = tiny.encode(wave_of(50_000), sample_rate_hz=16_000, bitrate_kbps=0.31)
+    np.testing.assert_array_equal(coded.codes, tiny.encode(wave_of(50_000), sample_rate_hz=16_000, stages=1).codes)
+    assert (len(coded.header.stages), coded.header.may_vary) == (1, False)
+
+
+@pytest.mark.parametrize("kbps", [0.2, -1.0, float("nan"), "much", [1.0]])
+def test_what_is_no_bitrate_of_the_model_is_refused(tiny, kbps):
+    with pytest.raises(ConfigError, match=r"at least 0\.3 kbps|bitrate_kbps is a number, not"):
+        tiny.encode(np.zeros(320), sample_rate_hz=16_000, bitrate_kbps=kbps)
+
+
+def test_any_number_is_a_bitrate(tiny):
+    expected = tiny.encode(wave_of(16_000), sample_rate_hz=16_000, bitrate_kbps=1).codes
+    for kbps in (np.float32(1), np.int64(1), Fraction(1), "1.0"):
+        found = tiny.encode(wave_of(16_000), sample_rate_hz=16_000, bitrate_kbps=kbps).codes
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_bitrate_counts_positions(tiny_sf):
+    """Six bits and two of position are 0.4 kbps a stage."""
+    coded = tiny_sf.encode(wave_of(50_000), sample_rate_hz=16_000, bitrate_kbps=1.0, position_bits=2)
+    there = coded.codes >= 0
+    whole = tiny_sf.encode(wave_of(50_000), sample_rate_hz=16_000, position_bits=2).codes
+    np.testing.assert_array_equal(coded.codes[there], whole[there])
+    assert 2.2 < there.sum(axis=1).mean() <= 2.5
+    np.testing.assert_array_equal(tiny_sf.decode(coded.to_bytes()).wave, tiny_sf.decode(coded).wave)
+
+
+def test_batches_of_varied_and_equal_stages(tiny):
+    waves = [wave_of(20_000), wave_of(9_000, channels=2), np.zeros((1, 0))]
+    coded = tiny.encode_batch(waves, sample_rate_hz=16_000, bitrate_kbps=0.8)
+    coded += tiny.encode_batch(waves, sample_rate_hz=16_000, stages=2)
+    for one, wave in zip(coded[:3], waves, strict=True):
+        alone = tiny.encode(wave, sample_rate_hz=16_000, bitrate_kbps=0.8)
+        np.testing.assert_array_equal(one.codes, alone.codes)
+    for one, audio in zip(coded, tiny.decode_batch(coded), strict=True):
+        np.testing.assert_allclose(audio.wave, tiny.decode(one).wave, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

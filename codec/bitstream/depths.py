@@ -51,10 +51,10 @@ def pack_depths(depths: np.ndarray, stages: int) -> bytes:
     return int(joined.ljust(8 * size, "0"), 2).to_bytes(size, "big")
 
 
-def depth_bits(depths: np.ndarray, stages: int) -> np.ndarray:
-    """How many bits each channel takes in the field of depths."""
-    steps = np.abs(np.diff(depths[:, ::GROUP_FRAMES], axis=1, prepend=_first_guess(stages)))
-    return np.sum(steps + 1 + (steps > 0), axis=1)
+def depth_bits(group_depths: np.ndarray, stages: int) -> int:
+    """How many bits a channel takes in the field of depths, whose groups have so many stages."""
+    steps = np.abs(np.diff(group_depths, prepend=_first_guess(stages)))
+    return int(steps.sum()) + len(steps) + int(np.count_nonzero(steps))
 
 
 def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:

@@ -83,11 +83,6 @@ class StreamHeader:
         """Of all channels, at fixed width."""
         return self.channels * sum(stage.index_bits for stage in self.stages)
 
-    @property
-    def nominal_bitrate(self) -> Fraction:
-        """Bits per second of all channels at fixed width, without framing."""
-        return self.bits_per_frame * self.frame_rate_hz
-
     def model_samples(self, samples: int) -> int:
         """How many samples `samples` at the original rate make at the model's rate."""
         return -(-operator.index(samples) * self.model_rate_hz // self.original_rate_hz)

@@ -8,6 +8,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,7 +77,7 @@ class StreamInfo:
         bits = [0, *itertools.accumulate(stage.index_bits for stage in header.stages[:stages])]
         counts = self.frames_of_depth if any(self.frames_of_depth) else (*(0,) * len(header.stages), 1)
         total = sum(count * bits[min(depth, len(bits) - 1)] for depth, count in enumerate(counts))
-        return total / sum(counts) * float(header.frame_rate_hz)
+        return float(Fraction(total, sum(counts)) * header.frame_rate_hz)
 
     @property
     def bitrate(self) -> float:

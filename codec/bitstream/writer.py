@@ -77,7 +77,8 @@ class StreamWriter:
             raise ValueError(fault)
         if not self.header.may_vary and (codes == NONE).any():
             raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
-        self._check_groups(depths_of(codes))
+        if self.header.may_vary:
+            self._check_groups(depths_of(codes))
         start = 0
         while start < codes.shape[2]:
             start += self._buffer(codes[:, :, start:])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..api import Codec
+from ..depths import ROUNDING
 from ..errors import ConfigError
 from ..results import Encoded
 from .candidates import Decoded
@@ -33,7 +34,7 @@ class ModelCandidate:
             self.name = f"{codec.name}, {stages} stage{'s' * (stages != 1)}"
         else:
             self.family = codec.name
-            self.name = f"{codec.name}, {bitrate_kbps:g} kbps"
+            self.name = f"{codec.name}, {bitrate_kbps:.12g} kbps"
 
     def decode(self, name: str, signal: Signal) -> Decoded:
         """Through the bytes that a file would hold, at the rate and with the channels of the original."""
@@ -64,26 +65,27 @@ class ModelCandidate:
 
 
 def model_candidates(
-    codec: Codec, *, stage_counts: Sequence[int] = (), bitrates_kbps: Sequence[float] = ()
+    codec: Codec, *, stage_counts: Sequence[int] | None = None, bitrates_kbps: Sequence[float] | None = None
 ) -> list[ModelCandidate]:
     """The model at each of these bitrates, and at each of these counts of stages for every frame.
 
-    With none of either, at the bitrates of 1, 2, 4, 8, … and all stages.
+    Given neither, at the bitrates of 1, 2, 4, 8, … and all stages.
 
     Raises:
         ConfigError: The model has fewer stages than asked for, or needs more than a bitrate.
     """
     most = len(codec.config.stages)
-    if wrong := [count for count in stage_counts if not 1 <= count <= most]:
-        raise ConfigError(f"{codec.name} has stages 1 to {most}, not {', '.join(map(str, wrong))}")
-    if not stage_counts and not bitrates_kbps:
+    if stage_counts is None and bitrates_kbps is None:
         bitrates_kbps = [_kbps(codec, count) for count in (*(1 << p for p in range((most - 1).bit_length())), most)]
-    if too_low := [kbps for kbps in bitrates_kbps if not kbps >= _kbps(codec, 1)]:
+    counts, rates = stage_counts or (), bitrates_kbps or ()
+    if wrong := [count for count in counts if not 1 <= count <= most]:
+        raise ConfigError(f"{codec.name} has stages 1 to {most}, not {', '.join(map(str, wrong))}")
+    if too_low := [kbps for kbps in rates if not kbps >= _kbps(codec, 1) * (1 - ROUNDING)]:
         raise ConfigError(f"{codec.name} needs at least {_kbps(codec, 1):g} kbps, not {too_low[0]:g}")
     _warm_up(codec)
     return [
-        *(ModelCandidate(codec, bitrate_kbps=kbps) for kbps in dict.fromkeys(bitrates_kbps)),
-        *(ModelCandidate(codec, stages=count) for count in dict.fromkeys(stage_counts)),
+        *(ModelCandidate(codec, bitrate_kbps=kbps) for kbps in dict.fromkeys(rates)),
+        *(ModelCandidate(codec, stages=count) for count in dict.fromkeys(counts)),
     ]
 
 

@@ -35,16 +35,17 @@ def averaged_model(state: dict[str, Any], *others: dict[str, Any]) -> CodecModel
     """
     if any(other["model_config"] != state["model_config"] for other in others):
         raise CheckpointError("the runs are of different models, which have no mean")
-    trainer = state["trainer"]
-    if not trainer["quantizing"]:
-        raise CheckpointError(
-            f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
-            "until its first validation"
-        )
+    trainers = [one["trainer"] for one in (state, *others)]
+    for trainer in trainers:
+        if not trainer["quantizing"]:
+            raise CheckpointError(
+                f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
+                "until its first validation"
+            )
     model = CodecModel(ModelConfig.from_dict(state["model_config"]))
     try:
-        model.load_state_dict(_mean([one["trainer"]["averaged"] for one in (state, *others)]))
-    except RuntimeError as error:
+        model.load_state_dict(_mean([trainer["averaged"] for trainer in trainers]))
+    except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"the state's weights do not fit its configuration: {error}") from error
     model = model.folded()
     for stage in model.quantizer:

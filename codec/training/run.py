@@ -117,20 +117,20 @@ class _Run:
 
     def _step(self) -> None:
         trainer = self.trainer
-        energy_left = None
+        energy_left: list[float] = []
         if not trainer.started:
-            trainer.start(self.batches)
+            energy_left = trainer.start(self.batches)
         if not trainer.quantizing and self.clock.progress >= trainer.quantize_from:
             energy_left = trainer.start_quantizing(self.batches)
-            if not all(map(math.isfinite, energy_left)):
-                raise TrainingError(
-                    f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot start from "
-                    "them; lower learning_rate, or look for broken audio in the data"
-                )
+        if not all(map(math.isfinite, energy_left)):
+            raise TrainingError(
+                f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot start from "
+                "them; lower learning_rate, or look for broken audio in the data"
+            )
         result = trainer.step(self.batches(trainer.steps), self.clock.progress)
         self.means.add(result.figures)
         self.stages.add(result.statistics)
-        if energy_left is not None:  # after the step, whose number it gets: a run that goes on from before repeats it
+        if energy_left:  # after the step, whose number it gets: a run that goes on from before repeats it
             self.log.write(trainer.steps, "initialise", {"energy_left": energy_left})
         self.log.show(trainer.steps, self.clock.progress)
 

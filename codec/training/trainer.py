@@ -100,21 +100,22 @@ class Trainer:
         given = self.settings.quantize_from
         return given if given is not None else 0.0 if self.model.config.transform else 0.05
 
-    def start(self, batches: Batches) -> None:
+    def start(self, batches: Batches) -> list[float]:
         """Before the first step: what starts from the batches that come first, a layout or stages that `init` lacks."""
         self.started = True
         if self.quantizing:
             residual = self._latents(batches, self.known_stages)
-            initialise(list(self.model.quantizer)[self.known_stages :], residual, self._generator())
+            left = initialise(list(self.model.quantizer)[self.known_stages :], residual, self._generator())
             self.averaged.load_state_dict(self.model.state_dict())
-            return
+            return left
         if not self.model.config.transform:
-            return
+            return []
         waves: list[Tensor] = []
         while sum(map(torch.numel, waves)) < self.settings.initialise_vectors * self.model.config.hop:
             waves.append(gather_rows(batches(self.steps + len(waves)).to(self.device)))
         self.model.start_from_waves(torch.cat(waves))
         self.averaged.load_state_dict(self.model.state_dict())
+        return []
 
     def start_quantizing(self, batches: Batches) -> list[float]:
         """End of the warm-up: all stages start from the latents of the batches that come next.
@@ -257,9 +258,10 @@ class Trainer:
         foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
 
     def _active_stages(self, wave: Float[Tensor, "batch 1 time"]) -> Int[Tensor, "batch frames"]:
-        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages on average, drawn evenly.
+        """Quantizer dropout: `dropout_share` of the global batch keeps some 1…S stages on average, drawn evenly.
 
-        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply.
+        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply. As no
+        frame has fewer than one or more than all, the lowest averages come out higher, and the highest lower.
         """
         stages, clips = len(self.model.config.stages), len(wave) * self.accelerator.num_processes
         generator = self._generator()
@@ -267,10 +269,8 @@ class Trainer:
         dropped = torch.rand(clips, generator=generator) < self.settings.dropout_share
         slope = 2 * STAGES_PER_DB * torch.rand(clips, generator=generator)
         mine = slice(self.accelerator.process_index * len(wave), (self.accelerator.process_index + 1) * len(wave))
-        mean, slope = (
-            values[mine, None].to(self.device)
-            for values in (torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0))
-        )
+        both = torch.stack([torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0)])
+        mean, slope = both[:, mine, None].to(self.device)
         levels = group_levels(wave, self.model.config.hop)
         counts = mean + slope * (levels - levels.mean(1, keepdim=True))
         return counts.round().clamp(1, stages).long()

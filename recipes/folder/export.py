@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.bitstream import EntropyTables
-from codec.errors import CheckpointError
+from codec.errors import CheckpointError, ConfigError
 from codec.training.clips import Manifest, read_manifest
 from codec.training.export import averaged_model, fit_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
@@ -50,6 +50,8 @@ def main(arguments: Arguments) -> None:
         raise CheckpointError(
             f"{arguments.model} exists already; choose another name, or allow overwriting with --force"
         )
+    if not arguments.run:
+        raise ConfigError("--run names one folder or more")
     states = [load_state(run) for run in arguments.run]
     manifest = read_manifest(arguments.run[0] / MANIFEST)
     clips = read_held_out(audio_files(arguments.validation), states[0]["model_config"]["sample_rate_hz"])

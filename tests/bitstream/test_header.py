@@ -82,7 +82,7 @@ def test_derived_facts():
     head = header([StageLayout(10)] * 4 + [StageLayout(6, 2)], hop=512, model_rate_hz=44_100, channels=2)
     assert head.frame_rate_hz == Fraction(44_100, 512)
     assert head.bits_per_frame == 2 * 48
-    assert head.nominal_bitrate == Fraction(96 * 44_100, 512)
+    assert head.bits_per_frame * head.frame_rate_hz == Fraction(96 * 44_100, 512)
     assert head.seconds(441) == 5.12
     head = header(original_rate_hz=44_100)
     assert [head.model_samples(n) for n in (0, 1, 2, 3, 441, 442)] == [0, 1, 1, 2, 160, 161]

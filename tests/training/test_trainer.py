@@ -239,5 +239,6 @@ def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
     ranks = [torch.load(tmp_path / f"2-rank{rank}.pt", weights_only=True) for rank in range(2)]
     assert_equal_states(ranks[0], ranks[1])
     # A latent half-way between two codewords may fall to either side after rounding, and later steps build on it.
+    torch.testing.assert_close(ranks[0]["losses"][:6], one["losses"][:6], rtol=5e-3, atol=1e-4)
     torch.testing.assert_close(ranks[0]["losses"], one["losses"], rtol=1e-2, atol=1e-4)
     torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
