@@ -93,8 +93,7 @@ def _share_out(levels: np.ndarray, sizes: np.ndarray, bits: np.ndarray, budget: 
     """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a frame take `bits[d]`.
 
     All groups have a stage. Further ones are given out one at a time: group g is due for stage d + 1 at
-    d − STAGES_PER_DB · level, the lowest first, and of equals the earlier group, so that a steady tone spends the budget
-    too.
+    d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group comes first: a steady tone spends all, too.
     """
     most = len(bits) - 1
     due = np.arange(1, most) - STAGES_PER_DB * levels[:, None]
