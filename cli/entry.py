@@ -28,18 +28,24 @@ $ diveq-codec decode out.dvq speech.wav
 Each command has its own --help; --version shows the version. The file name - is standard input or output. Existing
 files are replaced only with --force. Exit codes: 0 done, 1 an error, told in one line on stderr, 2 wrong usage."""
 
-_VERBS = {
-    "encode": "Encode",
-    "decode": "Decode",
-    "info": "Info",
-    "verify": "Verify",
-    "cut": "Cut",
-    "eval": "Eval",
-    "models": "Models",
-    "export": "Export",
-    "report": "Report",
+VERBS = {
+    "encode": ("Encode", "Encode speech into small .dvq files."),
+    "decode": ("Decode", "Decode .dvq files to audio."),
+    "info": ("Info", "Describe .dvq files, whole or damaged, without their model."),
+    "verify": ("Verify", "Check .dvq files, without their model: say ok, or name every fault and exit with 1."),
+    "cut": (
+        "Cut",
+        "Cut a .dvq file to fewer stages, without its model: what is left decodes as decode --stages would.",
+    ),
+    "eval": ("Eval", "Score decoded speech against its originals."),
+    "models": ("Models", "List the shipped models, or describe model files."),
+    "export": ("Export", "Write a model as ONNX graphs, for programs in other languages."),
+    "report": (
+        "Report",
+        "Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.",
+    ),
 }
-"""Verbs, each a module, and their classes."""
+"""Verbs, each a module: its class, and the first line of its help, which is here as modules take time to import."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,23 +75,23 @@ def _parse(arguments: list[str]) -> Verb:
     import tyro
 
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
-    if arguments and arguments[0] in _VERBS:
+    if arguments and arguments[0] in VERBS:
         name, verb = arguments[0], _verb(arguments[0])
         return tyro.cli(verb, prog=f"{PROGRAM} {name}", args=options_first(arguments[1:], verb), config=config)
-    tyro.cli(reduce(operator.or_, map(_in_short, _VERBS)), prog=PROGRAM, description=DESCRIPTION, args=arguments)
+    tyro.cli(reduce(operator.or_, map(_in_short, VERBS)), prog=PROGRAM, description=DESCRIPTION, args=arguments)
     raise AssertionError("without a command there is help or an error")
 
 
 def _verb(name: str) -> type[Verb]:
-    return getattr(import_module(f".{name}", __package__), _VERBS[name])
+    return getattr(import_module(f".{name}", __package__), VERBS[name][0])
 
 
 def _in_short(name: str) -> Any:
     """The verb in the list of all: its name and the first line of its help, without arguments, which take time."""
     import tyro
 
-    summary = (_verb(name).__doc__ or "").partition("\n")[0]
-    return Annotated[make_dataclass(_VERBS[name], ()), tyro.conf.subcommand(name, description=summary)]
+    class_name, summary = VERBS[name]
+    return Annotated[make_dataclass(class_name, ()), tyro.conf.subcommand(name, description=summary)]
 
 
 def _run(verb: Verb) -> int:

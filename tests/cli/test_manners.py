@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from codec.cli.entry import VERBS
 
 import codec
 from codec.bitstream import StreamWriter
@@ -54,6 +56,12 @@ def test_help_shows_the_first_commands_and_all_verbs(call):
     assert {"$ diveq-codec encode speech.wav out.dvq", "$ diveq-codec decode out.dvq speech.wav"} <= set(lines)
     for verb in ("encode", "decode", "info", "verify", "cut", "eval", "models"):
         assert any(f"• {verb} " in line for line in lines)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_list_of_verbs_says_what_their_help_does(verb):
+    class_name, summary = VERBS[verb]
+    assert getattr(import_module(f"codec.cli.{verb}"), class_name).__doc__.partition("\n")[0] == summary
 
 
 def test_version(call):
