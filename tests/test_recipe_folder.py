@@ -139,7 +139,7 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monke
     assert (tmp_path / "tuned" / "rejected.txt").read_text() == (run / "rejected.txt").read_text()
 
     again = export.Arguments(
-        run=(tmp_path / "tuned",), validation=speech / "val", model=model, stage_counts=(2,), workers=1
+        run=tmp_path / "tuned", validation=speech / "val", model=model, stage_counts=(2,), workers=1
     )
     before = model.read_bytes()
     with pytest.raises(CheckpointError, match="exists already"):

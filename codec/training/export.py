@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..bitstream import EntropyTables, StageLayout
 from ..checkpoint import Checkpoint
@@ -21,41 +20,31 @@ from ..quantizers import sort_codebook
 WeightType = Literal["float16", "float32"]
 
 
-def averaged_model(state: dict[str, Any], *others: dict[str, Any]) -> CodecModel:
-    """The averaged weights of a training state (`load_state`), folded for inference; of several states, their mean.
-
-    The mean is of use for runs that began from the same weights: it is steadier than each of them.
+def averaged_model(state: dict[str, Any]) -> CodecModel:
+    """The averaged weights of a training state (`load_state`), folded for inference.
 
     The codebooks of DiVeQ stages are put in tour order: it changes no sound, and gives the high bits of an index
     a meaning that the entropy coder uses. SF codebooks are in the order of their curve already.
 
     Raises:
-        CheckpointError: The run had not begun to quantize, the weights are not those of its configuration, or states
-            are of different models.
+        CheckpointError: The run had not begun to quantize, or the weights are not those of its configuration.
     """
-    if any(other["model_config"] != state["model_config"] for other in others):
-        raise CheckpointError("the runs are of different models, which have no mean")
-    trainers = [one["trainer"] for one in (state, *others)]
-    for trainer in trainers:
-        if not trainer["quantizing"]:
-            raise CheckpointError(
-                f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
-                "until its first validation"
-            )
+    trainer = state["trainer"]
+    if not trainer["quantizing"]:
+        raise CheckpointError(
+            f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
+            "until its first validation"
+        )
     model = CodecModel(ModelConfig.from_dict(state["model_config"]))
     try:
-        model.load_state_dict(_mean([trainer["averaged"] for trainer in trainers]))
-    except (KeyError, RuntimeError) as error:
+        model.load_state_dict(trainer["averaged"])
+    except RuntimeError as error:
         raise CheckpointError(f"the state's weights do not fit its configuration: {error}") from error
     model = model.folded()
     for stage in model.quantizer:
         if not stage.config.is_space_filling:
             sort_codebook(stage)
     return model
-
-
-def _mean(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([one[name] for one in weights]).mean(0) for name in weights[0]}
 
 
 def to_checkpoint(

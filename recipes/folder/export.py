@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codec.bitstream import EntropyTables
-from codec.errors import CheckpointError, ConfigError
+from codec.errors import CheckpointError
 from codec.training.clips import Manifest, read_manifest
 from codec.training.export import averaged_model, fit_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
@@ -28,9 +28,8 @@ MANIFEST = "manifest.jsonl"
 class Arguments:
     """Which run to make a model file of."""
 
-    run: tuple[Path, ...]
-    """The run's folder, with `state.pt` and `manifest.jsonl`. Of several, which began from the same weights, the model
-    has the mean weights."""
+    run: Path
+    """The run's folder, with `state.pt` and `manifest.jsonl`."""
     validation: Path
     """Folder tree of audio to measure on."""
     model: Path
@@ -50,21 +49,19 @@ def main(arguments: Arguments) -> None:
         raise CheckpointError(
             f"{arguments.model} exists already; choose another name, or allow overwriting with --force"
         )
-    if not arguments.run:
-        raise ConfigError("--run names one folder or more")
-    states = [load_state(run) for run in arguments.run]
-    manifest = read_manifest(arguments.run[0] / MANIFEST)
-    clips = read_held_out(audio_files(arguments.validation), states[0]["model_config"]["sample_rate_hz"])
+    state = load_state(arguments.run)
+    manifest = read_manifest(arguments.run / MANIFEST)
+    clips = read_held_out(audio_files(arguments.validation), state["model_config"]["sample_rate_hz"])
     with score_workers(arguments.workers) as workers:
         export(
-            states, manifest, clips, arguments.model,
+            state, manifest, clips, arguments.model,
             weight_type=arguments.weight_type, table_minutes=arguments.table_minutes,
             stage_counts=arguments.stage_counts, workers=workers, overwrite=arguments.force,
         )  # fmt: skip
 
 
 def export(
-    states: Sequence[dict[str, Any]],
+    state: dict[str, Any],
     manifest: Manifest,
     clips: Sequence[HeldOut],
     path: Path,
@@ -76,14 +73,12 @@ def export(
     overwrite: bool = False,
 ) -> None:
     """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
-    model = averaged_model(*states)
+    model = averaged_model(state)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
     tables = _tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
     rows = rate_table(codec, clips, stages, workers)
-    facts = training_facts(states[0]) | {"validation": rows}
-    if len(states) > 1:
-        facts["averaged_with"] = [training_facts(state) for state in states[1:]]
+    facts = training_facts(state) | {"validation": rows}
     checkpoint = to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts)
     checkpoint.save(path, overwrite=overwrite)
     print(format_rows(rows))

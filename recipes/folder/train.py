@@ -144,7 +144,7 @@ def main(arguments: Arguments) -> None:
         )
         if done and accelerator.is_main_process:
             state, model = load_state(arguments.out), arguments.out / MODEL
-            export([state], manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+            export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:
