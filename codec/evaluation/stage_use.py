@@ -20,9 +20,8 @@ class StageCounter:
         self._counts = [np.zeros(1 << stage_bits, dtype=np.int64) for stage_bits in bits]
 
     def add(self, codes: Int[np.ndarray, "channels stages frames"]) -> None:
-        """Count the codes of a clip, all channels alike, where frames have the stage."""
-        for stage, counts in enumerate(self._counts):
-            words = codes[:, stage]
+        """Count the codes of a clip, all channels alike, where it and its frames have the stage."""
+        for words, counts in zip(codes.swapaxes(0, 1), self._counts, strict=False):
             counts += np.bincount(words[words != NONE], minlength=len(counts))
 
     def use(self) -> tuple[StageUse, ...]:
