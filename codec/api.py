@@ -169,7 +169,7 @@ class Codec:
             >>> codec = Codec.load(device="cpu")
             >>> clips = codec.encode_batch([[0.0] * 8000, [0.1] * 16000], sample_rate_hz=16000)
             >>> [clip.codes.shape for clip in clips]
-            [(1, 12, 25), (1, 12, 50)]
+            [(1, 14, 25), (1, 14, 50)]
         """
         checked = [checked_wave(wave) for wave in waves]
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
