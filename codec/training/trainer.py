@@ -30,6 +30,8 @@ from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss
 from .loudness import LoudnessCriterion
 from .settings import TrainingConfig
 
+_HALVINGS = 16  # of some 40 stages, to a thousandth of one
+
 Batches = Callable[[int], Tensor]  # step → this process's share of the batch, (batch, 1, samples)
 
 
@@ -258,10 +260,9 @@ class Trainer:
         foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
 
     def _active_stages(self, wave: Float[Tensor, "batch 1 time"]) -> Int[Tensor, "batch frames"]:
-        """Quantizer dropout: `dropout_share` of the global batch keeps some 1…S stages on average, drawn evenly.
+        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages on average, drawn evenly.
 
-        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply. As no
-        frame has fewer than one or more than all, the lowest averages come out higher, and the highest lower.
+        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply.
         """
         stages, clips = len(self.model.config.stages), len(wave) * self.accelerator.num_processes
         generator = self._generator()
@@ -271,9 +272,7 @@ class Trainer:
         mine = slice(self.accelerator.process_index * len(wave), (self.accelerator.process_index + 1) * len(wave))
         both = torch.stack([torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0)])
         mean, slope = both[:, mine, None].to(self.device)
-        levels = group_levels(wave, self.model.config.hop)
-        counts = mean + slope * (levels - levels.mean(1, keepdim=True))
-        return counts.round().clamp(1, stages).long()
+        return spread(slope * group_levels(wave, self.model.config.hop), mean, stages)
 
     def _generator(self) -> torch.Generator:
         """On the CPU, the same on every process."""
@@ -341,6 +340,18 @@ def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor,
     groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
     levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()
     return levels.repeat_interleave(GROUP_FRAMES, 1)[:, : power.shape[2]]
+
+
+def spread(
+    wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int
+) -> Int[Tensor, "batch frames"]:
+    """1 to `most` stages, as many more than others as is wished: on average the mean, or as little less as can be."""
+    low, high = -wished.amax(1, keepdim=True), most + 1 - wished.amin(1, keepdim=True)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        fits = (wished + middle).round().clamp(1, most).mean(1, keepdim=True) <= mean
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return (wished + low).round().clamp(1, most).long()
 
 
 def _merged(parts: list[StageStatistics]) -> StageStatistics:
