@@ -75,10 +75,10 @@ class StreamWriter:
             )
         if fault := find_bad_index(codes, self.header.stages):
             raise ValueError(fault)
-        if not self.header.may_vary and (codes == NONE).any():
-            raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
         if self.header.may_vary:
             self._check_groups(depths_of(codes))
+        elif (codes == NONE).any():
+            raise ValueError(f"frames with fewer stages than others need a header of minor version {VARIED_FROM_MINOR}")
         start = 0
         while start < codes.shape[2]:
             start += self._buffer(codes[:, :, start:])
