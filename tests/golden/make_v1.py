@@ -50,20 +50,34 @@ def likely_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
     return codes
 
 
-def streams() -> dict[str, tuple[StreamHeader, np.ndarray, int, EntropyTables | None]]:
-    """Name to header, codes, samples, tables."""
-    rng = np.random.default_rng(7)
+def header(
+    stages: tuple[StageLayout, ...],
+    *,
+    original: int = 16_000,
+    channels: int = 1,
+    frames: int = 20,
+    minor_version: int = 0,
+) -> StreamHeader:
+    """A header of the golden streams; `frames` are those of a packet."""
+    return StreamHeader(
+        fingerprint=b"golden",
+        model_rate_hz=16_000,
+        original_rate_hz=original,
+        hop=320,
+        channels=channels,
+        packet_frames=frames,
+        stages=stages,
+        minor_version=minor_version,
+    )
 
-    def header(stages: tuple[StageLayout, ...], *, original: int = 16_000, channels: int = 1, frames: int = 20):
-        return StreamHeader(
-            fingerprint=b"golden",
-            model_rate_hz=16_000,
-            original_rate_hz=original,
-            hop=320,
-            channels=channels,
-            packet_frames=frames,
-            stages=stages,
-        )
+
+Stream = tuple[StreamHeader, np.ndarray, int, EntropyTables | None]
+"""Header, codes, samples, tables."""
+
+
+def streams() -> dict[str, Stream]:
+    """The streams by name."""
+    rng = np.random.default_rng(7)
 
     return {
         "fixed": (header(PLAIN), rng.integers(0, 1024, (1, 3, 47)), 47 * 320 - 1, None),
@@ -74,18 +88,23 @@ def streams() -> dict[str, tuple[StreamHeader, np.ndarray, int, EntropyTables | 
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def regenerate(folder: Path, made: dict[str, Stream], description: str | None) -> None:
+    """Write the streams and their codes, if the command line asks for it."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--regenerate", action="store_true", required=True, help="overwrite the golden files")
     parser.parse_args()
-    FOLDER.mkdir(exist_ok=True)
-    np.savez(FOLDER / "tables.npz", **tables().to_arrays())
-    for name, (header, codes, samples, stream_tables) in streams().items():
-        with (FOLDER / f"{name}.dvq").open("wb") as file:
-            writer = StreamWriter(file, header, stream_tables)
+    folder.mkdir(exist_ok=True)
+    for name, (head, codes, samples, stream_tables) in made.items():
+        with (folder / f"{name}.dvq").open("wb") as file:
+            writer = StreamWriter(file, head, stream_tables)
             writer.write(codes)
             writer.close(samples=samples)
-        np.save(FOLDER / f"{name}.npy", codes.astype(np.int32))
+        np.save(folder / f"{name}.npy", codes.astype(np.int32))
+
+
+def main() -> None:
+    regenerate(FOLDER, streams(), __doc__)
+    np.savez(FOLDER / "tables.npz", **tables().to_arrays())
 
 
 if __name__ == "__main__":

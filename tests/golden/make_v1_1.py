@@ -6,13 +6,13 @@ folder. As there: these files stay, and are regenerated only before the version'
 
 from __future__ import annotations
 
-import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from golden.make_v1 import PLAIN, SPACE_FILLING, likely_codes, tables
+from golden.make_v1 import PLAIN, SPACE_FILLING, Stream, header, likely_codes, regenerate, tables
 
-from codec.bitstream import NONE, EntropyTables, StageLayout, StreamHeader, StreamWriter
+from codec.bitstream import NONE
 
 FOLDER = Path(__file__).parent / "v1_1"
 
@@ -31,21 +31,10 @@ def without_tails(codes: np.ndarray, *packets: list[list[int]], packet_frames: i
     return codes
 
 
-def streams() -> dict[str, tuple[StreamHeader, np.ndarray, int, EntropyTables | None]]:
-    """Name to header, codes, samples, tables."""
+def streams() -> dict[str, Stream]:
+    """The streams by name."""
+    varied = partial(header, minor_version=1)
     rng = np.random.default_rng(13)
-
-    def header(stages: tuple[StageLayout, ...], *, original: int = 16_000, channels: int = 1, frames: int = 20):
-        return StreamHeader(
-            fingerprint=b"golden",
-            model_rate_hz=16_000,
-            original_rate_hz=original,
-            hop=320,
-            channels=channels,
-            packet_frames=frames,
-            stages=stages,
-            minor_version=1,
-        )
 
     # Up to all stages, up to two of three, and a short packet whose last group is one frame.
     fixed = without_tails(rng.integers(0, 1024, (1, 3, 47)), [[1, 3, 2]], [[2, 1]], [[3, 3, 1]], packet_frames=20)
@@ -56,23 +45,14 @@ def streams() -> dict[str, tuple[StreamHeader, np.ndarray, int, EntropyTables | 
     # Frames that come back after they were gone, with a context of the frame before; then two stages of three.
     ranged = without_tails(likely_codes(rng, 130), [[3, 3, 1, 2, 1, 3, 2]], [[2, 1, 2]], packet_frames=100)
     return {
-        "fixed": (header(PLAIN), fixed, 47 * 320 - 1, None),
-        "two_channels": (header(PLAIN, original=44_100, channels=2), stereo, 35_000, None),
-        "range": (header(SPACE_FILLING, original=37_800, frames=100), ranged, 98_000, tables()),
+        "fixed": (varied(PLAIN), fixed, 47 * 320 - 1, None),
+        "two_channels": (varied(PLAIN, original=44_100, channels=2), stereo, 35_000, None),
+        "range": (varied(SPACE_FILLING, original=37_800, frames=100), ranged, 98_000, tables()),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regenerate", action="store_true", required=True, help="overwrite the golden files")
-    parser.parse_args()
-    FOLDER.mkdir(exist_ok=True)
-    for name, (header, codes, samples, stream_tables) in streams().items():
-        with (FOLDER / f"{name}.dvq").open("wb") as file:
-            writer = StreamWriter(file, header, stream_tables)
-            writer.write(codes)
-            writer.close(samples=samples)
-        np.save(FOLDER / f"{name}.npy", codes)
+    regenerate(FOLDER, streams(), __doc__)
 
 
 if __name__ == "__main__":
