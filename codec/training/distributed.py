@@ -13,6 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+# PyTorch's optimisers import `torch.distributed.nn`, whose functions have the process group of that moment as their
+# default. Imported here, before there is one, it keeps none: a group that it kept would outlive its destruction, and
+# threads of Gloo with it, and now and then one of those aborts the process at its very end.
+if dist.is_available():
+    import torch.distributed.nn
+
 
 def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -26,6 +26,13 @@ def main(folder: str) -> None:
     never = {"save_every_minutes": 1e9, "validate_every_minutes": 1e9}
     finished = train(trainer, data, Path(folder), validate=lambda *_: {}, log_every_steps=4, **never)
     assert not finished
+    left = [name for name in threads() if "gloo" in name]
+    assert not left, f"the process group still has {left}, which may abort the process at its end"
+
+
+def threads() -> list[str]:
+    """The names of this process's threads, where the system tells them."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 
 
 if __name__ == "__main__":
