@@ -30,6 +30,7 @@ class TrainingConfig:
 
     batch_size: int = 64  # over all processes
     accumulate: int = 1  # micro-batches per process and step
+    average_every: int = 1  # steps; 1: processes average gradients; more: each steps alone, and they average weights
     segment_seconds: float = 0.64
     precision: Precision = "no"
     compile: bool = False
@@ -103,6 +104,7 @@ _POSITIVE = (
     "max_minutes",
     "batch_size",
     "accumulate",
+    "average_every",
     "segment_seconds",
     "learning_rate",
     "codebook_rate_scale",

@@ -162,7 +162,7 @@ class Trainer:
             statistics.append(output.statistics)
         figures |= self._update(adversarial)
         merged = [_merged(list(group)) for group in zip(*statistics, strict=True)] if self.quantizing else []
-        self._after_update(merged)
+        self._after_update(merged, adversarial)
         average([figures[name] for name in sorted(figures)])
         return StepResult(figures=figures, statistics=merged)
 
@@ -221,6 +221,9 @@ class Trainer:
         if adversarial:
             norms["discriminator_norm"] = self._clip(self.discriminator, self.settings.discriminator_clip)
         broken = 1.0 - torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
+        if self._steps_alone:
+            average([broken])  # one process's broken step is everybody's: all count the same
+            broken = broken.sign()
         for optimiser in (self.optimiser, self.discriminator_optimiser)[: 1 + adversarial]:
             # What a gradient scaler would set; a fused optimiser reads it and skips the step on the device.
             setattr(optimiser, "grad_scale", None)  # noqa: B010 (not declared by the class)
@@ -230,13 +233,18 @@ class Trainer:
         self.all_skipped += broken
         return norms
 
-    @staticmethod
-    def _clip(module: torch.nn.Module, limit: float) -> Tensor:
-        average_gradients(module.parameters())
+    @property
+    def _steps_alone(self) -> bool:
+        """Processes average their weights now and then, not their gradients."""
+        return self.settings.average_every > 1
+
+    def _clip(self, module: torch.nn.Module, limit: float) -> Tensor:
+        if not self._steps_alone:
+            average_gradients(module.parameters())
         return torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
 
     @torch.no_grad()
-    def _after_update(self, statistics: list[StageStatistics]) -> None:
+    def _after_update(self, statistics: list[StageStatistics], adversarial: bool) -> None:
         settings = self.settings
         average([t for s in statistics for t in (s.use, s.mean, s.mean_square, s.error)])
         for stage, stage_statistics in zip(self.model.quantizer, statistics, strict=False):
@@ -250,6 +258,8 @@ class Trainer:
             for stage in self.model.quantizer:
                 if not stage.config.is_space_filling:
                     replace_unused(stage, self._generator(), threshold=settings.replace_below)
+        if self._steps_alone and self.steps % self.settings.average_every == 0:
+            average([*self.model.parameters(), *(self.discriminator.parameters() if adversarial else ())])
         self._average_weights()
 
     def _average_weights(self) -> None:

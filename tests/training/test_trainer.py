@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -234,26 +235,41 @@ def test_settings_are_checked(changes, message):
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
 def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
-    """Losses to rounding; the start of the codebooks and their replacement the same on both ranks.
-
-    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a word.
-    """
-    script = Path(__file__).parent / "two_processes.py"
-    tests = Path(__file__).parents[1]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(tests), str(script.parent)]),
-    }
-    for processes in (1, 2):
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        command = [*launch, str(script), kind, str(tmp_path / f"{processes}")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-        assert done.returncode == 0, done.stderr
-    one = torch.load(tmp_path / "1-rank0.pt", weights_only=True)
-    ranks = [torch.load(tmp_path / f"2-rank{rank}.pt", weights_only=True) for rank in range(2)]
+    """Losses to rounding; the start of the codebooks and their replacement the same on both ranks."""
+    (one,) = run_processes(1, kind, tmp_path)
+    ranks = run_processes(2, kind, tmp_path)
     assert_equal_states(ranks[0], ranks[1])
     # A latent half-way between two codewords may fall to either side after rounding, and later steps build on it.
     torch.testing.assert_close(ranks[0]["losses"][:6], one["losses"][:6], rtol=5e-3, atol=1e-4)
     torch.testing.assert_close(ranks[0]["losses"], one["losses"], rtol=1e-2, atol=1e-4)
     torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
+
+
+def test_processes_that_step_alone_meet_at_every_third_step(tmp_path):
+    """In between each has weights of its own, also after the start of the codebooks; a broken step is everybody's."""
+    first, second = run_processes(2, "diveq", tmp_path, average_every=3)
+    # The step that one process cannot do is number 1, so that after it both still are as after step 0.
+    same = (first["norms"] == second["norms"]).tolist()
+    assert same == [False, False, True, False, False, True, False, False]
+    assert first["skipped"] == second["skipped"] == 1
+    assert first["norms"][1] == first["norms"][0]
+    assert second["norms"][1] == second["norms"][0]
+    torch.testing.assert_close(first["losses"][2:], second["losses"][2:], rtol=0, atol=0)  # figures are of all
+
+
+def run_processes(count: int, kind: str, folder: Path, average_every: int = 1) -> list[dict[str, Any]]:
+    """What each process of `two_processes.py` left.
+
+    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a word.
+    """
+    script = Path(__file__).parent / "two_processes.py"
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(script.parents[1]), str(script.parent)]),
+    }
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    command = [*launch, str(script), kind, str(folder / f"{count}"), str(average_every)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{count}-rank{rank}.pt", weights_only=True) for rank in range(count)]
