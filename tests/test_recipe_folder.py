@@ -82,7 +82,23 @@ def test_the_model_file_codes_speech(run):
     decoded = codec.decode(codec.encode(wave, sample_rate_hz=22_050).to_bytes())
     assert (decoded.wave.shape, decoded.sample_rate_hz) == ((1, 22_050), 22_050)
     assert np.isfinite(decoded.wave).all()
-    assert codec.tables is not None  # fitted on the training clips
+    assert codec.tables is not None
+
+
+def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from codec.checkpoint import Checkpoint
+    from codec.training.clips import read_manifest
+    from recipes.folder import export
+
+    manifest = read_manifest(run / export.MANIFEST)
+    given = {}
+    monkeypatch.setattr(export, "fit_tables", lambda _config, codes: given.update(codes=codes))
+    for minutes, clips, times in ((3 / 60, 2, 1), (6 / 60, 4, 1), (18 / 60, 4, 3), (600, 4, 8)):
+        export.fitted_tables(Checkpoint.load(run / "model.safetensors"), manifest, minutes)
+        assert [codes.shape[0] for codes in given["codes"]] == [times] * clips
+    versions = given["codes"][0]
+    assert len(np.unique(versions, axis=0)) == 8
 
 
 def test_the_model_file_says_how_it_was_made(run):

@@ -158,7 +158,8 @@ class EntropyTables:
     ) -> EntropyTables:
         """Tables for codes like these: per stage the context that spends the fewest bits on clips held out.
 
-        `codes` are integer arrays (stages, frames), one per clip and channel, in the range of `layout`.
+        `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or (versions, stages,
+        frames) where a clip was coded several times (channels, shifts of its frames), which are held out together.
         The same codes give the same tables.
         """
         from .fitting import fit_tables

@@ -44,10 +44,11 @@ def fit_tables(codes: Iterable[np.ndarray], layout: Sequence[StageLayout], max_c
     clips = list(_checked_words(codes, layout))
     if not clips:
         raise ValueError("tables are fitted to at least one frame of codes; none was given")
-    words = np.concatenate(clips, axis=1)
+    words = np.concatenate([clip.swapaxes(0, 1).reshape(len(layout), -1) for clip in clips], axis=1)
+    lengths = [clip.shape[2] for clip in clips for _ in clip]
     first_of_clip = np.zeros(words.shape[1], bool)
-    first_of_clip[np.cumsum([0] + [clip.shape[1] for clip in clips[:-1]])] = True
-    held_out = _held_out([clip.shape[1] for clip in clips])
+    first_of_clip[np.cumsum([0, *lengths[:-1]])] = True
+    held_out = _held_out([clip[:, 0].size for clip in clips])
     tables = []
     for number, stage in enumerate(layout):
         contexts = [_Context("previous_frame", stage.codebook_bits, np.roll(words[number], 1))]
@@ -58,18 +59,19 @@ def fit_tables(codes: Iterable[np.ndarray], layout: Sequence[StageLayout], max_c
 
 
 def _checked_words(codes: Iterable[np.ndarray], layout: Sequence[StageLayout]) -> Iterator[np.ndarray]:
-    """The codewords of each clip that has frames."""
-    positions = np.array([stage.position_bits for stage in layout])[:, None]
+    """The codewords (versions, stages, frames) of each clip that has frames."""
+    positions = np.array([stage.position_bits for stage in layout], np.int32)[:, None]
     for clip in codes:
         clip = np.asarray(clip)
-        if clip.dtype.kind not in "iu" or clip.ndim != 2 or len(clip) != len(layout):
+        if clip.dtype.kind not in "iu" or clip.ndim not in (2, 3) or clip.shape[-2] != len(layout):
             raise ValueError(
                 f"codes are integers (stages = {len(layout)}, frames), not {clip.dtype} of shape {clip.shape}"
             )
-        if fault := find_bad_index(clip[None], layout):
+        versions = clip[None] if clip.ndim == 2 else clip
+        if fault := find_bad_index(versions, layout):
             raise ValueError(fault)
-        if clip.shape[1]:
-            yield clip.astype(np.int64) >> positions
+        if versions.size:
+            yield versions.astype(np.int32) >> positions
 
 
 def _held_out(lengths: list[int]) -> np.ndarray:
@@ -126,7 +128,7 @@ def _static_shares(words: np.ndarray, codewords: int) -> np.ndarray:
 
 
 def _count(rows: np.ndarray, words: np.ndarray, where: np.ndarray, context_bits: int, codewords: int) -> np.ndarray:
-    cells = np.bincount(rows[where] * codewords + words[where], minlength=codewords << context_bits)
+    cells = np.bincount(rows[where].astype(np.int64) * codewords + words[where], minlength=codewords << context_bits)
     return cells.reshape(-1, codewords)
 
 

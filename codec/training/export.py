@@ -78,7 +78,7 @@ def _as_stored(name: str, value: torch.Tensor, weight_type: WeightType) -> np.nd
 
 
 def fit_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTables:
-    """Entropy tables for codes (stages, frames) of many clips, coded by a model of this configuration."""
+    """Entropy tables for codes of many clips, as `EntropyTables.fit` has them, by a model of this configuration."""
     layout = tuple(StageLayout(stage.bits) for stage in config.stages)
     return EntropyTables.fit(codes, layout)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from codec.bitstream import EntropyTables
 from codec.errors import CheckpointError
 from codec.training.clips import Manifest, read_manifest
@@ -22,6 +24,8 @@ from ..rates import StageCounts
 from ..run_script import run_script, score_workers
 
 MANIFEST = "manifest.jsonl"
+TABLE_MINUTES = 600.0
+_MOST_SHIFTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +39,8 @@ class Arguments:
     model: Path
     """The model file to write."""
     weight_type: Literal["float16", "float32"] = "float16"
-    table_minutes: float = 120.0
-    """How much of the training audio the entropy tables are fitted on."""
+    table_minutes: float = TABLE_MINUTES
+    """How much training audio the entropy tables are fitted on; where there is less, it is used again, shifted."""
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
     workers: int = 2
     """Processes that score."""
@@ -67,7 +71,7 @@ def export(
     path: Path,
     *,
     weight_type: Literal["float16", "float32"] = "float16",
-    table_minutes: float = 120.0,
+    table_minutes: float = TABLE_MINUTES,
     stage_counts: Sequence[int],
     workers: Executor | None = None,
     overwrite: bool = False,
@@ -75,7 +79,7 @@ def export(
     """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
     model = averaged_model(state)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
-    tables = _tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
+    tables = fitted_tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
     rows = rate_table(codec, clips, stages, workers)
     facts = training_facts(state) | {"validation": rows}
@@ -84,14 +88,21 @@ def export(
     print(format_rows(rows))
 
 
-def _tables(checkpoint: Any, manifest: Manifest, minutes: float) -> EntropyTables:
-    """Tables for the codes of clips spread evenly over the training data."""
+def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> EntropyTables:
+    """Tables for the codes of clips spread evenly over the training data, or of all clips, several times.
+
+    Each time the frames begin elsewhere: that gives other codes of the same kind, and so better tables.
+    """
     codec = codec_of(checkpoint)
-    every = max(1, round(manifest.seconds / (60 * minutes)))
+    rate, hop = codec.config.sample_rate_hz, codec.config.hop
+    share = 60 * minutes / manifest.seconds
+    every, times = max(1, round(1 / share)), min(max(1, round(share)), _MOST_SHIFTS)
     codes = []
     for clip in manifest.clips[::every]:
-        wave = read_clip(manifest.root / clip.path, codec.config.sample_rate_hz)
-        codes.append(codec.encode(wave, sample_rate_hz=codec.config.sample_rate_hz).codes[0])
+        wave = read_clip(manifest.root / clip.path, rate)
+        versions = [codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0] for time in range(times)]
+        frames = min(version.shape[1] for version in versions)
+        codes.append(np.stack([version[:, :frames] for version in versions]))
     return fit_tables(codec.config, codes)
 
 

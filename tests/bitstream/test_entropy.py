@@ -167,13 +167,31 @@ def test_fit_does_not_look_across_clips():
     assert tables.code_length_bits(np.array([[7, 7]]), (StageLayout(4),))[0] < 4.3
 
 
+def test_versions_of_a_clip_are_held_out_together():
+    """Of noise nothing is to be learnt, and yet a copy of a clip tells all about it."""
+    clips = [np.random.default_rng(seed).integers(0, 64, (1, 200)) for seed in range(41)]
+    versions = [np.stack([clip, clip]) for clip in clips]
+    assert EntropyTables.fit(versions, (StageLayout(6),)).stages[0].source == "none"
+    apart = [version for copy in zip(*versions, strict=True) for version in copy]  # 41 later: copies judge others
+    assert EntropyTables.fit(apart, (StageLayout(6),)).stages[0].source == "previous_frame"
+
+
+def test_versions_count_as_clips_do():
+    clips = list(walks(8))
+    stacked = EntropyTables.fit([np.stack(clips[index::4]) for index in range(4)], LAYOUT)
+    alone = EntropyTables.fit(clips, LAYOUT)
+    for ours, theirs in zip(stacked.stages, alone.stages, strict=True):
+        np.testing.assert_array_equal(ours.counts, theirs.counts)
+
+
 def test_fit_refuses_wrong_arguments():
     codes = np.zeros((4, 9), np.int64)
     for clips, message in (
         ([], "at least one frame"),
         ([codes[:, :0]], "at least one frame"),
         ([codes[:3]], "stages = 4"),
-        ([codes[None]], "stages = 4"),
+        ([codes[None, None]], "stages = 4"),
+        ([codes[:, None]], "stages = 4"),
         ([codes + 0.5], "integers"),
         ([codes + 64], "index 64 .* is outside 0 to 63"),
     ):
