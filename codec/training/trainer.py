@@ -1,7 +1,8 @@
 """One training step of generator and discriminators, and all the state that steps change.
 
 The loop around it (budget, logs, checkpoints) is in `run.py`. Everything random in a step follows from
-(seed, step), so a resumed run needs no generator states: it equals the unbroken one.
+(seed, step), so a resumed run needs no generator states: it equals the unbroken one (but where processes step alone,
+with `average_every`: all go on from the first one's state).
 """
 
 from __future__ import annotations
