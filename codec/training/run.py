@@ -73,6 +73,7 @@ def train(
             raise ConfigError(f"{name} is positive, not {value}")
     clock = Clock(trainer, elapsed_s)
     if clock.progress >= 1:
+        trainer.accelerator.end_training()  # as after a run
         return True
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"data": data_facts or {}, "origin": origin, "commit": code_commit()}

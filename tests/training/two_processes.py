@@ -46,6 +46,7 @@ def main(kind: str, prefix: str, average_every: str = "1") -> None:
         "discriminator": subject.discriminator.state_dict(),
     }
     torch.save(state, f"{prefix}-rank{accelerator.process_index}.pt")
+    accelerator.end_training()
 
 
 if __name__ == "__main__":
