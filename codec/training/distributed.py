@@ -15,7 +15,7 @@ from torch import Tensor
 
 # PyTorch's optimisers import `torch.distributed.nn`, whose functions have the process group of that moment as their
 # default. Imported here, before there is one, it keeps none: a group that it kept would outlive its destruction, and
-# threads of Gloo with it, and now and then one of those aborts the process at its very end.
+# threads of Gloo with it, and one of those may abort the process at its very end.
 if dist.is_available():
     import torch.distributed.nn
 
