@@ -29,23 +29,18 @@ Each command has its own --help; --version shows the version. The file name - is
 files are replaced only with --force. Exit codes: 0 done, 1 an error, told in one line on stderr, 2 wrong usage."""
 
 VERBS = {
-    "encode": ("Encode", "Encode speech into small .dvq files."),
-    "decode": ("Decode", "Decode .dvq files to audio."),
-    "info": ("Info", "Describe .dvq files, whole or damaged, without their model."),
-    "verify": ("Verify", "Check .dvq files, without their model: say ok, or name every fault and exit with 1."),
-    "cut": (
-        "Cut",
-        "Cut a .dvq file to fewer stages, without its model: what is left decodes as decode --stages would.",
-    ),
-    "eval": ("Eval", "Score decoded speech against its originals."),
-    "models": ("Models", "List the shipped models, or describe model files."),
-    "export": ("Export", "Write a model as ONNX graphs, for programs in other languages."),
-    "report": (
-        "Report",
-        "Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.",
-    ),
+    "encode": "Encode speech into small .dvq files.",
+    "decode": "Decode .dvq files to audio.",
+    "info": "Describe .dvq files, whole or damaged, without their model.",
+    "verify": "Check .dvq files, without their model: say ok, or name every fault and exit with 1.",
+    "cut": "Cut a .dvq file to fewer stages, without its model: what is left decodes as decode --stages would.",
+    "eval": "Score decoded speech against its originals.",
+    "models": "List the shipped models, or describe model files.",
+    "export": "Write a model as ONNX graphs, for programs in other languages.",
+    "report": "Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.",
 }
-"""Verbs, each a module: its class, and the first line of its help, which is here as modules take time to import."""
+"""Verbs, each a class of that name, capitalised, in a module of that name; and the first line of its help, which is
+here as modules take time to import."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,15 +78,14 @@ def _parse(arguments: list[str]) -> Verb:
 
 
 def _verb(name: str) -> type[Verb]:
-    return getattr(import_module(f".{name}", __package__), VERBS[name][0])
+    return getattr(import_module(f".{name}", __package__), name.capitalize())
 
 
 def _in_short(name: str) -> Any:
     """The verb in the list of all: its name and the first line of its help, without arguments, which take time."""
     import tyro
 
-    class_name, summary = VERBS[name]
-    return Annotated[make_dataclass(class_name, ()), tyro.conf.subcommand(name, description=summary)]
+    return Annotated[make_dataclass(name.capitalize(), ()), tyro.conf.subcommand(name, description=VERBS[name])]
 
 
 def _run(verb: Verb) -> int:
