@@ -7,6 +7,8 @@ from .entropy import EntropyTables, StageTable
 from .framing import RawPacket
 from .header import VARIED_FROM_MINOR, StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
+from .live import MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
+from .live_tools import LiveRecorder, live_packets, recording_frames
 from .reader import Packet, StreamReader
 from .recovery import Loss
 from .tools import StreamInfo, cut, read_info, verify
@@ -14,9 +16,14 @@ from .writer import StreamWriter
 
 __all__ = [
     "GROUP_FRAMES",
+    "MAX_LIVE_FRAMES",
     "NONE",
+    "SEQUENCE_NUMBERS",
     "VARIED_FROM_MINOR",
     "EntropyTables",
+    "LiveFormat",
+    "LivePacket",
+    "LiveRecorder",
     "Loss",
     "Packet",
     "RawPacket",
@@ -30,6 +37,8 @@ __all__ = [
     "default_packet_frames",
     "depth_bits",
     "find_bad_index",
+    "live_packets",
     "read_info",
+    "recording_frames",
     "verify",
 ]

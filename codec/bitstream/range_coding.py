@@ -36,6 +36,19 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
 
     Stages that no frame has are not in it.
     """
+    encoder, places = _encode(codes, stages, tables)
+    stream = _shortest(_low(encoder), encoder.pos()[1][1])
+    return _join([_end(stream, words_before, low) for words_before, (low, _) in places[:-1]], stream)
+
+
+def encode_stream(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
+    """The payload of `encode_range` without the ends of its stages."""
+    encoder, _ = _encode(codes, stages, tables)
+    return _shortest(_low(encoder), encoder.pos()[1][1])
+
+
+def _encode(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> tuple[Any, list[Any]]:
+    """The encoder of all codes, and where it stood after each stage."""
     constriction = _constriction()
     encoder = constriction.queue.RangeEncoder()
     by_stage = codes.swapaxes(0, 1).astype(np.int32, order="C")
@@ -52,8 +65,7 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
             encoder.encode(positions, constriction.model.Uniform(1 << stage.position_bits))
         places.append(encoder.pos())
         previous = words
-    stream = _shortest(_low(encoder), encoder.pos()[1][1])
-    return _join([_end(stream, words_before, low) for words_before, (low, _) in places[:-1]], stream)
+    return encoder, places
 
 
 def decode_range(
@@ -63,9 +75,16 @@ def decode_range(
 
     `depths` (channels, frames) are the stages of each frame.
     """
+    _, stream = split_ends(payload, int(depths.max()))
+    return decode_stream(stream, stages, tables, depths)
+
+
+def decode_stream(
+    stream: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
+) -> np.ndarray:
+    """`decode_range` of a payload without the ends of its stages."""
     constriction = _constriction()
     last = int(depths.max())
-    _, stream = split_ends(payload, last)
     padded = stream + bytes(-len(stream) % _WORD_BYTES)
     decoder = constriction.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
     there = present(depths, len(stages))

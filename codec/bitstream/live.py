@@ -1,0 +1,249 @@
+"""Packets for a call: each a datagram of a few frames that decodes alone. Specified in LIVE.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import BitstreamError
+from .depths import GROUP_FRAMES, NONE, depths_of, present
+from .entropy import EntropyTables
+from .layout import StageLayout
+from .packing import fixed_size, pack_fixed, unpack_fixed
+from .range_coding import decode_stream, encode_stream
+
+SEQUENCE_NUMBERS = 128
+MAX_LIVE_FRAMES = 16
+MAX_COPIES = 15
+
+_HAS_COPIES = 0x80
+_FRAMES_BITS = 4
+_MAX_COPY_BYTES = 255
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LivePacket:
+    """Codes (channels, stages, frames), NONE where a frame has no more stages, possibly none at all.
+
+    `sequence` is the packet's number modulo 128. `copies` are codes of the packets before, latest first, of fewer
+    stages; None where there is no copy of a packet.
+    """
+
+    sequence: int
+    codes: np.ndarray
+    copies: tuple[np.ndarray | None, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[2]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no frame has a stage."""
+        return bool((self.codes == NONE).all())
+
+
+class LiveFormat:
+    """Live packets of one model: codes to bytes and back.
+
+    Args:
+        fingerprint: names the model's weights and tables.
+        stages: all stages of the model.
+        channels: 1 to 255, each coded by itself.
+        tables: the model's, with which a body is range-coded where that is smaller.
+    """
+
+    def __init__(
+        self,
+        *,
+        fingerprint: bytes,
+        stages: Sequence[StageLayout],
+        channels: int = 1,
+        tables: EntropyTables | None = None,
+    ) -> None:
+        if tables is not None:
+            tables.check_fits(stages)
+        self.stages = tuple(stages)
+        self.channels = channels
+        self.tables = tables
+        layout = bytes(field for stage in stages for field in (stage.codebook_bits, stage.position_bits))
+        self._seed = crc8(fingerprint + bytes([channels]) + layout)
+
+    def pack(self, packet: LivePacket) -> bytes:
+        """The packet as bytes; bad codes are a `ValueError`."""
+        copies = [b"" if codes is None else self._pack_body(codes) for codes in packet.copies]
+        if len(copies) > MAX_COPIES or any(len(copy) > _MAX_COPY_BYTES for copy in copies):
+            raise ValueError(f"a packet has up to {MAX_COPIES} copies of up to {_MAX_COPY_BYTES} bytes")
+        if copies and not copies[-1]:
+            raise ValueError("the last copy is there")
+        head = bytes([packet.sequence % SEQUENCE_NUMBERS | _HAS_COPIES * bool(copies)])
+        if copies:
+            head += bytes([len(copies)]) + b"".join(bytes([len(copy)]) + copy for copy in copies)
+        content = head + self._pack_body(packet.codes)
+        return content + bytes([crc8(content, self._seed)])
+
+    def unpack(self, data: bytes) -> LivePacket:
+        """The packet in a datagram; a `BitstreamError` where it is damaged or another model's."""
+        if len(data) < 3:
+            raise BitstreamError(f"a live packet has at least 3 bytes, not {len(data)}: it is cut off")
+        content = data[:-1]
+        if crc8(content, self._seed) != data[-1]:
+            raise BitstreamError("the check of the live packet does not fit: it is damaged, or another model's")
+        copies, start = self._unpack_copies(content) if content[0] & _HAS_COPIES else ((), 1)
+        return LivePacket(
+            sequence=content[0] % SEQUENCE_NUMBERS, codes=self._unpack_body(content[start:]), copies=copies
+        )
+
+    def _unpack_copies(self, content: bytes) -> tuple[tuple[np.ndarray | None, ...], int]:
+        """The copies, and where the body starts."""
+        count, position = _byte(content, 1), 2
+        if not 1 <= count <= MAX_COPIES:
+            raise BitstreamError(f"the live packet is absurd: {count} copies where 1 to {MAX_COPIES} are possible")
+        copies: list[np.ndarray | None] = []
+        for _ in range(count):
+            length = _byte(content, position)
+            body = content[position + 1 : position + 1 + length]
+            if len(body) < length:
+                raise BitstreamError(f"the live packet is cut off in a copy: {len(body)} of {length} bytes are there")
+            copies.append(self._unpack_body(body) if body else None)
+            position += 1 + length
+        if copies[-1] is None:
+            raise BitstreamError("the live packet is absurd: its last copy is empty")
+        return tuple(copies), position
+
+    def _pack_body(self, codes: np.ndarray) -> bytes:
+        depths = self._checked_depths(codes)
+        fixed = fixed_size(self.stages, depths)
+        payload = None if self.tables is None else encode_stream(codes, self.stages, self.tables)
+        if payload is None or len(payload) >= fixed:
+            payload = pack_fixed(_frames_with_stages(codes), self.stages) if fixed else b""
+        return _pack_fields(depths, len(self.stages)) + payload
+
+    def _unpack_body(self, body: bytes) -> np.ndarray:
+        depths, size = _unpack_fields(body, len(self.stages), self.channels)
+        payload, fixed = body[size:], fixed_size(self.stages, depths)
+        if len(payload) > fixed:
+            raise BitstreamError(f"the live packet is absurd: {len(payload)} bytes of indices, which take {fixed}")
+        if len(payload) == fixed:
+            return self._unpack_fixed(payload, depths)
+        if self.tables is None:
+            raise BitstreamError("the live packet is range-coded: decoding needs the entropy tables of its model")
+        if payload.endswith(b"\0"):
+            raise BitstreamError("the live packet is absurd: its range-coded indices end with a zero byte")
+        return decode_stream(payload, self.stages, self.tables, depths)
+
+    def _unpack_fixed(self, payload: bytes, depths: np.ndarray) -> np.ndarray:
+        codes = np.full((len(self.stages), depths.size), NONE, np.int32)
+        if payload:
+            there = depths.ravel() > 0
+            codes[:, there] = unpack_fixed(payload, self.stages, depths.reshape(1, -1)[:, there])[0]
+        return np.ascontiguousarray(codes.reshape(len(codes), *depths.shape).swapaxes(0, 1))
+
+    def _checked_depths(self, codes: np.ndarray) -> np.ndarray:
+        expected = (self.channels, len(self.stages))
+        if codes.dtype.kind not in "iu" or codes.ndim != 3 or codes.shape[:2] != expected:
+            raise ValueError(
+                f"codes are integers (channels, stages, frames) = (*{expected}, any), not {codes.dtype} {codes.shape}"
+            )
+        if not 1 <= codes.shape[2] <= MAX_LIVE_FRAMES:
+            raise ValueError(f"a live packet has 1 to {MAX_LIVE_FRAMES} frames, not {codes.shape[2]}")
+        depths = depths_of(codes)
+        if (np.repeat(depths[:, ::GROUP_FRAMES], GROUP_FRAMES, axis=1)[:, : depths.shape[1]] != depths).any():
+            raise ValueError(f"the {GROUP_FRAMES} frames of a group have equally many stages")
+        limits = np.array([stage.max_index for stage in self.stages])[:, None]
+        there = present(depths, len(self.stages)).swapaxes(0, 1)
+        if not np.where(there, (codes >= 0) & (codes <= limits), codes == NONE).all():
+            raise ValueError("an index is outside its stage's range, or after a stage that its frame does not have")
+        return depths
+
+
+def _frames_with_stages(codes: np.ndarray) -> np.ndarray:
+    """Frames that have a stage, channel after channel as if of one: at fixed width their order is the same."""
+    flat = codes.swapaxes(0, 1).reshape(1, codes.shape[1], -1)
+    return flat[:, :, flat[0, 0] != NONE]
+
+
+def _byte(content: bytes, position: int) -> int:
+    if position >= len(content):
+        raise BitstreamError("the live packet is cut off in its copies")
+    return content[position]
+
+
+def _pack_fields(depths: np.ndarray, stages: int) -> bytes:
+    """The fields of a body for depths (channels, frames)."""
+    before, *further = _in_order(depths[:, ::GROUP_FRAMES])
+    bits = [f"{depths.shape[1] - 1:0{_FRAMES_BITS}b}", f"{before[0]:0{stages.bit_length()}b}"]
+    for depth, reference in further:
+        step = depth - reference
+        bits.append("1" * abs(step) + ("0" if not step else "00" if step < 0 else "01"))
+    joined = "".join(bits)
+    size = -(-len(joined) // 8)
+    return int(joined.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+
+
+def _in_order(depths: np.ndarray) -> list[tuple[int, int]]:
+    """Depths of groups (channels, groups) in the order of the fields, each with the one that it is told from."""
+    pairs = []
+    for number, channel in enumerate(depths.tolist()):
+        references = [depths[max(number - 1, 0), 0].item(), *channel[:-1]]
+        pairs += zip(channel, references, strict=True)
+    return pairs
+
+
+def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[np.ndarray, int]:
+    """The depths (channels, frames) that a body starts with, and how many bytes they take."""
+    bits = f"{int.from_bytes(body, 'big'):0{8 * len(body)}b}" if body else ""
+    position = _FRAMES_BITS + stages.bit_length()
+    if len(bits) < position:
+        raise BitstreamError("the live packet is cut off in its fields")
+    frames = int(bits[:_FRAMES_BITS], 2) + 1
+    groups = -(-frames // GROUP_FRAMES)
+    depths = np.zeros((channels, groups), np.int64)
+    depth = int(bits[_FRAMES_BITS:position], 2)
+    for channel, group in np.ndindex(depths.shape):
+        if group == 0 and channel:
+            depth = depths[channel - 1, 0]
+        if group or channel:
+            step, position = _take_step(bits, position)
+            depth += step
+        if not 0 <= depth <= stages:
+            raise BitstreamError(f"the live packet is absurd: a frame with {depth} of {stages} stages")
+        depths[channel, group] = depth
+    size = -(-position // 8)
+    if "1" in bits[position : 8 * size]:
+        raise BitstreamError("the live packet is absurd: the bits that fill up its fields are not zero")
+    return np.repeat(depths, GROUP_FRAMES, axis=1)[:, :frames], size
+
+
+def _take_step(bits: str, position: int) -> tuple[int, int]:
+    """A difference of depths, and the position after it."""
+    zero = bits.find("0", position)
+    step, end = zero - position, zero + 1
+    if zero < 0 or end + (step > 0) > len(bits):
+        raise BitstreamError("the live packet is cut off in its fields")
+    if not step:
+        return 0, end
+    return (step if bits[end] == "1" else -step), end + 1
+
+
+def crc8(data: bytes, start: int = 0) -> int:
+    """CRC-8 with the polynomial x⁸ + x² + x + 1, of data that follows data of CRC `start`.
+
+    >>> hex(crc8(b"123456789"))
+    '0xf4'
+    """
+    register = start
+    for byte in data:
+        register = _CRC_TABLE[register ^ byte]
+    return register
+
+
+def _advance_byte(register: int) -> int:
+    for _ in range(8):
+        register = register << 1 ^ (0x107 if register & 0x80 else 0)
+    return register
+
+
+_CRC_TABLE = [_advance_byte(byte) for byte in range(256)]
