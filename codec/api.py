@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .audio import AudioWriter, open_audio, resample_blocks, resampled_length
+from .audio.blocks import Counter, cut_to
 from .backends import load_backend
 from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
-from .blocks import Counter, cut_to
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .coding import Coding
 from .config import ModelConfig

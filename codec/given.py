@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .audio import atomic_output
 from .bitstream import StreamHeader, StreamReader
 from .config import MAX_RATE_HZ
 from .errors import AudioError, BitstreamError, ConfigError
+from .output import atomic_output
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from .audio.blocks import silence, whole_frames
 from .batches import batched
 from .bitstream import StreamHeader
-from .blocks import silence, whole_frames
 from .config import ModelConfig
 from .depths import Spreader, spread_clip
 from .geometry import Context, decoder_context, encoder_context

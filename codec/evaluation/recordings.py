@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from ..audio_writer import AudioWriter
+from ..audio.audio_writer import AudioWriter
 from .signal import Signal
 
 __all__ = ["Recordings"]

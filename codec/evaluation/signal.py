@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..audio import AUDIO_SUFFIXES, open_audio
+from ..audio.resampling import resample_blocks
 from ..errors import AudioError
-from ..resampling import resample_blocks
 
 __all__ = ["Original", "Signal", "Source", "find_sources", "read_signal"]
 

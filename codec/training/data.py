@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..audio import open_audio
+from ..audio.resampling import resample_blocks
 from ..errors import AudioError, ConfigError
-from ..resampling import resample_blocks
 from .augment import AugmentConfig, augment
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlan, CropPlanner

@@ -10,7 +10,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.resampling import resample_blocks, resampled_length
+from codec.audio.resampling import resample_blocks, resampled_length
 
 RATES = [
     (48_000, 16_000),

@@ -16,8 +16,7 @@ import pytest
 import soundfile
 from synthesis import synthesize_speech
 
-from codec import audio_writer
-from codec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, open_audio
+from codec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, audio_writer, open_audio
 from codec.errors import AudioError
 
 RATE_HZ = 16_000

@@ -1,7 +1,4 @@
-"""Audio files and pipes, read a block at a time; the whole room (`AudioWriter`, `resample_blocks`, …) in one place.
-
-A block is a float32 array (channels, samples), nominally in [-1, 1]. Nothing here holds a whole file in memory.
-"""
+"""Reading of sound files and pipes, a block at a time."""
 
 from __future__ import annotations
 
@@ -18,23 +15,9 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from .audio_writer import AUDIO_FORMATS, AudioWriter
-from .config import MAX_RATE_HZ
-from .errors import AudioError
-from .output import atomic_output
-from .resampling import resample_blocks, resampled_length
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "MAX_CHANNELS",
-    "WRITABLE_SUFFIXES",
-    "AudioReader",
-    "AudioWriter",
-    "atomic_output",
-    "open_audio",
-    "resample_blocks",
-    "resampled_length",
-]
+from ..config import MAX_RATE_HZ
+from ..errors import AudioError
+from .audio_writer import AUDIO_FORMATS
 
 MAX_CHANNELS = 255
 BLOCK_SAMPLES = 65_536

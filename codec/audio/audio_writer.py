@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from .errors import AudioError
-from .output import atomic_path, is_special_file
+from ..errors import AudioError
+from ..output import atomic_path, is_special_file
 
 __all__ = ["AUDIO_FORMATS", "AudioWriter"]
 
