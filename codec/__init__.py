@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .evaluation.signal import Signal, Source, find_sources
     from .evaluation.tables import evaluation_csv, evaluation_text
     from .export import export_onnx
+    from .files.output import atomic_output
     from .metrics import DEFAULT_METRICS, METRICS, Metric
-    from .output import atomic_output
     from .report import listening_page, report_page
     from .results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
@@ -49,7 +49,7 @@ _HOMES = {
     "evaluation.tables": ("evaluation_csv", "evaluation_text"),
     "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
     "export": ("export_onnx",),
-    "output": ("atomic_output",),
+    "files.output": ("atomic_output",),
     "report": ("listening_page", "report_page"),
     "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),

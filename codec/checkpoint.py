@@ -21,7 +21,7 @@ import numpy as np
 
 from .config import ModelConfig
 from .errors import AudioError, CheckpointError, ConfigError
-from .output import atomic_output
+from .files.output import atomic_output
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"

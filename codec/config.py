@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from .errors import ConfigError
-from .strict import from_plain
+from .files.json_dataclass import from_plain
 
 StageKind = Literal["diveq", "diveq_detach", "sf_diveq", "sf_diveq_detach"]
 STAGE_KINDS: tuple[str, ...] = get_args(StageKind)

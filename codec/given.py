@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from .bitstream import StreamHeader, StreamReader
 from .config import MAX_RATE_HZ
 from .errors import AudioError, BitstreamError, ConfigError
-from .output import atomic_output
+from .files.output import atomic_output
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 
 from .bitstream import EntropyTables, StreamHeader, StreamWriter, find_bad_index
 from .errors import BitstreamError
-from .output import atomic_output
+from .files.output import atomic_output
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioError
-from ..output import atomic_path, is_special_file
+from ..files.output import atomic_path, is_special_file
 
 __all__ = ["AUDIO_FORMATS", "AudioWriter"]
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import BitstreamError
-from ..output import atomic_output
+from ..files.output import atomic_output
 from .entropy import EntropyTables
 from .framing import Framing, RawPacket
 from .header import StreamHeader

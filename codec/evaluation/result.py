@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError
+from ..files.json_dataclass import from_plain
+from ..files.output import atomic_output
 from ..metrics import METRICS, Metric, Score
-from ..output import atomic_output
-from ..strict import from_plain
 
 __all__ = ["Clip", "Evaluation", "Mean", "PlugIn", "Reference", "StageUse", "System", "read_evaluation"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioError
-from ..output import atomic_output
+from ..files.output import atomic_output
 
 __all__ = ["LEVELS_PER_SECOND", "LOWEST_LEVEL_DB", "Clip", "Manifest", "read_manifest", "write_manifest"]
 

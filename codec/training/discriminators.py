@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..errors import ConfigError
-from ..strict import from_plain
+from ..files.json_dataclass import from_plain
 
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # channels of the five period layers, in units of `period_width`
 PERIOD_STRIDES = (3, 3, 3, 3, 1)

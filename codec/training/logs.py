@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import ConfigError
-from ..output import atomic_output
+from ..files.output import atomic_output
 
 METRICS = "metrics.jsonl"
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..audio import AUDIO_SUFFIXES, AudioReader, open_audio
 from ..errors import AudioError
-from ..output import atomic_output
+from ..files.output import atomic_output
 from .clips import LEVELS_PER_SECOND, LOWEST_LEVEL_DB, Clip, Manifest, read_manifest, write_manifest
 
 __all__ = [

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int16, Int64
 from torch import Tensor
 
 from ..errors import AudioError
-from ..output import atomic_path
+from ..files.output import atomic_path
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlanner
 from .data import finish_crops, read_mono

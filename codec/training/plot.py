@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DiveqCodecError
-from ..output import atomic_output
+from ..files.output import atomic_output
 from .logs import METRICS, read_metrics
 
 Points = tuple[list[float], list[float]]  # time, value (NaN: none)

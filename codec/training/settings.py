@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import ConfigError
-from ..strict import from_plain
+from ..files.json_dataclass import from_plain
 from .discriminators import DiscriminatorConfig, small
 from .losses import MEL_BINS
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec import Codec
-from codec.strict import from_plain
+from codec.files.json_dataclass import from_plain
 
 _STATUS = Path("/proc/self/status")
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from codec.errors import AudioError
-from codec.output import atomic_output, atomic_path
+from codec.files.output import atomic_output, atomic_path
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and special files")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import AudioError
+from ..errors import AudioError
 
 __all__ = ["atomic_output", "atomic_path", "is_special_file"]
 

@@ -8,7 +8,7 @@ import reprlib
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 __all__ = ["from_plain"]
 
