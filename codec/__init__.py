@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
-    from .config import PRESETS, ModelConfig, StageConfig
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .evaluation.candidates import Candidate, Decoded, DecodedFolder
     from .evaluation.evaluate import evaluate
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from .evaluation.tables import evaluation_csv, evaluation_text
     from .export import export_onnx
     from .files.output import atomic_output
+    from .layouts.config import ModelConfig, StageConfig
+    from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric
     from .report import listening_page, report_page
     from .results import Audio, DecodedFile, Encoded, EncodedFile
@@ -37,7 +38,8 @@ _HOMES = {
     "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
-    "config": ("PRESETS", "ModelConfig", "StageConfig"),
+    "layouts.config": ("ModelConfig", "StageConfig"),
+    "layouts.presets": ("PRESETS",),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
     "evaluation.candidates": ("Candidate", "Decoded", "DecodedFolder"),
     "evaluation.evaluate": ("evaluate",),

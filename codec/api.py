@@ -16,8 +16,8 @@ from .backends import load_backend
 from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
 from .coding import Coding
-from .config import ModelConfig
 from .given import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
+from .layouts.config import ModelConfig
 from .results import Audio, DecodedFile, Encoded, EncodedFile
 from .runner import Runner
 

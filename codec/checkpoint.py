@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .config import ModelConfig
 from .errors import AudioError, CheckpointError, ConfigError
 from .files.output import atomic_output
+from .layouts.config import ModelConfig
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"

@@ -9,10 +9,10 @@ import numpy as np
 
 from .audio import MAX_CHANNELS
 from .bitstream import GROUP_FRAMES, VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames, depth_bits
-from .config import MAX_RATE_HZ, ModelConfig
 from .depths import ROUNDING
 from .errors import AudioError, BitstreamError, ConfigError
 from .given import whole_number
+from .layouts.config import MAX_RATE_HZ, ModelConfig
 
 __all__ = ["Coding"]
 

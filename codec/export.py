@@ -12,8 +12,8 @@ from typing import Any
 from .checkpoint import Checkpoint, find_model
 from .errors import AudioError, CheckpointError
 from .files.output import atomic_output
-from .geometry import decoder_context, encoder_context
 from .graphs import model_graphs
+from .layouts.receptive_field import decoder_context, encoder_context
 
 __all__ = ["export_onnx"]
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .bitstream import StreamHeader, StreamReader
-from .config import MAX_RATE_HZ
 from .errors import AudioError, BitstreamError, ConfigError
 from .files.output import atomic_output
+from .layouts.config import MAX_RATE_HZ
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ import numpy as np
 from .audio.blocks import silence, whole_frames
 from .batches import batched
 from .bitstream import StreamHeader
-from .config import ModelConfig
 from .depths import Spreader, spread_clip
-from .geometry import Context, decoder_context, encoder_context
+from .layouts.config import ModelConfig
+from .layouts.receptive_field import Context, decoder_context, encoder_context
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0

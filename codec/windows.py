@@ -1,8 +1,8 @@
 """Long streams in constant memory: the same result as one pass, a window at a time.
 
-A frame depends on a known number of frames before and after it (`codec.geometry`). A window of W frames is
-computed together with that context, and only the W frames are kept. Where a window touches the start or the end
-of the stream it has no context there, so each layer pads as it does in one pass:
+A frame depends on a known number of frames before and after it (`codec.layouts.receptive_field`). A window of
+W frames is computed together with that context, and only the W frames are kept. Where a window touches the start or
+the end of the stream it has no context there, so each layer pads as it does in one pass:
 
     window k:      | before |  W frames kept  | after |
     window k + 1:                    | before |  W frames kept  | after |
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from .geometry import Context
+from .layouts.receptive_field import Context
 
 
 def windowed(

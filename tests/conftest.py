@@ -14,7 +14,8 @@ with install_import_hook(["codec.quantizers", "codec.model"], "beartype.beartype
     from codec.model import CodecModel
 
 from codec.checkpoint import Checkpoint
-from codec.config import StageKind, tiny
+from codec.layouts.config import StageKind
+from codec.layouts.presets import tiny
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands whose manners they try.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

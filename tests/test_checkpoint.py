@@ -16,14 +16,15 @@ import pytest
 from conftest import make_checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import tiny_filterbank, tiny_transform
 from safetensors.numpy import save_file
+from small_models import tiny_filterbank, tiny_transform
 
 from codec.api import Codec
 from codec.bitstream import EntropyTables, StageLayout
 from codec.checkpoint import FORMAT, Checkpoint, find_model, model_info
-from codec.config import ModelConfig, StageConfig, tiny
 from codec.errors import BitstreamError, CheckpointError
+from codec.layouts.config import ModelConfig, StageConfig
+from codec.layouts.presets import tiny
 
 FACTS = {"steps": 7, "data": {"folder": "speech", "hours": 0.5}, "validation": [{"stages": 1, "pesq_wb": None}]}
 

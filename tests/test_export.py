@@ -16,7 +16,7 @@ from synthesis import synthesize_speech
 from codec import CheckpointError, Codec, export_onnx
 from codec.bitstream import EntropyTables, StageLayout
 from codec.checkpoint import Checkpoint
-from codec.geometry import decoder_context, encoder_context
+from codec.layouts.receptive_field import decoder_context, encoder_context
 
 
 @pytest.fixture(scope="module")

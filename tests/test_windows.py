@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import tiny_filterbank, tiny_transform
+from small_models import tiny_filterbank, tiny_transform
 
-from codec.config import tiny
-from codec.geometry import Context, decoder_context, encoder_context
+from codec.layouts.presets import tiny
+from codec.layouts.receptive_field import Context, decoder_context, encoder_context
 from codec.model import CodecModel
 from codec.windows import windowed
 

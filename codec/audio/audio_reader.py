@@ -15,8 +15,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from ..config import MAX_RATE_HZ
 from ..errors import AudioError
+from ..layouts.config import MAX_RATE_HZ
 from .audio_writer import AUDIO_FORMATS
 
 MAX_CHANNELS = 255

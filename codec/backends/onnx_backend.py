@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 
 from ..checkpoint import Checkpoint
-from ..config import ModelConfig
 from ..errors import ConfigError
 from ..graphs import model_graphs
 from ..graphs.quantizer import has_curves
+from ..layouts.config import ModelConfig
 from ..threads import allowed_threads
 
 _ERRORS_ONLY = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import ModelConfig
+from ..layouts.config import ModelConfig
 from .filterbank import filterbank_decoder, filterbank_encoder
 from .graph import Graph
 from .parts import Part, misfit

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CheckpointError
-from ..geometry import split_padding
+from ..layouts.receptive_field import split_padding
 from .graph import Graph
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..config import FilterbankLayout
+from ..layouts.config import FilterbankLayout
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake
 
 _OUTPUT_GAIN = 0.1  # of the last layer at the start: speech at -26 dBFS has an RMS of 0.05, far below that inside

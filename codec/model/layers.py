@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from ..geometry import split_padding
+from ..layouts.receptive_field import split_padding
 
 _BRANCH_GAIN = 0.3  # residual units start near the identity
 

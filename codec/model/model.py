@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..config import ModelConfig
+from ..layouts.config import ModelConfig
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .filterbank import FilterbankDecoder, FilterbankEncoder
 from .layers import add_weight_norm

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import TransformLayout
-from ..mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from ..layouts.config import TransformLayout
+from ..layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
 
 _BRANCH_GAIN = 0.1  # blocks start near the identity
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..config import StageConfig
+from ..layouts.config import StageConfig
 from .stage import QuantizerStage, StageStatistics
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..config import StageConfig
+from ..layouts.config import StageConfig
 from .diveq import curve_points, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
 
 

@@ -12,8 +12,8 @@ import torch
 
 from ..bitstream import EntropyTables, StageLayout
 from ..checkpoint import Checkpoint
-from ..config import ModelConfig
 from ..errors import CheckpointError
+from ..layouts.config import ModelConfig
 from ..model import CodecModel
 from ..quantizers import sort_codebook
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from ..backends.torch_backend import TorchBackend
 from ..checkpoint import SUFFIX, Checkpoint
-from ..config import ModelConfig
 from ..errors import CheckpointError, DiveqCodecError
+from ..layouts.config import ModelConfig
 from .settings import TrainingConfig
 from .trainer import Trainer
 

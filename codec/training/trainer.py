@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..bitstream import GROUP_FRAMES
-from ..config import ModelConfig
 from ..depths import SMALLEST_POWER, STAGES_PER_DB
+from ..layouts.config import ModelConfig
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, initialise, replace_unused
 from .discriminators import Discriminators

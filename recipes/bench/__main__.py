@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import torch
 
-from codec.config import PRESETS
 from codec.errors import ConfigError
+from codec.layouts.presets import PRESETS
 from codec.training.export import code_commit
 from codec.training.validation import codec_of
 

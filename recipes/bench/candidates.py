@@ -13,8 +13,9 @@ import torch
 
 from codec import Codec
 from codec.checkpoint import Checkpoint
-from codec.config import PRESETS, ModelConfig
 from codec.errors import ConfigError
+from codec.layouts.config import ModelConfig
+from codec.layouts.presets import PRESETS
 from codec.model import CodecModel
 from codec.training.export import fit_tables, to_checkpoint
 from codec.training.validation import codec_of

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 
-from codec.config import PRESETS
 from codec.errors import DiveqCodecError
+from codec.layouts.presets import PRESETS
 
 from .candidates import noise, random_checkpoint
 from .one_file import Cost

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from codec.config import ModelConfig
+from codec.layouts.config import ModelConfig
 from codec.model import CodecModel
 
 COUNTED_SECONDS = 10

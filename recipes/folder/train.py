@@ -26,8 +26,8 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codec import PRESETS
-from codec.config import ModelConfig, StageKind
 from codec.errors import ConfigError
+from codec.layouts.config import ModelConfig, StageKind
 from codec.training.augment import AugmentConfig
 from codec.training.clips import Clip, Manifest, read_manifest, write_manifest
 from codec.training.crop_plan import CropConfig

@@ -24,7 +24,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import Quantized, QuantizerStage, ResidualQuantizer, StageStatistics, diveq, nearest
 from codec.quantizers.diveq import error_length, unit
 

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from codec import PRESETS, ConfigError
-from codec.config import ModelConfig
+from codec.layouts.config import ModelConfig
 from codec.model import CodecModel
 from codec.training.clips import Manifest
 from codec.training.crop_plan import CropConfig

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import ResidualQuantizer, StageStatistics, initialise, kmeans, replace_unused
 from codec.training.distributed import without_radial_part
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
-from codec.config import StageConfig, StageKind
+from codec.layouts.config import StageConfig, StageKind
 from codec.quantizers import ResidualQuantizer
 
 from .baselines import (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_checkpoint
-from layouts import tiny_filterbank, tiny_transform
 from nearness import assert_nearest
+from small_models import tiny_filterbank, tiny_transform
 from synthesis import synthesize_speech
 
 from codec import CheckpointError, Codec, ConfigError
@@ -18,7 +18,8 @@ from codec.backends import load_backend
 from codec.backends.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend, tf32
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
-from codec.config import PRESETS, ModelConfig, StageConfig, tiny
+from codec.layouts.config import ModelConfig, StageConfig
+from codec.layouts.presets import PRESETS, tiny
 from codec.model import CodecModel
 from codec.training.validation import read_clip
 

@@ -40,7 +40,7 @@ def save_model():
         import torch
 
         from codec.checkpoint import Checkpoint
-        from codec.config import tiny
+        from codec.layouts.presets import tiny
         from codec.model import CodecModel
 
         torch.manual_seed(seed)

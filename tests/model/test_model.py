@@ -6,10 +6,11 @@ import copy
 
 import pytest
 import torch
-from layouts import tiny_filterbank, tiny_transform
+from small_models import tiny_filterbank, tiny_transform
 
-from codec.config import PRESETS, ModelConfig, tiny
-from codec.geometry import Context, decoder_context, encoder_context
+from codec.layouts.config import ModelConfig
+from codec.layouts.presets import PRESETS, tiny
+from codec.layouts.receptive_field import Context, decoder_context, encoder_context
 from codec.model import CodecModel
 
 LAYOUTS = {

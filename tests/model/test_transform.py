@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from layouts import tiny_transform
 from scipy.fft import dct
+from small_models import tiny_transform
 from synthesis import synthesize_speech
 
-from codec.mdct import mdct_basis
+from codec.layouts.mdct import mdct_basis
 from codec.metrics import estoi, si_sdr
 from codec.model import CodecModel
 from codec.model.transform import Analysis, Synthesis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import QuantizerStage, ResidualQuantizer, initialise, kmeans, replace_unused, tour
 
 

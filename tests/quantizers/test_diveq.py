@@ -14,7 +14,7 @@ import torch
 from jaxtyping import TypeCheckError
 from torch.autograd.functional import jacobian
 
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import QuantizerStage, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
 
 D = 5

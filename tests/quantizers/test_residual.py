@@ -8,7 +8,7 @@ import pytest
 import torch
 from nearness import assert_nearest
 
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import ResidualQuantizer, initialise
 
 KINDS = ["diveq", "diveq_detach", "sf_diveq", "sf_diveq_detach"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from codec.config import PRESETS
 from codec.errors import ConfigError, DiveqCodecError
+from codec.layouts.presets import PRESETS
 from codec.model import FilterbankEncoder
 from recipes.bench import growth, shares, timing
 from recipes.bench.__main__ import Arguments, main

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from codec import ConfigError
-from codec.config import StageConfig
+from codec.layouts.config import StageConfig
 from codec.quantizers import ResidualQuantizer, nearest
 from recipes.quantizers import baselines, latents, measures, plots, report, study, tables
 from recipes.quantizers.latent_codec import LatentCodec, Run, perplexity, start, start_state, trained_codec

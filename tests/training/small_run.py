@@ -11,7 +11,8 @@ import torch
 from accelerate import Accelerator
 from synthesis import synthesize_speech
 
-from codec.config import StageKind, tiny
+from codec.layouts.config import StageKind
+from codec.layouts.presets import tiny
 from codec.training.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer

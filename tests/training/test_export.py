@@ -14,8 +14,8 @@ from synthesis import synthesize_speech
 
 from codec.api import Codec
 from codec.checkpoint import Checkpoint
-from codec.config import tiny
 from codec.errors import CheckpointError
+from codec.layouts.presets import tiny
 from codec.model import CodecModel
 from codec.training import export as export_module
 from codec.training.export import averaged_model, code_commit, fit_tables, to_checkpoint

@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from equality import assert_equal_states
 
 from codec.checkpoint import Checkpoint
-from codec.config import speech_16khz, tiny
 from codec.errors import CheckpointError
+from codec.layouts.presets import speech_16khz, tiny
 from codec.model import CodecModel
 from codec.training.discriminators import DiscriminatorConfig, Discriminators, small
 from codec.training.export import to_checkpoint

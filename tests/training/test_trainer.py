@@ -14,11 +14,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
-from layouts import tiny_transform
+from small_models import tiny_transform
 from synthesis import synthesize_speech
 
-from codec.config import tiny
 from codec.errors import ConfigError
+from codec.layouts.presets import tiny
 from codec.training.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer, spread

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from test_trainer import crops, settings
 
-from codec.config import tiny
+from codec.layouts.presets import tiny
 from codec.training.trainer import Trainer
 
 

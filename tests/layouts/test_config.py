@@ -7,10 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from layouts import tiny_filterbank, tiny_transform
+from small_models import tiny_filterbank, tiny_transform
 
-from codec.config import MAX_STAGES, PRESETS, STAGE_KINDS, ModelConfig, StageConfig, tiny
 from codec.errors import ConfigError
+from codec.layouts.config import MAX_STAGES, STAGE_KINDS, ModelConfig, StageConfig
+from codec.layouts.presets import PRESETS, tiny
 from codec.training.discriminators import DiscriminatorConfig, full
 from codec.training.settings import TrainingConfig
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from codec.config import ModelConfig, TransformLayout, tiny
+from codec.layouts.config import ModelConfig, TransformLayout
+from codec.layouts.presets import tiny
 
 
 def tiny_filterbank(**changes: Any) -> ModelConfig:

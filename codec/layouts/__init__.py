@@ -1,0 +1,1 @@
+"""What both backends agree on: configuration, presets, receptive field, transform. Knows no torch."""
