@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -13,6 +12,7 @@ import pystoi
 import pytest
 import soundfile
 import soxr
+from real_speech import SAMPLES
 from synthesis import synthesize_speech
 
 from codec.errors import AudioError, ConfigError
@@ -39,7 +39,6 @@ SPEECH = synthesize_speech(3.0, seed=2)
 NOISE = np.random.default_rng(0).standard_normal(len(SPEECH)).astype(np.float32)
 NOISY = SPEECH + 0.01 * NOISE
 DISTANCES = ("mel_distance", "stft_distance", "log_spectral_distance")
-REAL_SPEECH = Path(__file__).parents[2] / "shared" / "speech" / "val"
 
 
 def test_pesq_is_that_of_the_package():
@@ -251,10 +250,9 @@ def test_what_a_package_raises_is_a_failure_of_its_metric_alone(monkeypatch):
     assert found["si_sdr"].value == si_sdr(SPEECH, NOISY)
 
 
-@pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
 def test_real_speech_orders_as_it_sounds():
     """Eight bits per sample are better than six."""
-    speech, rate_hz = soundfile.read(sorted(REAL_SPEECH.glob("*.flac"))[0], dtype="float32")
+    speech, rate_hz = soundfile.read(SAMPLES / "yourtts-vctk-p347_0001.flac", dtype="float32")
     eight, six = (np.round(speech * levels) / levels for levels in (128, 32))
     scores = [score(speech, coded, sample_rate_hz=rate_hz) for coded in (eight, six)]
     for name in ("pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"):

@@ -1,11 +1,10 @@
-"""The model that ships, on real speech where it is at hand."""
+"""The model that ships, on the real speech of `samples/`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from real_speech import SAMPLES
 from synthesis import synthesize_speech
 
 import codec.runner
@@ -13,8 +12,6 @@ from codec import Codec, shipped_models
 from codec.checkpoint import DEFAULT_MODEL
 from codec.metrics import estoi, si_sdr
 from codec.training.validation import read_clip
-
-VALIDATION = Path(__file__).parents[2] / "shared" / "speech" / "val"
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +21,7 @@ def shipped() -> Codec:
 
 @pytest.fixture(scope="module")
 def clips() -> list[np.ndarray]:
-    if not VALIDATION.is_dir():
-        pytest.skip("../shared/speech/val is not here")
-    return [read_clip(path, 16_000) for path in sorted(VALIDATION.glob("*.flac"))[::10]]
+    return [read_clip(path, 16_000) for path in sorted(SAMPLES.glob("*.flac"))]
 
 
 def test_the_default_is_shipped_and_says_how_it_was_trained():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_checkpoint
 from nearness import assert_nearest
+from real_speech import SAMPLES
 from small_models import tiny_filterbank, tiny_transform
 from synthesis import synthesize_speech
 
@@ -133,9 +133,7 @@ def test_the_finest_positions_are_the_nearest_points():
 
 
 def test_codes_of_real_speech_are_the_nearest_entries():
-    clip = Path(__file__).parents[3] / "shared" / "speech" / "val" / "sandypanda-algan-s3_0002.flac"  # has a tie
-    if not clip.exists():
-        pytest.skip("../shared/speech/val is not here")
+    clip = SAMPLES / "sandypanda-algan-s3_0002.flac"  # has a tie
     shipped = Checkpoint.load(find_model(DEFAULT_MODEL))
     assert_codes_are_nearest(shipped, read_clip(clip, 16_000)[None, None], [0] * len(shipped.config.stages))
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
+from real_speech import SAMPLES
 from synthesis import synthesize_speech
 
 from codec.errors import AudioError
 from codec.evaluation.alignment import find_delay, line_up, overlap
 from codec.evaluation.signal import Signal, read_signal
-
-REAL_SPEECH = Path(__file__).parents[3] / "shared" / "speech" / "val"
 
 
 def late(wave: np.ndarray, delay: int) -> np.ndarray:
@@ -86,9 +83,8 @@ def test_line_up_takes_the_delay_back():
     assert overlap(10, -2, 20) == (2, 12)
 
 
-@pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
 def test_real_speech_with_four_bits_of_its_waveform():
-    for number, path in enumerate(sorted(REAL_SPEECH.glob("*.flac"))[::10]):
+    for number, path in enumerate(sorted(SAMPLES.glob("*.flac"))[::2]):
         speech = read_signal(path)
         assert speech.wave.tolist() == [soundfile.read(path, dtype="float32")[0].tolist()]
         coded = np.round(late(speech.wave, 250 * number - 500) * 16) / 16

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 import soundfile
+from real_speech import SPEECH, needs
 from synthesis import synthesize_speech, tone
 
 from codec.errors import AudioError
@@ -22,7 +23,7 @@ from codec.training.manifest import (
     write_manifest,
 )
 
-REAL_SPEECH = Path(__file__).parents[3] / "shared" / "speech" / "train" / "0"
+REAL_SPEECH = SPEECH / "train" / "0"
 
 
 def write(path: Path, samples: np.ndarray, sample_rate_hz: int = 16_000, **options) -> Path:
@@ -233,7 +234,7 @@ def test_command(libritts, tmp_path):
     )
 
 
-@pytest.mark.skipif(not REAL_SPEECH.is_dir(), reason="../shared/speech is not beside the repository")
+@needs(REAL_SPEECH)
 def test_real_speech():
     manifest, rejected = build_manifest(REAL_SPEECH, speaker_rule=SPEAKER_RULES["prefix"])
     assert rejected == []
