@@ -16,7 +16,7 @@ from synthesis import synthesize_speech
 
 import codec.runner
 from codec import AudioError, BitstreamError, CheckpointError, Codec, ConfigError, StreamReader, cut, verify
-from codec.bitstream import EntropyTables, StageLayout
+from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import Checkpoint
 
 
@@ -130,7 +130,7 @@ def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model,
     checkpoint = Checkpoint.load(tiny_model)
     plain = Codec(checkpoint, name="plain", device="cpu")
     clips = [plain.encode(wave_of(80_000, seed=seed), sample_rate_hz=16_000) for seed in range(20, 26)]
-    tables = EntropyTables.fit([clip.codes[0] for clip in clips], [StageLayout(6)] * 4)
+    tables = fit_tables([clip.codes[0] for clip in clips], [StageLayout(6)] * 4)
     tabled = Codec(
         Checkpoint(config=checkpoint.config, weights=checkpoint.weights, tables=tables.to_arrays()),
         name="tabled",

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from small_models import tiny_filterbank, tiny_transform
 
 from codec.api import Codec
-from codec.bitstream import EntropyTables, StageLayout
+from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import FORMAT, Checkpoint, find_model, model_info
 from codec.errors import BitstreamError, CheckpointError
 from codec.layouts.config import ModelConfig, StageConfig
@@ -35,7 +35,7 @@ def checkpoint() -> Checkpoint:
     made = make_checkpoint()
     layout = tuple(StageLayout(stage.bits) for stage in made.config.stages)
     codes = np.random.default_rng(0).integers(0, 64, (4, 300))
-    return dataclasses.replace(made, tables=EntropyTables.fit([codes], layout).to_arrays(), facts=FACTS)
+    return dataclasses.replace(made, tables=fit_tables([codes], layout).to_arrays(), facts=FACTS)
 
 
 def as_float16(checkpoint: Checkpoint) -> Checkpoint:

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from synthesis import synthesize_speech
 
 from codec import CheckpointError, Codec, export_onnx
-from codec.bitstream import EntropyTables, StageLayout
+from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import Checkpoint
 from codec.layouts.receptive_field import decoder_context, encoder_context
 
@@ -56,7 +56,7 @@ def test_graphs_of_curves_take_their_positions(tiny_sf_model, wave, tmp_path):
 def test_the_description_and_the_tables(wave, tmp_path):
     plain = make_checkpoint()
     codes = Codec(plain, name="tiny", device="cpu").encode(wave, sample_rate_hz=16_000).codes
-    tables = EntropyTables.fit(list(codes), [StageLayout(6)] * 4).to_arrays()
+    tables = fit_tables(list(codes), [StageLayout(6)] * 4).to_arrays()
     checkpoint = Checkpoint(config=plain.config, weights=plain.weights, tables=tables, facts={"steps": 7})
     checkpoint.save(tmp_path / "tabled.safetensors")
     export_onnx(tmp_path / "tabled.safetensors", tmp_path / "graphs")

@@ -93,7 +93,7 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
 
     manifest = read_manifest(run / export.MANIFEST)
     given = {}
-    monkeypatch.setattr(export, "fit_tables", lambda _config, codes: given.update(codes=codes))
+    monkeypatch.setattr(export, "model_tables", lambda _config, codes: given.update(codes=codes))
     for minutes, clips, times in ((3 / 60, 2, 1), (6 / 60, 4, 1), (18 / 60, 4, 3), (600, 4, 8)):
         export.fitted_tables(Checkpoint.load(run / "model.safetensors"), manifest, minutes)
         assert [codes.shape[0] for codes in given["codes"]] == [times] * clips

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .depths import GROUP_FRAMES, NONE, depth_bits
 from .entropy import EntropyTables, StageTable
+from .fitting import fit_tables
 from .framing import RawPacket
 from .header import VARIED_FROM_MINOR, StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
@@ -11,6 +11,7 @@ from .live import MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .live_tools import LiveRecorder, live_packets, recording_frames
 from .reader import Packet, StreamReader
 from .recovery import Loss
+from .stage_counts import GROUP_FRAMES, NONE, depth_bits
 from .tools import StreamInfo, cut, read_info, verify
 from .writer import StreamWriter
 
@@ -37,6 +38,7 @@ __all__ = [
     "default_packet_frames",
     "depth_bits",
     "find_bad_index",
+    "fit_tables",
     "live_packets",
     "read_info",
     "recording_frames",

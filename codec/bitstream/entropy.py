@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ..errors import BitstreamError
-from .depths import NONE
 from .layout import MAX_CODEBOOK_BITS, MAX_STAGES, StageLayout
+from .stage_counts import NONE
 
 ContextSource = Literal["none", "previous_frame", "previous_stage"]
 _SOURCES: tuple[ContextSource, ...] = ("none", "previous_frame", "previous_stage")
@@ -151,20 +151,6 @@ class EntropyTables:
             bits[number] = np.sum(PRECISION_BITS - np.log2(shares)) + positions
             previous = words
         return bits
-
-    @classmethod
-    def fit(
-        cls, codes: Iterable[np.ndarray], layout: Sequence[StageLayout], *, max_context_bits: int = 6
-    ) -> EntropyTables:
-        """Tables for codes like these: per stage the context that spends the fewest bits on clips held out.
-
-        `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or (versions, stages,
-        frames) where a clip was coded several times (channels, shifts of its frames), which are held out together.
-        The same codes give the same tables.
-        """
-        from .fitting import fit_tables
-
-        return cls(tuple(fit_tables(codes, layout, max_context_bits)))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a safetensors file."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .entropy import ContextSource, StageTable
+from .entropy import ContextSource, EntropyTables, StageTable
 from .layout import StageLayout, find_bad_index
 
 # Every fourth clip judges the tables that the others make.
@@ -37,8 +37,15 @@ class _Choice:
     smoothing: int = 0
 
 
-def fit_tables(codes: Iterable[np.ndarray], layout: Sequence[StageLayout], max_context_bits: int) -> list[StageTable]:
-    """See `EntropyTables.fit`."""
+def fit_tables(
+    codes: Iterable[np.ndarray], layout: Sequence[StageLayout], *, max_context_bits: int = 6
+) -> EntropyTables:
+    """Entropy tables for codes like these: per stage the context that spends the fewest bits on clips held out.
+
+    `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or (versions, stages,
+    frames) where a clip was coded several times (channels, shifts of its frames), which are held out together.
+    The same codes give the same tables.
+    """
     if max_context_bits < 0:
         raise ValueError(f"max_context_bits is at least 0, not {max_context_bits}")
     clips = list(_checked_words(codes, layout))
@@ -55,7 +62,7 @@ def fit_tables(codes: Iterable[np.ndarray], layout: Sequence[StageLayout], max_c
         if number > 0:
             contexts.append(_Context("previous_stage", layout[number - 1].codebook_bits, words[number - 1]))
         tables.append(_fit_stage(words[number], contexts, held_out, first_of_clip, max_context_bits))
-    return tables
+    return EntropyTables(tuple(tables))
 
 
 def _checked_words(codes: Iterable[np.ndarray], layout: Sequence[StageLayout]) -> Iterator[np.ndarray]:

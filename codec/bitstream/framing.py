@@ -10,11 +10,11 @@ import numpy as np
 
 from ..errors import BitstreamError
 from .checksum import index_under, packet_check
-from .depths import full_depths, most_depth_bytes, pack_depths, unpack_depths
 from .header import StreamHeader
 from .packing import fixed_size
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
+from .stage_counts import full_depths, most_depth_bytes, pack_depths, unpack_depths
 from .varint import encode_varint
 
 Coding = Literal["fixed", "range"]

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .depths import NONE
+from .stage_counts import NONE
 
 MAX_CODEBOOK_BITS = 16
 MAX_POSITION_BITS = 7

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import BitstreamError
-from .depths import GROUP_FRAMES, NONE, depths_of, present
 from .entropy import EntropyTables
 from .layout import StageLayout
 from .packing import fixed_size, pack_fixed, unpack_fixed
 from .range_coding import decode_stream, encode_stream
+from .stage_counts import GROUP_FRAMES, NONE, depths_of, present
 
 SEQUENCE_NUMBERS = 128
 MAX_LIVE_FRAMES = 16

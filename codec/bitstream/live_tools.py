@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .depths import GROUP_FRAMES, NONE
 from .live import SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .reader import StreamReader
+from .stage_counts import GROUP_FRAMES, NONE
 from .writer import StreamWriter
 
 _ABOUT_A_SECOND = 50  # frames

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import BitstreamError
-from .depths import NONE, present
 from .layout import StageLayout, find_bad_index
+from .stage_counts import NONE, present
 
 
 def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:

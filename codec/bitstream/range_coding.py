@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import BitstreamError
-from .depths import NONE, depths_of, present
 from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .layout import StageLayout
 from .source import Cursor
+from .stage_counts import NONE, depths_of, present
 from .varint import encode_varint
 
 _WORD_BITS = 32

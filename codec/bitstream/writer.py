@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .depths import GROUP_FRAMES, NONE, depths_of
 from .entropy import EntropyTables
 from .framing import MAX_PACKETS, Coding, Framing
 from .header import VARIED_FROM_MINOR, StreamHeader
@@ -15,6 +14,7 @@ from .layout import find_bad_index
 from .packing import fixed_size, pack_fixed
 from .range_coding import encode_range
 from .source import write_all
+from .stage_counts import GROUP_FRAMES, NONE, depths_of
 
 
 class StreamWriter:

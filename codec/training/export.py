@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..bitstream import EntropyTables, StageLayout
+from ..bitstream import EntropyTables, StageLayout, fit_tables
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError
 from ..layouts.config import ModelConfig
@@ -77,10 +77,10 @@ def _as_stored(name: str, value: torch.Tensor, weight_type: WeightType) -> np.nd
     return array.astype(weight_type)
 
 
-def fit_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTables:
-    """Entropy tables for codes of many clips, as `EntropyTables.fit` has them, by a model of this configuration."""
+def model_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTables:
+    """Entropy tables for codes of many clips, for a model of this configuration."""
     layout = tuple(StageLayout(stage.bits) for stage in config.stages)
-    return EntropyTables.fit(codes, layout)
+    return fit_tables(codes, layout)
 
 
 def code_commit() -> str:

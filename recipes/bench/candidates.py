@@ -17,7 +17,7 @@ from codec.errors import ConfigError
 from codec.layouts.config import ModelConfig
 from codec.layouts.presets import PRESETS
 from codec.model import CodecModel
-from codec.training.export import fit_tables, to_checkpoint
+from codec.training.export import model_tables, to_checkpoint
 from codec.training.validation import codec_of
 
 from ..compare import neural
@@ -64,7 +64,7 @@ def random_checkpoint(config: ModelConfig) -> Checkpoint:
     bare = codec_of(to_checkpoint(model, weight_type="float32"), device="cpu")
     rate = config.sample_rate_hz
     codes = bare.encode(noise(_TABLE_SECONDS, rate), sample_rate_hz=rate).codes[0]
-    return to_checkpoint(model, weight_type="float32", tables=fit_tables(config, [codes]))
+    return to_checkpoint(model, weight_type="float32", tables=model_tables(config, [codes]))
 
 
 def our_candidate(preset: str, backend: str) -> Candidate:

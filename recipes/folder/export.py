@@ -16,7 +16,7 @@ import numpy as np
 from codec.bitstream import EntropyTables
 from codec.errors import CheckpointError
 from codec.training.clips import Manifest, read_manifest
-from codec.training.export import averaged_model, fit_tables, to_checkpoint
+from codec.training.export import averaged_model, model_tables, to_checkpoint
 from codec.training.state import load_state, training_facts
 from codec.training.validation import HeldOut, audio_files, codec_of, rate_table, read_clip, read_held_out
 
@@ -103,7 +103,7 @@ def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> Entrop
         versions = [codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0] for time in range(times)]
         frames = min(version.shape[1] for version in versions)
         codes.append(np.stack([version[:, :frames] for version in versions]))
-    return fit_tables(codec.config, codes)
+    return model_tables(codec.config, codes)
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:

@@ -19,7 +19,7 @@ from codec.evaluation.result import System
 from codec.evaluation.signal import Signal
 from codec.model import CodecModel
 from codec.quantizers import sort_codebook
-from codec.training.export import fit_tables, to_checkpoint
+from codec.training.export import model_tables, to_checkpoint
 from codec.training.validation import HeldOut, codec_of
 
 MEASURES = ("pesq_wb", "stoi", "mel_distance", "si_sdr")
@@ -97,7 +97,7 @@ class ModelPositions:
 def _with_tables(model: CodecModel, waves: Sequence[np.ndarray], device: str) -> Codec:
     plain = codec_of(to_checkpoint(model), device=device)
     codes = [plain.encode(wave, sample_rate_hz=plain.config.sample_rate_hz).codes[0] for wave in waves]
-    return codec_of(to_checkpoint(model, tables=fit_tables(plain.config, codes)), device=device)
+    return codec_of(to_checkpoint(model, tables=model_tables(plain.config, codes)), device=device)
 
 
 def _evaluated(candidates: Sequence[Candidate], sample_rate_hz: int, yardstick: Yardstick) -> tuple[System, ...]:

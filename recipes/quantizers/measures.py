@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codec.bitstream import EntropyTables, StageLayout
+from codec.bitstream import StageLayout, fit_tables
 from codec.quantizers import sort_codebook
 
 from .latent_codec import LatentCodec, perplexity
@@ -139,7 +139,7 @@ def coded_bits(codec: LatentCodec, train: Latents, held_out: Latents) -> dict[st
     indices = sum(clip.size for clip in measured)
     result = {}
     for name, context_bits in (("static", 0), ("contexts", 6)):
-        tables = EntropyTables.fit(fitted, layout, max_context_bits=context_bits)
+        tables = fit_tables(fitted, layout, max_context_bits=context_bits)
         result[name] = float(sum(tables.code_length_bits(clip, layout).sum() for clip in measured)) / indices
     return result
 

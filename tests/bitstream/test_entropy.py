@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from codec.bitstream import EntropyTables, StageLayout, StageTable
+from codec.bitstream import EntropyTables, StageLayout, StageTable, fit_tables
 from codec.errors import BitstreamError
 
 from .examples import header, layouts, random_tables, read_codes, seeds, skewed_codes, skewed_tables, write
@@ -132,7 +132,7 @@ def walks(clips, frames=400):
 
 
 def test_fit_finds_the_context():
-    tables = EntropyTables.fit(walks(60), LAYOUT)
+    tables = fit_tables(walks(60), LAYOUT)
     assert [table.source for table in tables.stages] == ["none", "previous_frame", "previous_stage", "none"]
     assert tables.stages[1].context_bits >= 4
     assert tables.stages[2].context_bits >= 4
@@ -142,11 +142,11 @@ def test_fit_finds_the_context():
     assert bits[1] == pytest.approx(np.log2(7) + 1, abs=0.4)
     assert bits[2] == pytest.approx(2, abs=0.6)
     assert bits[3] == pytest.approx(3, abs=0.05)
-    assert EntropyTables.fit(walks(60), LAYOUT, max_context_bits=0).stages[1].source == "none"
+    assert fit_tables(walks(60), LAYOUT, max_context_bits=0).stages[1].source == "none"
 
 
 def test_fit_is_deterministic():
-    first, second = (EntropyTables.fit(walks(20), LAYOUT).to_arrays() for _ in range(2))
+    first, second = (fit_tables(walks(20), LAYOUT).to_arrays() for _ in range(2))
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])
 
@@ -154,7 +154,7 @@ def test_fit_is_deterministic():
 @pytest.mark.parametrize("frames", [1, 2, 3, 9])
 def test_fit_makes_do_with_very_little(frames):
     clips = [codes[:, :frames] for codes in walks(3)]
-    tables = EntropyTables.fit([clips[0], clips[1][:, :0]], LAYOUT)
+    tables = fit_tables([clips[0], clips[1][:, :0]], LAYOUT)
     data = write(clips[2][None], header(LAYOUT), tables)
     np.testing.assert_array_equal(read_codes(data, tables), clips[2][None])
 
@@ -162,7 +162,7 @@ def test_fit_makes_do_with_very_little(frames):
 def test_fit_does_not_look_across_clips():
     """Two equal frames a clip: the second is certain, and what the clip before ended with tells nothing."""
     words = np.random.default_rng(0).integers(0, 16, 4000)
-    tables = EntropyTables.fit([np.array([[word, word]]) for word in words], (StageLayout(4),))
+    tables = fit_tables([np.array([[word, word]]) for word in words], (StageLayout(4),))
     assert tables.stages[0].source == "previous_frame"
     assert tables.code_length_bits(np.array([[7, 7]]), (StageLayout(4),))[0] < 4.3
 
@@ -171,15 +171,15 @@ def test_versions_of_a_clip_are_held_out_together():
     """Of noise nothing is to be learnt, and yet a copy of a clip tells all about it."""
     clips = [np.random.default_rng(seed).integers(0, 64, (1, 200)) for seed in range(41)]
     versions = [np.stack([clip, clip]) for clip in clips]
-    assert EntropyTables.fit(versions, (StageLayout(6),)).stages[0].source == "none"
+    assert fit_tables(versions, (StageLayout(6),)).stages[0].source == "none"
     apart = [version for copy in zip(*versions, strict=True) for version in copy]  # 41 later: copies judge others
-    assert EntropyTables.fit(apart, (StageLayout(6),)).stages[0].source == "previous_frame"
+    assert fit_tables(apart, (StageLayout(6),)).stages[0].source == "previous_frame"
 
 
 def test_versions_count_as_clips_do():
     clips = list(walks(8))
-    stacked = EntropyTables.fit([np.stack(clips[index::4]) for index in range(4)], LAYOUT)
-    alone = EntropyTables.fit(clips, LAYOUT)
+    stacked = fit_tables([np.stack(clips[index::4]) for index in range(4)], LAYOUT)
+    alone = fit_tables(clips, LAYOUT)
     for ours, theirs in zip(stacked.stages, alone.stages, strict=True):
         np.testing.assert_array_equal(ours.counts, theirs.counts)
 
@@ -196,6 +196,6 @@ def test_fit_refuses_wrong_arguments():
         ([codes + 64], "index 64 .* is outside 0 to 63"),
     ):
         with pytest.raises(ValueError, match=message):
-            EntropyTables.fit(clips, LAYOUT)
+            fit_tables(clips, LAYOUT)
     with pytest.raises(ValueError, match="max_context_bits"):
-        EntropyTables.fit([codes], LAYOUT, max_context_bits=-1)
+        fit_tables([codes], LAYOUT, max_context_bits=-1)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import EntropyTables, StageLayout, StageTable
-from codec.bitstream.depths import depths_of, full_depths
 from codec.bitstream.entropy import cumulative_frequencies
 from codec.bitstream.range_coding import _shortest, cut_range, decode_range, encode_range, range_size_limit, split_ends
+from codec.bitstream.stage_counts import depths_of, full_depths
 from codec.errors import BitstreamError
 
 from . import range_twin

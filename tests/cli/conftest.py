@@ -60,11 +60,11 @@ def save_model():
 
 def _fitted_tables(checkpoint):
     from codec import Codec
-    from codec.bitstream import EntropyTables, StageLayout
+    from codec.bitstream import StageLayout, fit_tables
 
     wave = synthesize_speech(4, seed=9, level=0.05)
     codes = Codec(checkpoint, name="tiny", device="cpu").encode(wave, sample_rate_hz=RATE_HZ).codes
-    return EntropyTables.fit(list(codes), [StageLayout(stage.bits) for stage in checkpoint.config.stages]).to_arrays()
+    return fit_tables(list(codes), [StageLayout(stage.bits) for stage in checkpoint.config.stages]).to_arrays()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from codec.errors import CheckpointError
 from codec.layouts.presets import tiny
 from codec.model import CodecModel
 from codec.training import export as export_module
-from codec.training.export import averaged_model, code_commit, fit_tables, to_checkpoint
+from codec.training.export import averaged_model, code_commit, model_tables, to_checkpoint
 
 from .small_run import batches, small_trainer
 
@@ -111,7 +111,7 @@ def test_tables_fitted_on_the_codes_make_files_smaller(states, speech):
     model = averaged_model(states["diveq"])
     plain = Codec(to_checkpoint(model), name="plain", device="cpu")
     codes = [plain.encode(synthesize_speech(8.0, seed=seed), sample_rate_hz=16_000).codes[0] for seed in (3, 4)]
-    tables = fit_tables(model.config, codes)
+    tables = model_tables(model.config, codes)
     coded = Codec(to_checkpoint(model, tables=tables), name="coded", device="cpu")
     assert coded.fingerprint != plain.fingerprint
     files = [codec.encode(speech, sample_rate_hz=16_000).to_bytes() for codec in (plain, coded)]
