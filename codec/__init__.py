@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric
     from .report import listening_page, report_page
-    from .results import Audio, DecodedFile, Encoded, EncodedFile
+    from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ _HOMES = {
     "export": ("export_onnx",),
     "files.output": ("atomic_output",),
     "report": ("listening_page", "report_page"),
-    "results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
+    "streams.results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
 }
 

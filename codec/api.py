@@ -15,11 +15,11 @@ from .audio.blocks import Counter, cut_to
 from .backends import load_backend
 from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
 from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
-from .coding import Coding
-from .given import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
 from .layouts.config import ModelConfig
-from .results import Audio, DecodedFile, Encoded, EncodedFile
-from .runner import Runner
+from .streams.arguments import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
+from .streams.headers import Coding
+from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
+from .streams.runner import Runner
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +104,7 @@ class Codec:
             sample_rate_hz: of `wave`; resampled to the model's rate if it differs.
             stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps` at most.
             bitrate_kbps: the most that a channel may take, before entropy coding and framing. Frames then have as many
-                stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.depths`);
+                stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.streams`);
                 -1 stands in the codes where a frame has no more. It sounds better than as many stages in every frame.
             position_bits: SF stages transmit this many extra bits for the position on the segment, 0 to 7.
 

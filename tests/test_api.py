@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthesis import synthesize_speech
 
-import codec.runner
+import codec.streams.runner
 from codec import AudioError, BitstreamError, CheckpointError, Codec, ConfigError, StreamReader, cut, verify
 from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import Checkpoint
@@ -75,7 +75,7 @@ def test_windows_change_nothing(tiny, monkeypatch, seconds):
     wave = wave_of(77_777, channels=2)
     whole = tiny.encode(wave, sample_rate_hz=44_100)
     heard = tiny.decode(whole).wave
-    monkeypatch.setattr(codec.runner, "WINDOW_SECONDS", seconds)
+    monkeypatch.setattr(codec.streams.runner, "WINDOW_SECONDS", seconds)
     pieces = tiny.encode(wave, sample_rate_hz=44_100)
     np.testing.assert_array_equal(pieces.codes, whole.codes)
     np.testing.assert_allclose(tiny.decode(pieces).wave, heard, rtol=0, atol=1e-5)

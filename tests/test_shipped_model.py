@@ -7,7 +7,7 @@ import pytest
 from real_speech import SAMPLES
 from synthesis import synthesize_speech
 
-import codec.runner
+import codec.streams.runner
 from codec import Codec, shipped_models
 from codec.checkpoint import DEFAULT_MODEL
 from codec.metrics import estoi, si_sdr
@@ -68,7 +68,7 @@ def test_windows_change_no_code_on_real_speech(shipped, clips, monkeypatch):
     speech = np.concatenate(clips)
     whole = shipped.encode(speech, sample_rate_hz=16_000)
     heard = shipped.decode(whole).wave
-    monkeypatch.setattr(codec.runner, "WINDOW_SECONDS", 1)
+    monkeypatch.setattr(codec.streams.runner, "WINDOW_SECONDS", 1)
     pieces = shipped.encode(speech, sample_rate_hz=16_000)
     np.testing.assert_array_equal(pieces.codes, whole.codes)
     np.testing.assert_allclose(shipped.decode(pieces).wave, heard, rtol=0, atol=1e-5)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..checkpoint import Checkpoint
 from ..errors import ConfigError
-from ..runner import Network
+from ..streams.runner import Network
 
 __all__ = ["Backend", "load_backend"]
 

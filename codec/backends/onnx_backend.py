@@ -20,7 +20,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxBackend:
-    """See `codec.runner.Network`."""
+    """See `codec.streams.runner.Network`."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         if device not in ("auto", "cpu"):

@@ -16,7 +16,7 @@ from ..model import CodecModel
 
 
 class TorchBackend:
-    """See `codec.runner.Network`. Computes in float32 on a GPU too, so that codes are those of a CPU."""
+    """See `codec.streams.runner.Network`. Computes in float32 on a GPU too, so that codes are those of a CPU."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         self._device = _device(device)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..api import Codec
-from ..depths import ROUNDING
 from ..errors import ConfigError
-from ..results import Encoded
+from ..streams.allocation import ROUNDING
+from ..streams.results import Encoded
 from .candidates import Decoded
 from .result import StageUse
 from .signal import Signal

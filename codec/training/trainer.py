@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..bitstream import GROUP_FRAMES
-from ..depths import SMALLEST_POWER, STAGES_PER_DB
 from ..layouts.config import ModelConfig
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, initialise, replace_unused
+from ..streams.allocation import SMALLEST_POWER, STAGES_PER_DB
 from .discriminators import Discriminators
 from .distributed import average, average_gradients, gather_rows, without_radial_part
 from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
@@ -273,7 +273,7 @@ class Trainer:
     def _active_stages(self, wave: Float[Tensor, "batch 1 time"]) -> Int[Tensor, "batch frames"]:
         """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages on average, drawn evenly.
 
-        They are spread over a clip's frames as `codec.depths` does for files, from evenly to twice as steeply.
+        They are spread over a clip's frames as in `streams/allocation.py` for files, from evenly to twice as steeply.
         """
         stages, clips = len(self.model.config.stages), len(wave) * self.accelerator.num_processes
         generator = self._generator()
@@ -346,7 +346,7 @@ class Trainer:
 
 
 def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
-    """What `codec.depths` goes by: for each frame, the level in dB of the group that it is in."""
+    """What `streams/allocation.py` goes by: for each frame, the level in dB of the group that it is in."""
     power = F.avg_pool1d(wave.float().square(), hop)
     groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
     levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()

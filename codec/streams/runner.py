@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from .audio.blocks import silence, whole_frames
+from ..audio.blocks import silence, whole_frames
+from ..bitstream import StreamHeader
+from ..layouts.config import ModelConfig
+from ..layouts.receptive_field import Context, decoder_context, encoder_context
+from .allocation import Spreader, spread_clip
 from .batches import batched
-from .bitstream import StreamHeader
-from .depths import Spreader, spread_clip
-from .layouts.config import ModelConfig
-from .layouts.receptive_field import Context, decoder_context, encoder_context
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0

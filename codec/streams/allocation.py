@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from .audio.blocks import whole_frames
-from .bitstream import GROUP_FRAMES, NONE, StreamHeader, depth_bits
+from ..audio.blocks import whole_frames
+from ..bitstream import GROUP_FRAMES, NONE, StreamHeader, depth_bits
 
 STAGES_PER_DB = 0.15
 SMALLEST_POWER = 1e-10  # of a sample, -100 dBFS: levels end there

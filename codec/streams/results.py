@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .bitstream import EntropyTables, StreamHeader, StreamWriter, find_bad_index
-from .errors import BitstreamError
-from .files.output import atomic_output
+from ..bitstream import EntropyTables, StreamHeader, StreamWriter, find_bad_index
+from ..errors import BitstreamError
+from ..files.output import atomic_output
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from codec.bitstream import GROUP_FRAMES, NONE, StageLayout, StreamHeader
 from codec.bitstream.stage_counts import pack_depths
-from codec.depths import SMALLEST_POWER, STAGES_PER_DB, Spreader, frame_powers, spread
+from codec.streams.allocation import SMALLEST_POWER, STAGES_PER_DB, Spreader, frame_powers, spread
 from codec.training.trainer import group_levels as group_levels_of_tensors
 
 

@@ -12,7 +12,7 @@ from small_models import tiny_filterbank, tiny_transform
 from codec.layouts.presets import tiny
 from codec.layouts.receptive_field import Context, decoder_context, encoder_context
 from codec.model import CodecModel
-from codec.windows import windowed
+from codec.streams.windows import windowed
 
 KERNEL = np.array([0.3, -1.0, 2.0, 0.5, 0.25])  # a frame sees 3 before and 1 after
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from synthesis import synthesize_speech
 
 from codec import BitstreamError, Codec
-from codec.batches import batched
 from codec.layouts.receptive_field import Context
+from codec.streams.batches import batched
 
 KERNEL = np.array([1.0, -2.0, 3.0, 5.0, -7.0])
 LENGTHS = [3200, 0, 320, 50_000, 1, 16_000, 15_999, 15_000, 700, 47_000, 16_000, 4799]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .bitstream import StreamHeader, StreamReader
-from .errors import AudioError, BitstreamError, ConfigError
-from .files.output import atomic_output
-from .layouts.config import MAX_RATE_HZ
+from ..bitstream import StreamHeader, StreamReader
+from ..errors import AudioError, BitstreamError, ConfigError
+from ..files.output import atomic_output
+from ..layouts.config import MAX_RATE_HZ
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from .layouts.receptive_field import Context
+from ..layouts.receptive_field import Context
 from .windows import windowed
 
 _LEAST_SHARE = 0.75  # of the longest clip of a batch that the shortest has: at most a quarter of the work is padding

@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from .audio import MAX_CHANNELS
-from .bitstream import GROUP_FRAMES, VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames, depth_bits
-from .depths import ROUNDING
-from .errors import AudioError, BitstreamError, ConfigError
-from .given import whole_number
-from .layouts.config import MAX_RATE_HZ, ModelConfig
+from ..audio import MAX_CHANNELS
+from ..bitstream import GROUP_FRAMES, VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames, depth_bits
+from ..errors import AudioError, BitstreamError, ConfigError
+from ..layouts.config import MAX_RATE_HZ, ModelConfig
+from .allocation import ROUNDING
+from .arguments import whole_number
 
 __all__ = ["Coding"]
 

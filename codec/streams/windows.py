@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from .layouts.receptive_field import Context
+from ..layouts.receptive_field import Context
 
 
 def windowed(

@@ -1,0 +1,1 @@
+"""Between network and bytes: windows, batches, rate allocation, headers, arguments, results."""
