@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import Codec
     from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
+    from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .evaluation.result import Clip, Evaluation, read_evaluation
     from .evaluation.signal import Signal, Source, find_sources
     from .evaluation.tables import evaluation_csv, evaluation_text
-    from .export import export_onnx
     from .files.output import atomic_output
     from .layouts.config import ModelConfig, StageConfig
     from .layouts.presets import PRESETS
@@ -50,7 +50,7 @@ _HOMES = {
     "evaluation.signal": ("Signal", "Source", "find_sources"),
     "evaluation.tables": ("evaluation_csv", "evaluation_text"),
     "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
-    "export": ("export_onnx",),
+    "backends.onnx.export_graphs": ("export_onnx",),
     "files.output": ("atomic_output",),
     "report": ("listening_page", "report_page"),
     "streams.results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),

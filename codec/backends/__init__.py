@@ -40,7 +40,7 @@ def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
         return TorchBackend(checkpoint, device)
     if name == "onnx":
         _require("onnxruntime", "pip install onnxruntime, or backend='torch'")
-        from .onnx_backend import OnnxBackend
+        from .onnx.onnx_backend import OnnxBackend
 
         return OnnxBackend(checkpoint, device)
     raise ConfigError(f"backend is auto, torch or onnx, not {name!r}")

@@ -15,7 +15,7 @@ from synthesis import synthesize_speech
 
 from codec import CheckpointError, Codec, ConfigError
 from codec.backends import load_backend
-from codec.backends.onnx_backend import OnnxBackend
+from codec.backends.onnx.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend, tf32
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
 from codec.layouts.config import ModelConfig, StageConfig

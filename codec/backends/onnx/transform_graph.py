@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..layouts.config import TransformLayout
-from ..layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from ...layouts.config import TransformLayout
+from ...layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
 from .graph import Graph
 from .parts import Part
 

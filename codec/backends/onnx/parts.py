@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import CheckpointError
-from ..layouts.receptive_field import split_padding
+from ...errors import CheckpointError
+from ...layouts.receptive_field import split_padding
 from .graph import Graph
 
 

@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Checkpoint, find_model
-from .errors import AudioError, CheckpointError
-from .files.output import atomic_output
-from .graphs import model_graphs
-from .layouts.receptive_field import decoder_context, encoder_context
+from ...checkpoint import Checkpoint, find_model
+from ...errors import AudioError, CheckpointError
+from ...files.output import atomic_output
+from ...layouts.receptive_field import decoder_context, encoder_context
+from .model_graphs import model_graphs
 
 __all__ = ["export_onnx"]
 

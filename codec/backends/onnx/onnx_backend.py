@@ -9,12 +9,12 @@ from typing import cast
 import numpy as np
 import onnxruntime
 
-from ..checkpoint import Checkpoint
-from ..errors import ConfigError
-from ..graphs import model_graphs
-from ..graphs.quantizer import has_curves
-from ..layouts.config import ModelConfig
-from ..threads import allowed_threads
+from ...checkpoint import Checkpoint
+from ...errors import ConfigError
+from ...layouts.config import ModelConfig
+from ...threads import allowed_threads
+from .model_graphs import model_graphs
+from .quantizer_graph import has_curves
 
 _ERRORS_ONLY = 3
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layouts.config import ModelConfig, StageConfig
+from ...layouts.config import ModelConfig, StageConfig
 from .graph import Graph
 from .parts import Part
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..layouts.config import FilterbankLayout
+from ...layouts.config import FilterbankLayout
 from .parts import Part, conv, conv_transpose, residual_unit, snake
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layouts.config import ModelConfig
-from .filterbank import filterbank_decoder, filterbank_encoder
+from ...layouts.config import ModelConfig
+from .filterbank_graph import filterbank_decoder, filterbank_encoder
 from .graph import Graph
 from .parts import Part, misfit
-from .quantizer import dequantize, has_curves, quantize
-from .transform import transform_decoder, transform_encoder
+from .quantizer_graph import dequantize, has_curves, quantize
+from .transform_graph import transform_decoder, transform_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
