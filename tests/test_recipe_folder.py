@@ -88,7 +88,7 @@ def test_the_model_file_codes_speech(run):
 def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from codec.checkpoint import Checkpoint
-    from codec.training.clips import read_manifest
+    from codec.training.data.clips import read_manifest
     from recipes.folder import export
 
     manifest = read_manifest(run / export.MANIFEST)

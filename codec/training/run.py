@@ -14,10 +14,10 @@ from ..errors import ConfigError, DiveqCodecError
 from ..model import CodecModel
 from .clock import Clock, Every, stopped_by_signals
 from .distributed import processes
-from .export import code_commit
 from .figures import MeanFigures, StageFigures
 from .logs import RunLog
 from .state import save_state
+from .to_model_file import code_commit
 from .trainer import Batches, Trainer
 
 Validate = Callable[[CodecModel, RunLog, int], dict[str, Any]]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..files.json_dataclass import from_plain
-from .discriminators import DiscriminatorConfig, small
-from .losses import MEL_BINS
+from .objective.discriminators import DiscriminatorConfig, small
+from .objective.losses import MEL_BINS
 
 Precision = Literal["no", "bf16"]
 

@@ -25,10 +25,10 @@ from ..layouts.config import ModelConfig
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, initialise, replace_unused
 from ..streams.allocation import SMALLEST_POWER, STAGES_PER_DB
-from .discriminators import Discriminators
 from .distributed import average, average_gradients, gather_rows, without_radial_part
-from .losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
-from .loudness import LoudnessCriterion
+from .objective.discriminators import Discriminators
+from .objective.losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
+from .objective.loudness import LoudnessCriterion
 from .settings import TrainingConfig
 
 _HALVINGS = 16  # of some 40 stages, to a thousandth of one

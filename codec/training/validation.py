@@ -20,8 +20,8 @@ from ..evaluation.model import model_candidates
 from ..evaluation.result import System
 from ..evaluation.signal import Signal
 from ..model import CodecModel
-from .export import to_checkpoint
 from .logs import RunLog
+from .to_model_file import to_checkpoint
 
 MEASURES = ("pesq_wb", "estoi", "stoi", "si_sdr", "mel_distance")
 

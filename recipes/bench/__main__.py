@@ -19,7 +19,7 @@ import torch
 
 from codec.errors import ConfigError
 from codec.layouts.presets import PRESETS
-from codec.training.export import code_commit
+from codec.training.to_model_file import code_commit
 from codec.training.validation import codec_of
 
 from ..compare.neural import LAYOUTS

@@ -17,7 +17,7 @@ from codec.errors import ConfigError
 from codec.layouts.config import ModelConfig
 from codec.layouts.presets import PRESETS
 from codec.model import CodecModel
-from codec.training.export import model_tables, to_checkpoint
+from codec.training.to_model_file import model_tables, to_checkpoint
 from codec.training.validation import codec_of
 
 from ..compare import neural

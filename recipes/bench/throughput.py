@@ -18,7 +18,7 @@ import torch
 
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
 from codec.errors import ConfigError
-from codec.training.export import code_commit
+from codec.training.to_model_file import code_commit
 from codec.training.validation import audio_files, read_clip
 
 from ..compare.neural import LAYOUTS

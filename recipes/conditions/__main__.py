@@ -21,7 +21,7 @@ from codec.evaluation.evaluate import evaluate
 from codec.evaluation.model import model_candidates
 from codec.evaluation.result import Clip
 from codec.evaluation.signal import Source, find_sources
-from codec.training.manifest import SPEAKER_RULES
+from codec.training.data.manifest import SPEAKER_RULES
 
 from ..held_out import spread
 from ..progress import Report, progress_on_stderr

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 
 from codec.errors import AudioError
-from codec.training.augment import AugmentConfig, augment
+from codec.training.data.augment import AugmentConfig, augment
 
 __all__ = ["add_talker", "at_level", "level_dbfs", "reverberate", "with_noise", "within_full_scale"]
 

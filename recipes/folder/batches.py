@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from codec.training.clips import Manifest
-from codec.training.crop_plan import CropConfig
-from codec.training.data import CropDataset
-from codec.training.memory_bank import MemoryBank
+from codec.training.data.clips import Manifest
+from codec.training.data.crop_plan import CropConfig
+from codec.training.data.crops import CropDataset
+from codec.training.data.memory_bank import MemoryBank
 from codec.training.trainer import Batches
 
 Place = Literal["auto", "device", "memory", "files"]

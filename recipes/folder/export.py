@@ -15,9 +15,9 @@ import numpy as np
 
 from codec.bitstream import EntropyTables
 from codec.errors import CheckpointError
-from codec.training.clips import Manifest, read_manifest
-from codec.training.export import averaged_model, model_tables, to_checkpoint
+from codec.training.data.clips import Manifest, read_manifest
 from codec.training.state import load_state, training_facts
+from codec.training.to_model_file import averaged_model, model_tables, to_checkpoint
 from codec.training.validation import HeldOut, audio_files, codec_of, rate_table, read_clip, read_held_out
 
 from ..rates import StageCounts

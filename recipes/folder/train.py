@@ -28,10 +28,10 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from codec import PRESETS
 from codec.errors import ConfigError
 from codec.layouts.config import ModelConfig, StageKind
-from codec.training.augment import AugmentConfig
-from codec.training.clips import Clip, Manifest, read_manifest, write_manifest
-from codec.training.crop_plan import CropConfig
-from codec.training.manifest import SPEAKER_RULES, Rejected, build_manifest
+from codec.training.data.augment import AugmentConfig
+from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
+from codec.training.data.crop_plan import CropConfig
+from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
 from codec.training.state import load_state, open_run

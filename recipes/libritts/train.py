@@ -24,7 +24,7 @@ from typing import Literal
 
 import tyro
 
-from codec.training.discriminators import DiscriminatorConfig, full, small
+from codec.training.objective.discriminators import DiscriminatorConfig, full, small
 from codec.training.settings import TrainingConfig
 
 from ..folder import train

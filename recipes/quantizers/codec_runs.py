@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from codec import PRESETS, ConfigError
 from codec.layouts.config import ModelConfig
 from codec.model import CodecModel
-from codec.training.clips import Manifest
-from codec.training.crop_plan import CropConfig
+from codec.training.data.clips import Manifest
+from codec.training.data.crop_plan import CropConfig
 from codec.training.logs import METRICS, RunLog, read_metrics
 from codec.training.run import train
 from codec.training.settings import TrainingConfig

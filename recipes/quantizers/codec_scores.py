@@ -19,7 +19,7 @@ from codec.evaluation.result import System
 from codec.evaluation.signal import Signal
 from codec.model import CodecModel
 from codec.quantizers import sort_codebook
-from codec.training.export import model_tables, to_checkpoint
+from codec.training.to_model_file import model_tables, to_checkpoint
 from codec.training.validation import HeldOut, codec_of
 
 MEASURES = ("pesq_wb", "stoi", "mel_distance", "si_sdr")

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import tyro
 
 from codec import PRESETS, ConfigError
-from codec.training.manifest import SPEAKER_RULES, build_manifest
+from codec.training.data.manifest import SPEAKER_RULES, build_manifest
 from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut, audio_files, read_clip, read_held_out
 

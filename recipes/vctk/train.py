@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec.layouts.config import StageKind
-from codec.training.discriminators import full
+from codec.training.objective.discriminators import full
 from codec.training.settings import Precision, TrainingConfig
 from codec.training.validation import audio_files
 

@@ -12,7 +12,7 @@ from small_models import tiny_filterbank, tiny_transform
 from codec.errors import ConfigError
 from codec.layouts.config import MAX_STAGES, STAGE_KINDS, ModelConfig, StageConfig
 from codec.layouts.presets import PRESETS, tiny
-from codec.training.discriminators import DiscriminatorConfig, full
+from codec.training.objective.discriminators import DiscriminatorConfig, full
 from codec.training.settings import TrainingConfig
 
 

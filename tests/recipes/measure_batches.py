@@ -11,8 +11,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from codec.training.crop_plan import CropConfig
-from codec.training.manifest import build_manifest
+from codec.training.data.crop_plan import CropConfig
+from codec.training.data.manifest import build_manifest
 from recipes.folder.batches import Place, Share, open_batches
 
 BATCH_SIZE, SECONDS, STEPS = 64, 0.64, 20

@@ -10,9 +10,9 @@ import pytest
 import torch
 from synthesis import write_corpus
 
-from codec.training.crop_plan import CropConfig
-from codec.training.data import CropDataset
-from codec.training.manifest import build_manifest
+from codec.training.data.crop_plan import CropConfig
+from codec.training.data.crops import CropDataset
+from codec.training.data.manifest import build_manifest
 from recipes.folder import batches
 from recipes.folder.batches import ReadAhead, Share, open_batches
 

@@ -13,7 +13,7 @@ from synthesis import synthesize_speech
 
 from codec.layouts.config import StageKind
 from codec.layouts.presets import tiny
-from codec.training.discriminators import DiscriminatorConfig
+from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer
 

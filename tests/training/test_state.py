@@ -18,9 +18,9 @@ from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
 from codec.layouts.presets import speech_16khz, tiny
 from codec.model import CodecModel
-from codec.training.discriminators import DiscriminatorConfig, Discriminators, small
-from codec.training.export import to_checkpoint
+from codec.training.objective.discriminators import DiscriminatorConfig, Discriminators, small
 from codec.training.state import STATE, load_state, main, open_run, portable, save_state, training_facts
+from codec.training.to_model_file import to_checkpoint
 from codec.training.trainer import Trainer
 
 from .small_run import SETTINGS, batches, small_trainer

@@ -19,7 +19,7 @@ from synthesis import synthesize_speech
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
-from codec.training.discriminators import DiscriminatorConfig
+from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer, spread
 

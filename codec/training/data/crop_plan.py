@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..audio.resampling import resampled_length
-from ..errors import ConfigError
-from ..layouts.config import MAX_RATE_HZ
+from ...audio.resampling import resampled_length
+from ...errors import ConfigError
+from ...layouts.config import MAX_RATE_HZ
 from .augment import AugmentConfig
 from .clips import LEVELS_PER_SECOND, Manifest
 from .counter_random import item_keys, uniform

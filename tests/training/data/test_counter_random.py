@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.training.counter_random import item_keys, uniform
+from codec.training.data.counter_random import item_keys, uniform
 
 MASK = (1 << 64) - 1
 

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ..errors import ConfigError
-from ..files.json_dataclass import from_plain
+from ...errors import ConfigError
+from ...files.json_dataclass import from_plain
 
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # channels of the five period layers, in units of `period_width`
 PERIOD_STRIDES = (3, 3, 3, 3, 1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.errors import ConfigError
-from codec.training.discriminators import (
+from codec.training.objective.discriminators import (
     DiscriminatorConfig,
     Discriminators,
     PeriodDiscriminator,
@@ -24,7 +24,7 @@ from codec.training.discriminators import (
     level,
     small,
 )
-from codec.training.losses import discriminator_loss, feature_matching_loss, generator_loss
+from codec.training.objective.losses import discriminator_loss, feature_matching_loss, generator_loss
 
 MINUTE = DiscriminatorConfig(periods=(2, 3), windows=(256, 128), period_width=2, spectral_width=4)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pesq import pesq
 
-from codec.training.loudness import LoudnessCriterion, added_weight, bark_bands
+from codec.training.objective.loudness import LoudnessCriterion, added_weight, bark_bands
 
 RATE = 16_000
 

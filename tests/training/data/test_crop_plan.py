@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from codec.errors import ConfigError
-from codec.training.clips import Clip, Manifest
-from codec.training.crop_plan import CropConfig, CropPlanner
+from codec.training.data.clips import Clip, Manifest
+from codec.training.data.crop_plan import CropConfig, CropPlanner
 
 CONFIG = CropConfig(sample_rate_hz=16_000, segment_samples=16_000)
 MANY = torch.arange(20_000)

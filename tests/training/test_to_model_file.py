@@ -17,8 +17,8 @@ from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
 from codec.layouts.presets import tiny
 from codec.model import CodecModel
-from codec.training import export as export_module
-from codec.training.export import averaged_model, code_commit, model_tables, to_checkpoint
+from codec.training import to_model_file as export_module
+from codec.training.to_model_file import averaged_model, code_commit, model_tables, to_checkpoint
 
 from .small_run import batches, small_trainer
 

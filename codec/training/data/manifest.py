@@ -1,6 +1,6 @@
 """Make a manifest from any folder tree of audio: what can be used, and why the rest cannot.
 
-    python -m codec.training.manifest ROOT OUT.jsonl --speakers prefix
+    python -m codec.training.data.manifest ROOT OUT.jsonl --speakers prefix
 
 Files that cannot be used are listed with the reason in `OUT.rejected.jsonl`.
 """
@@ -19,9 +19,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..audio import AUDIO_SUFFIXES, AudioReader, open_audio
-from ..errors import AudioError
-from ..files.output import atomic_output
+from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
+from ...errors import AudioError
+from ...files.output import atomic_output
 from .clips import LEVELS_PER_SECOND, LOWEST_LEVEL_DB, Clip, Manifest, read_manifest, write_manifest
 
 __all__ = [
@@ -253,6 +253,6 @@ if __name__ == "__main__":
     import tyro
 
     try:
-        tyro.cli(main, prog="python -m codec.training.manifest")
+        tyro.cli(main, prog="python -m codec.training.data.manifest")
     except AudioError as error:
         sys.exit(f"error: {error}")

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float, Int16, Int64
 from torch import Tensor
 
-from ..errors import AudioError
-from ..files.output import atomic_path
+from ...errors import AudioError
+from ...files.output import atomic_path
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlanner
-from .data import finish_crops, read_mono
+from .crops import finish_crops, read_mono
 
 __all__ = ["MemoryBank"]
 

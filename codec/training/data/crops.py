@@ -14,14 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..audio import open_audio
-from ..audio.resampling import resample_blocks
-from ..errors import AudioError, ConfigError
-from .augment import AugmentConfig, augment
+from ...audio import open_audio
+from ...audio.resampling import resample_blocks
+from ...errors import AudioError, ConfigError
+from .augment import augment
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlan, CropPlanner
-
-__all__ = ["AugmentConfig", "CropConfig", "CropDataset", "finish_crops", "read_mono"]
 
 _PEAK = 0.98
 # Far more than half the length of soxr's filters, so that a part of a file resamples as it does within the whole.

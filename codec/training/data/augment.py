@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .counter_random import uniform
 
 __all__ = ["AugmentConfig", "augment"]

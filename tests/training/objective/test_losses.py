@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from codec.errors import AudioError
-from codec.training.discriminators import Verdict
-from codec.training.losses import (
+from codec.training.objective.discriminators import Verdict
+from codec.training.objective.losses import (
     MEL_BINS,
     STFT_WINDOWS,
     SpectralCriterion,

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..errors import AudioError
+from ...errors import AudioError
 from .discriminators import Verdict
 
 MEL_BINS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # mel bands of each window, in samples

@@ -15,7 +15,7 @@ from real_speech import SPEECH, needs
 from synthesis import synthesize_speech, tone
 
 from codec.errors import AudioError
-from codec.training.manifest import (
+from codec.training.data.manifest import (
     SPEAKER_RULES,
     Limits,
     build_manifest,
@@ -213,7 +213,7 @@ def test_missing_manifest_and_missing_root(tmp_path):
 
 
 def run_command(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "codec.training.manifest", *map(str, arguments)]
+    command = [sys.executable, "-m", "codec.training.data.manifest", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from codec.errors import ConfigError
-from codec.training.augment import AugmentConfig, augment
-from codec.training.counter_random import item_keys
+from codec.training.data.augment import AugmentConfig, augment
+from codec.training.data.counter_random import item_keys
 
 RATE_HZ = 16_000
 KEYS = item_keys(0, 0, torch.arange(200))

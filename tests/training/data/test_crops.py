@@ -13,10 +13,11 @@ from synthesis import synthesize_speech, write_corpus
 from torch.utils.data import DataLoader
 
 from codec.errors import AudioError, ConfigError
-from codec.training.crop_plan import CropPlanner
-from codec.training.data import AugmentConfig, CropConfig, CropDataset
-from codec.training.manifest import build_manifest
-from codec.training.memory_bank import MemoryBank
+from codec.training.data.augment import AugmentConfig
+from codec.training.data.crop_plan import CropConfig, CropPlanner
+from codec.training.data.crops import CropDataset
+from codec.training.data.manifest import build_manifest
+from codec.training.data.memory_bank import MemoryBank
 
 CONFIG = CropConfig(sample_rate_hz=16_000, segment_samples=8_000, seed=5)
 INDICES = range(40)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import AudioError
-from ..files.output import atomic_output
+from ...errors import AudioError
+from ...files.output import atomic_output
 
 __all__ = ["LEVELS_PER_SECOND", "LOWEST_LEVEL_DB", "Clip", "Manifest", "read_manifest", "write_manifest"]
 
@@ -85,7 +85,7 @@ def read_manifest(path: str | os.PathLike[str], *, root: str | os.PathLike[str] 
     """Read and check a manifest.
 
     Args:
-        path: The file, from `write_manifest` or `python -m codec.training.manifest`.
+        path: The file, from `write_manifest` or `python -m codec.training.data.manifest`.
         root: Where the audio lies now, if not where the header says.
 
     Raises:
@@ -118,7 +118,7 @@ def _to_line(clip: Clip) -> str:
 def _read_header(lines: list[str], name: str) -> str:
     header = _json_object(lines[0] if lines else "", f"{name}, line 1")
     if header.get("format") != FORMAT or not isinstance(header.get("root"), str):
-        raise AudioError(f"{name} is no manifest: line 1 is not its header; make one with codec.training.manifest")
+        raise AudioError(f"{name} is no manifest: line 1 is not its header; make one with codec.training.data.manifest")
     if header.get("version") != VERSION:
         raise AudioError(f"{name} is a manifest of version {header.get('version')}; this program reads {VERSION}")
     return header["root"]

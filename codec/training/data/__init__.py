@@ -1,0 +1,1 @@
+"""From sound files to batches: manifests, crops, augmentation."""

@@ -1,0 +1,1 @@
+"""What training minimises: spectral losses, a distance in loudness, discriminators."""
