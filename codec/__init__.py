@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .evaluation.candidates import Candidate, Decoded, DecodedFolder
     from .evaluation.evaluate import evaluate
-    from .evaluation.model import model_candidates
+    from .evaluation.model_candidate import model_candidates
     from .evaluation.plug_in import load_metric
     from .evaluation.recordings import Recordings
     from .evaluation.result import Clip, Evaluation, read_evaluation
@@ -43,7 +43,7 @@ _HOMES = {
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
     "evaluation.candidates": ("Candidate", "Decoded", "DecodedFolder"),
     "evaluation.evaluate": ("evaluate",),
-    "evaluation.model": ("model_candidates",),
+    "evaluation.model_candidate": ("model_candidates",),
     "evaluation.plug_in": ("load_metric",),
     "evaluation.recordings": ("Recordings",),
     "evaluation.result": ("Clip", "Evaluation", "read_evaluation"),

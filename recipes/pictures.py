@@ -15,7 +15,7 @@ import numpy as np
 
 from codec import DEFAULT_MODEL, Codec, atomic_output
 from codec.errors import ConfigError
-from codec.evaluation.model import model_candidates
+from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import Signal, Source, find_sources
 from codec.report.spectrogram import Axes, spectrogram_png
 from codec.training.validation import read_clip

@@ -16,7 +16,7 @@ from ..audio import AUDIO_SUFFIXES, open_audio, resample_blocks
 from ..checkpoint import Checkpoint
 from ..errors import AudioError
 from ..evaluation.evaluate import evaluate
-from ..evaluation.model import model_candidates
+from ..evaluation.model_candidate import model_candidates
 from ..evaluation.result import System
 from ..evaluation.signal import Signal
 from ..model import CodecModel

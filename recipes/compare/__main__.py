@@ -21,7 +21,7 @@ from codec import DEFAULT_MODEL, Codec
 from codec.errors import ConfigError
 from codec.evaluation.candidates import Candidate
 from codec.evaluation.evaluate import evaluate
-from codec.evaluation.model import ModelCandidate, model_candidates
+from codec.evaluation.model_candidate import ModelCandidate, model_candidates
 from codec.evaluation.recordings import Recordings
 from codec.evaluation.result import Evaluation
 from codec.evaluation.signal import Source, find_sources

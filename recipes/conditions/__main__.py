@@ -18,7 +18,7 @@ from typing import Literal
 from codec import DEFAULT_MODEL, Codec
 from codec.errors import ConfigError
 from codec.evaluation.evaluate import evaluate
-from codec.evaluation.model import model_candidates
+from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.result import Clip
 from codec.evaluation.signal import Source, find_sources
 from codec.training.data.manifest import SPEAKER_RULES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from codec import DEFAULT_MODEL, Codec
 from codec.errors import AudioError, ConfigError
-from codec.evaluation.model import ModelCandidate, model_candidates
+from codec.evaluation.model_candidate import ModelCandidate, model_candidates
 from codec.evaluation.result import Clip
 from codec.evaluation.signal import Signal, find_sources
 from codec.metrics import score

@@ -14,7 +14,7 @@ import torch
 from codec import Codec
 from codec.evaluation.candidates import Candidate, Decoded
 from codec.evaluation.evaluate import evaluate
-from codec.evaluation.model import model_candidates
+from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.result import System
 from codec.evaluation.signal import Signal
 from codec.model import CodecModel

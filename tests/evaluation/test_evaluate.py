@@ -14,7 +14,7 @@ from synthesis import synthesize_speech
 
 from codec import AudioError, Codec, ConfigError, Decoded, DecodedFolder, Recordings, Signal
 from codec import evaluate as evaluate_
-from codec.evaluation.model import model_candidates
+from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import find_sources, read_signal
 from codec.evaluation.stage_use import StageCounter
 from codec.evaluation.tables import evaluation_csv, evaluation_text
