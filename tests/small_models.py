@@ -16,6 +16,20 @@ def tiny_filterbank(**changes: Any) -> ModelConfig:
     return dataclasses.replace(tiny(), filterbank=dataclasses.replace(layout, **changes))
 
 
+def tiny_noisy(**changes: Any) -> ModelConfig:
+    """`tiny_transform` with little look-ahead, noise, and a vector for lost frames."""
+    return tiny_transform(
+        **{
+            "encoder_look_ahead": (1, 0),
+            "decoder_look_ahead": (0, 1, 0),
+            "level_look_ahead": 0,
+            "noise_channels": 2,
+            "conceals": True,
+        }
+        | changes
+    )
+
+
 def tiny_transform(**changes: Any) -> ModelConfig:
     """`tiny` in the transform layout."""
     layout = TransformLayout(bands=(20, 60, 240), width=24, encoder_blocks=2, decoder_blocks=3, kernel=3)

@@ -33,10 +33,11 @@ class TorchBackend:
             return self.model.encode(batch, position_bits).int().cpu().numpy()
 
     @torch.inference_mode()
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
         batch = torch.from_numpy(codes.astype(np.int64)).to(self._device)
         with tf32(allowed=False):
-            return self.model.decode(batch, position_bits).cpu().numpy()
+            made = None if noise is None else torch.from_numpy(noise).to(self._device)
+            return self.model.decode(batch, position_bits, made).cpu().numpy()
 
 
 @contextlib.contextmanager

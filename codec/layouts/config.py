@@ -16,6 +16,7 @@ STAGE_KINDS: tuple[str, ...] = get_args(StageKind)
 MAX_STAGES = 127
 MAX_BITS = 16
 MAX_RATE_HZ = 768_000
+LOST = -2  # the codes of a frame that was lost on its way
 
 
 def _require(condition: bool, message: str) -> None:
@@ -59,8 +60,12 @@ class TransformLayout:
     """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once per frame.
 
     The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are grouped; each band
-    has a level of its own. A block is a ConvNeXt block on `width` channels: a depthwise convolution of `kernel`
-    frames, and a perceptron `expansion` times as wide.
+    has a level of its own, averaged over the frame before, the frame itself and `level_look_ahead` frames after it.
+    A block is a ConvNeXt block on `width` channels: a depthwise convolution of `kernel` frames, and a perceptron
+    `expansion` times as wide. A block's convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
+    `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all kernels.
+    `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that `conceals` has a vector that
+    stands for the latent of a lost frame.
     """
 
     bands: tuple[int, ...]
@@ -69,20 +74,42 @@ class TransformLayout:
     decoder_blocks: int
     kernel: int = 7
     expansion: int = 3
+    encoder_look_ahead: tuple[int, ...] = ()
+    decoder_look_ahead: tuple[int, ...] = ()
+    level_look_ahead: int = 1
+    noise_channels: int = 0
+    conceals: bool = False
 
     def __post_init__(self) -> None:
         _require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
         _require(self.hop % 2 == 0, f"bands add up to an even hop, not {self.hop}")
         for name in ("width", "expansion"):
             _require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
-        for name in ("encoder_blocks", "decoder_blocks"):
+        for name in ("encoder_blocks", "decoder_blocks", "noise_channels"):
             _require(getattr(self, name) >= 0, f"{name} is at least 0, not {getattr(self, name)}")
         _require(self.kernel % 2 == 1 and self.kernel > 0, f"kernel is odd, not {self.kernel}")
+        _require(0 <= self.level_look_ahead <= 1, f"level_look_ahead is 0 or 1, not {self.level_look_ahead}")
+        for side in ("encoder", "decoder"):
+            frames, blocks = getattr(self, f"{side}_look_ahead"), getattr(self, f"{side}_blocks")
+            _require(
+                len(frames) in (0, blocks) and all(0 <= ahead < self.kernel for ahead in frames),
+                f"{side}_look_ahead is empty or {blocks} numbers below {self.kernel}, one a block, not {frames}",
+            )
 
     @property
     def hop(self) -> int:
         """Coefficients of a frame."""
         return sum(self.bands)
+
+    @property
+    def encoder_reach(self) -> tuple[int, ...]:
+        """Frames ahead that each block of the encoder sees."""
+        return self.encoder_look_ahead or (self.kernel // 2,) * self.encoder_blocks
+
+    @property
+    def decoder_reach(self) -> tuple[int, ...]:
+        """Frames ahead that each block of the decoder sees."""
+        return self.decoder_look_ahead or (self.kernel // 2,) * self.decoder_blocks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +192,16 @@ class ModelConfig:
     @property
     def frame_rate_hz(self) -> float:
         return self.sample_rate_hz / self.hop
+
+    @property
+    def noise_values(self) -> int:
+        """Values of noise that the decoder takes for each frame."""
+        return self.transform.decoder_blocks * self.transform.noise_channels if self.transform else 0
+
+    @property
+    def conceals(self) -> bool:
+        """Whether the decoder takes frames that are marked as lost."""
+        return self.transform is not None and self.transform.conceals
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON types."""

@@ -32,7 +32,7 @@ def encoder_context(config: ModelConfig) -> Context:
     """Frames of audio around one frame that its latent depends on."""
     if isinstance(config.layout, TransformLayout):
         # A frame's MDCT reaches into both neighbours, and the smoothed level takes in the neighbours' MDCT.
-        return _both_sides(2 + _blocks_reach(config.layout, config.layout.encoder_blocks))
+        return _blocks_context(config.layout.encoder_reach, config.layout.kernel, 2, 1 + config.layout.level_look_ahead)
     layout = config.layout
     first, last = 0, 0  # the range of inputs behind output 0, layer by layer from the latent to the waveform
     for layer in reversed(_encoder_layers(layout)):
@@ -46,7 +46,7 @@ def encoder_context(config: ModelConfig) -> Context:
 def decoder_context(config: ModelConfig) -> Context:
     """Frames of codes around one frame that its samples depend on."""
     if isinstance(config.layout, TransformLayout):
-        return _both_sides(1 + _blocks_reach(config.layout, config.layout.decoder_blocks))
+        return _blocks_context(config.layout.decoder_reach, config.layout.kernel, 1, 1)
     layout = config.layout
     first, last = 0, layout.hop - 1  # from the waveform's first frame to the latent, through the mirrored layers
     for layer in reversed(_decoder_layers(layout)):
@@ -61,12 +61,10 @@ def decoder_context(config: ModelConfig) -> Context:
     return Context(before=-first, after=last)
 
 
-def _both_sides(frames: int) -> Context:
-    return Context(before=frames, after=frames)
-
-
-def _blocks_reach(layout: TransformLayout, blocks: int) -> int:
-    return blocks * (layout.kernel // 2)
+def _blocks_context(reach: tuple[int, ...], kernel: int, before: int, after: int) -> Context:
+    """What blocks see that look so many frames ahead each, and a transform outside of them."""
+    ahead = sum(reach)
+    return Context(before=before + (kernel - 1) * len(reach) - ahead, after=after + ahead)
 
 
 def _residual_units(layout: FilterbankLayout) -> list[_Convolution]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..layouts.config import ModelConfig
+from ..layouts.config import LOST, ModelConfig
+from ..layouts.noise import decoder_noise
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .filterbank import FilterbankDecoder, FilterbankEncoder
 from .layers import add_weight_norm
@@ -63,15 +64,20 @@ class CodecModel(nn.Module):
         *,
         quantize: bool = True,
         active_stages: Int[Tensor, "batch frames"] | None = None,
+        lost: Bool[Tensor, "batch frames"] | None = None,
         position_bits: int | None = None,
     ) -> ModelOutput:
-        """Reconstruct; without `quantize` the latent goes to the decoder as it is (warm-up)."""
+        """Reconstruct, with noise drawn anew; without `quantize` the latent goes to the decoder as it is (warm-up).
+
+        Each frame keeps its first `active_stages`; of those that are `lost` the decoder sees nothing.
+        """
         latent = self.encoder(wave)
+        noise = torch.randn(len(wave), latent.shape[2], self.config.noise_values, device=wave.device)
         if not quantize:
-            return ModelOutput(wave=self.decoder(latent), latent=latent, codes=None, statistics=[])
+            return ModelOutput(wave=self._decoded(latent, noise, None), latent=latent, codes=None, statistics=[])
         quantized = self.quantizer(latent, active_stages, position_bits)
         return ModelOutput(
-            wave=self.decoder(quantized.latent),
+            wave=self._decoded(quantized.latent, noise, lost),
             latent=latent,
             codes=quantized.codes,
             statistics=quantized.statistics,
@@ -84,10 +90,24 @@ class CodecModel(nn.Module):
         return self.quantizer.encode(self.encoder(wave), position_bits)
 
     def decode(
-        self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
+        self,
+        codes: Int[Tensor, "batch stages frames"],
+        position_bits: Sequence[int],
+        noise: Float[Tensor, "_ frames values"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """The waveform of any prefix of stages, frames·hop samples."""
-        return self.decoder(self.quantizer.decode(codes, position_bits))
+        """The waveform of any prefix of stages, frames·hop samples. The codes of a lost frame are LOST.
+
+        Without `noise` the codes are those of the first frames of a stream.
+        """
+        if noise is None:
+            noise = torch.from_numpy(decoder_noise(0, codes.shape[2], self.config.noise_values))[None].to(codes.device)
+        lost = codes[:, 0] == LOST if self.config.conceals else None
+        return self._decoded(self.quantizer.decode(codes.clamp_min(-1), position_bits), noise, lost)
+
+    def _decoded(self, latent: Tensor, noise: Tensor, lost: Tensor | None) -> Tensor:
+        if isinstance(self.decoder, TransformDecoder):
+            return self.decoder(latent, noise, lost)
+        return self.decoder(latent)
 
     def start_from_waves(self, waves: Float[Tensor, "batch 1 time"]) -> None:
         """Before the first step: give the transform layout its start from data."""

@@ -15,7 +15,7 @@ is a transform coder with vector quantization, which is already intelligible.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +23,7 @@ from ..layouts.config import TransformLayout
 from ..layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
 
 _BRANCH_GAIN = 0.1  # blocks start near the identity
+_NOISE_GAIN = 0.03
 
 
 class Bands(nn.Module):
@@ -51,6 +52,7 @@ class Analysis(nn.Module):
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
         self.hop = layout.hop
+        self.neighbours = (1, layout.level_look_ahead)
         self.bands = Bands(layout.bands)
         self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop))[:, None], persistent=False)
 
@@ -58,7 +60,8 @@ class Analysis(nn.Module):
         half = self.hop // 2
         coefficients = F.conv1d(F.pad(wave, (half, half)), self.basis, stride=self.hop).transpose(1, 2)
         power = self.bands.mean(coefficients.square()).transpose(1, 2)  # batch bands frames
-        smooth = F.avg_pool1d(F.pad(power, (1, 1), mode="replicate"), 3, stride=1).transpose(1, 2)
+        padded = F.pad(power, self.neighbours, mode="replicate")
+        smooth = F.avg_pool1d(padded, 1 + sum(self.neighbours), stride=1).transpose(1, 2)
         level = (smooth + QUIETEST).sqrt()
         return torch.cat([coefficients / self.bands.spread(level), level.log() - LEVEL_CENTRE], dim=-1)
 
@@ -86,10 +89,11 @@ class Synthesis(nn.Module):
 class Block(nn.Module):
     """ConvNeXt's block (Liu et al. 2022) along time: x + γ·perceptron(norm(depthwise convolution(x)))."""
 
-    def __init__(self, layout: TransformLayout) -> None:
+    def __init__(self, layout: TransformLayout, look_ahead: int) -> None:
         super().__init__()
         width, inner = layout.width, layout.expansion * layout.width
-        self.depthwise = nn.Conv1d(width, width, layout.kernel, padding=layout.kernel // 2, groups=width)
+        self.padding = (layout.kernel - 1 - look_ahead, look_ahead)
+        self.depthwise = nn.Conv1d(width, width, layout.kernel, groups=width)
         self.norm = nn.LayerNorm(width)
         self.widen = nn.Linear(width, inner)
         self.narrow = nn.Linear(inner, width)
@@ -99,7 +103,7 @@ class Block(nn.Module):
             self.narrow.bias.zero_()
 
     def forward(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch frames width"]:
-        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        y = self.norm(self.depthwise(F.pad(x.transpose(1, 2), self.padding)).transpose(1, 2))
         return x + self.scale * self.narrow(F.gelu(self.widen(y)))
 
 
@@ -110,7 +114,7 @@ class TransformEncoder(nn.Module):
         super().__init__()
         self.analysis = Analysis(layout)
         self.entry = nn.Linear(layout.hop + len(layout.bands), layout.width)
-        self.blocks = nn.Sequential(*(Block(layout) for _ in range(layout.encoder_blocks)))
+        self.blocks = nn.Sequential(*(Block(layout, ahead) for ahead in layout.encoder_reach))
         self.exit = nn.Linear(layout.width, latent_channels)
 
     def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch channels frames"]:
@@ -125,17 +129,45 @@ class TransformEncoder(nn.Module):
 
 
 class TransformDecoder(nn.Module):
-    """Latent → waveform: the encoder's mirror."""
+    """Latent → waveform: the encoder's mirror, with noise that enters each block where the layout has any.
+
+    Distances between spectra ask for one even carrier wherever the latent says nothing of the fine structure, and a
+    decoder without noise has no other (it was the same in every fricative). With noise and discriminators it can make
+    what is not sent anew in every frame.
+    """
 
     def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
         super().__init__()
         self.entry = nn.Linear(latent_channels, layout.width)
-        self.blocks = nn.Sequential(*(Block(layout) for _ in range(layout.decoder_blocks)))
+        self.blocks = nn.ModuleList(Block(layout, ahead) for ahead in layout.decoder_reach)
+        self.noise_channels = layout.noise_channels
+        noisy = layout.decoder_blocks if layout.noise_channels else 0
+        entries = [nn.Linear(layout.noise_channels, layout.width, bias=False) for _ in range(noisy)]
+        for entry in entries:
+            nn.init.normal_(entry.weight, std=_NOISE_GAIN)
+        self.noise = nn.ModuleList(entries)
+        self.unknown = nn.Parameter(torch.zeros(latent_channels)) if layout.conceals else None
         self.exit = nn.Linear(layout.width, layout.hop + len(layout.bands))
         self.synthesis = Synthesis(layout)
 
-    def forward(self, latent: Float[Tensor, "batch channels frames"]) -> Float[Tensor, "batch 1 time"]:
-        features = self.exit(self.blocks(self.entry(latent.transpose(1, 2))))
+    def forward(
+        self,
+        latent: Float[Tensor, "batch channels frames"],
+        noise: Float[Tensor, "_ frames values"] | None = None,
+        lost: Bool[Tensor, "batch frames"] | None = None,
+    ) -> Float[Tensor, "batch 1 time"]:
+        """`noise` has a batch of its own or one for all clips; frames that are `lost` do not see their latent."""
+        x = latent.transpose(1, 2)  # batch frames channels
+        if lost is not None and self.unknown is not None:
+            x = torch.where(lost[..., None], self.unknown.to(x.dtype), x)
+        x = self.entry(x)
+        for number, block in enumerate(self.blocks):
+            if self.noise:
+                assert noise is not None
+                start = number * self.noise_channels
+                x = x + self.noise[number](noise[..., start : start + self.noise_channels])
+            x = block(x)
+        features = self.exit(x)
         with torch.autocast(latent.device.type, enabled=False):
             return self.synthesis(features.to(self.synthesis.basis.dtype))
 

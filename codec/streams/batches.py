@@ -19,7 +19,7 @@ from .windows import windowed
 
 _LEAST_SHARE = 0.75  # of the longest clip of a batch that the shortest has: at most a quarter of the work is padding
 
-Compute = Callable[[np.ndarray], np.ndarray]
+Compute = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def batched(
@@ -36,7 +36,8 @@ def batched(
     Args:
         clips: arrays (..., items) of at least one item, alike but for the last axis. A last frame that is not whole
             is filled with zeros.
-        compute: maps a batch (clips, ..., frames·items_per_frame) to (clips, ..., frames·outputs_per_frame).
+        compute: maps a batch (clips, ..., frames·items_per_frame), and the number of the first frame of each, to
+            (clips, ..., frames·outputs_per_frame).
         context: how far an output frame sees.
         most_frames: in a batch, padding included. A longer clip is computed by itself, in windows.
 
@@ -50,7 +51,7 @@ def batched(
     def in_windows(batch: np.ndarray) -> np.ndarray:
         pieces = windowed(
             [batch],
-            compute,
+            lambda items, first_frame: compute(items, np.full(len(items), first_frame)),
             context=context,
             window=most_frames,
             items_per_frame=items_per_frame,
@@ -61,7 +62,7 @@ def batched(
     for numbers in _batches(lengths, seen, most_frames):
         longest = lengths[numbers[0]]
         batch = _padded([clips[number] for number in numbers], longest * items_per_frame)
-        made = compute(batch) if longest <= most_frames else in_windows(batch)
+        made = compute(batch, np.zeros(len(batch), int)) if longest <= most_frames else in_windows(batch)
         for number, whole in zip(numbers, made, strict=True):
             results[number] = whole[..., : lengths[number] * outputs_per_frame]
         cut_short += [number for number in numbers if context.after and lengths[number] < longest]
@@ -70,7 +71,8 @@ def batched(
     for start in range(0, len(cut_short), at_once):
         numbers = cut_short[start : start + at_once]
         last_frames = [clips[number][..., (lengths[number] - seen) * items_per_frame :] for number in numbers]
-        ends = compute(_padded(last_frames, seen * items_per_frame))
+        firsts = np.array([lengths[number] - seen for number in numbers])
+        ends = compute(_padded(last_frames, seen * items_per_frame), firsts)
         for number, end in zip(numbers, ends, strict=True):
             results[number][..., -kept:] = end[..., -kept:]
     return [results[number] for number in range(len(clips))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from ..audio.blocks import silence, whole_frames
 from ..bitstream import StreamHeader
 from ..layouts.config import ModelConfig
+from ..layouts.noise import decoder_noise
 from ..layouts.receptive_field import Context, decoder_context, encoder_context
+from . import batches, windows
 from .allocation import Spreader, spread_clip
 from .batches import batched
 from .windows import windowed
@@ -39,10 +41,11 @@ class Network(Protocol):
         """float32 (batch, 1, frames·hop) → int32 codes (batch, stages, frames) of the first `len(position_bits)`."""
         ...
 
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
         """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch, 1, frames·hop).
 
-        A code of -1 stands for none, of a frame that has fewer stages.
+        A code of -1 stands for none, of a frame that has fewer stages. `noise` is (1 or batch, frames, noise_values),
+        made by `codec.layouts.noise`; without it the codes are those of the first frames of a stream.
         """
         ...
 
@@ -63,7 +66,7 @@ class Runner:
         """
         position_bits = [stage.position_bits for stage in header.stages]
 
-        def compute(wave: np.ndarray) -> np.ndarray:
+        def compute(wave: np.ndarray, _first_frame: int) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
         spreader = Spreader(header, bitrate_kbps) if bitrate_kbps is not None and header.may_vary else None
@@ -82,23 +85,36 @@ class Runner:
 
         Each stretch between losses is decoded by itself; silence stands for what is lost.
         """
-        position_bits = [stage.position_bits for stage in header.stages[:stages]]
-
-        def compute(codes: np.ndarray) -> np.ndarray:
-            return self.network.decode(codes, position_bits)[:, 0]
-
+        first_frame = 0
         for is_lost, stretch in itertools.groupby(pieces, key=lambda piece: piece.codes is None):
             if is_lost:
                 for piece in stretch:
                     yield from silence(header.channels, piece.frames * header.hop)
+                    first_frame += piece.frames
             else:
-                yield from windowed(
-                    _codes(stretch, stages),
-                    _by_channels(compute, self._channels_at_once(header)),
-                    context=decoder_context(self._config),
-                    window=self._window(header),
-                    outputs_per_frame=header.hop,
-                )
+                samples = 0
+                for wave in self._decode_stretch(_codes(stretch, stages), header, stages, first_frame):
+                    yield wave
+                    samples += wave.shape[1]
+                first_frame += samples // header.hop
+
+    def _decode_stretch(
+        self, codes: Iterable[np.ndarray], header: StreamHeader, stages: int, first_frame: int
+    ) -> Iterator[np.ndarray]:
+        """Codes of a stretch without losses that begins at `first_frame` of the stream → waves."""
+        position_bits = [stage.position_bits for stage in header.stages[:stages]]
+
+        def compute(codes: np.ndarray, start: int) -> np.ndarray:
+            noise = decoder_noise(first_frame + start, codes.shape[2], self._config.noise_values)
+            return self.network.decode(codes, position_bits, noise[None])[:, 0]
+
+        return windowed(
+            codes,
+            _by_channels(compute, self._channels_at_once(header)),
+            context=decoder_context(self._config),
+            window=self._window(header),
+            outputs_per_frame=header.hop,
+        )
 
     def encode_batch(
         self,
@@ -112,7 +128,7 @@ class Runner:
         position_bits = [stage.position_bits for stage in headers[0].stages]
         codes = _by_clip(
             waves,
-            lambda batch: self.network.encode(batch[:, None], position_bits),
+            lambda batch, _first_frames: self.network.encode(batch[:, None], position_bits),
             context=encoder_context(self._config),
             most_frames=most_frames,
             items_per_frame=hop,
@@ -131,12 +147,19 @@ class Runner:
         """Clips of codes (channels, stages, frames) → float32 (channels, samples) of each, at the model's rate."""
         return _by_clip(
             clips,
-            lambda batch: self.network.decode(batch, position_bits)[:, 0],
+            lambda batch, firsts: self.network.decode(batch, position_bits, self._noise(firsts, batch.shape[2]))[:, 0],
             context=decoder_context(self._config),
             most_frames=most_frames,
             outputs_per_frame=self._config.hop,
             nothing=np.zeros(0, np.float32),
         )
+
+    def _noise(self, first_frames: np.ndarray, frames: int) -> np.ndarray:
+        """Noise for clips that begin at these frames, (clips, frames, values), or one for all."""
+        values = self._config.noise_values
+        if not values or (first_frames == first_frames[0]).all():
+            return decoder_noise(int(first_frames[0]), frames, values)[None]
+        return np.stack([decoder_noise(int(first), frames, values) for first in first_frames])
 
     def _window(self, header: StreamHeader) -> int:
         return max(_LEAST_FRAMES, int(WINDOW_SECONDS * header.frame_rate_hz) // header.channels)
@@ -151,19 +174,19 @@ def _codes(pieces: Iterable[Piece], stages: int) -> Iterator[np.ndarray]:
         yield piece.codes[:, :stages]
 
 
-def _by_channels(compute: Callable[[np.ndarray], np.ndarray], at_once: int) -> Callable[[np.ndarray], np.ndarray]:
+def _by_channels(compute: windows.Compute, at_once: int) -> windows.Compute:
     """`compute` on a few channels at a time, so that many channels take no more memory than one."""
 
-    def whole(items: np.ndarray) -> np.ndarray:
+    def whole(items: np.ndarray, first_frame: int) -> np.ndarray:
         groups: Sequence[np.ndarray] = [items[start : start + at_once] for start in range(0, len(items), at_once)]
-        return np.concatenate([compute(np.ascontiguousarray(group)) for group in groups])
+        return np.concatenate([compute(np.ascontiguousarray(group), first_frame) for group in groups])
 
     return whole
 
 
 def _by_clip(
     clips: Sequence[np.ndarray],
-    compute: Callable[[np.ndarray], np.ndarray],
+    compute: batches.Compute,
     *,
     context: Context,
     most_frames: int,

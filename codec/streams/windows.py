@@ -16,10 +16,12 @@ import numpy as np
 
 from ..layouts.receptive_field import Context
 
+Compute = Callable[[np.ndarray, int], np.ndarray]
+
 
 def windowed(
     blocks: Iterable[np.ndarray],
-    compute: Callable[[np.ndarray], np.ndarray],
+    compute: Compute,
     *,
     context: Context,
     window: int,
@@ -30,7 +32,8 @@ def windowed(
 
     Args:
         blocks: arrays (..., items) of any length whose lengths add up to a whole number of frames.
-        compute: maps (..., frames·items_per_frame) to (..., frames·outputs_per_frame).
+        compute: maps (..., frames·items_per_frame), and the number of their first frame, to
+            (..., frames·outputs_per_frame).
         context: how far an output frame sees.
         window: frames kept per call of `compute`.
 
@@ -44,7 +47,7 @@ def windowed(
         assert pending is not None
         start = max(done - context.before, 0)
         items = pending[..., (start - origin) * items_per_frame : (stop - origin) * items_per_frame]
-        return compute(items)[..., (done - start) * outputs_per_frame : (end - start) * outputs_per_frame]
+        return compute(items, start)[..., (done - start) * outputs_per_frame : (end - start) * outputs_per_frame]
 
     for block in blocks:
         pending = block if pending is None else np.concatenate([pending, block], axis=-1)

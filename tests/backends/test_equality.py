@@ -10,7 +10,7 @@ import torch
 from conftest import make_checkpoint
 from nearness import assert_nearest
 from real_speech import SAMPLES
-from small_models import tiny_filterbank, tiny_transform
+from small_models import tiny_filterbank, tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
 from codec import CheckpointError, Codec, ConfigError
@@ -18,7 +18,8 @@ from codec.backends import load_backend
 from codec.backends.onnx.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend, tf32
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
-from codec.layouts.config import ModelConfig, StageConfig
+from codec.layouts.config import LOST, ModelConfig, StageConfig
+from codec.layouts.noise import decoder_noise
 from codec.layouts.presets import PRESETS, tiny
 from codec.model import CodecModel
 from codec.training.validation import read_clip
@@ -110,11 +111,37 @@ def test_every_preset(preset):
         tiny_filterbank(frontend_kernel=9, frontend_stride=8, strides=(3, 2), dilations=(1, 2, 5), residual_kernel=5),
         tiny_transform(),
         tiny_transform(bands=(3, 7), width=40, encoder_blocks=0, decoder_blocks=1, kernel=7, expansion=2),
+        tiny_noisy(),
+        tiny_noisy(encoder_look_ahead=(), noise_channels=0),
     ],
 )
 def test_other_layouts(config):
     samples = np.random.default_rng(0).standard_normal((1, 1, 40 * config.hop)).astype(np.float32)
     assert_equal_on(random_checkpoint(config), samples, [0] * 4)
+
+
+def test_noise_and_lost_frames(waves):
+    """Both backends take noise of each clip or for all; the codes of a lost frame are not heard."""
+    config = tiny_noisy()
+    checkpoint = random_checkpoint(config)
+    checkpoint.weights["decoder.unknown"][:] = 0.1
+    torch_backend, onnx_backend = both(checkpoint)
+    codes = torch_backend.encode(waves, [0] * 4)
+    frames = codes.shape[2]
+    each = np.stack([decoder_noise(first, frames, config.noise_values) for first in (0, 7)])
+    lost = codes.copy()
+    lost[:, :, 20:30] = LOST
+    other = codes.copy()
+    other[:, :, 20:30] = 0
+    heard = []
+    for given, noise in [(codes, each), (codes, each[:1]), (codes, None), (lost, each[:1]), (other, each[:1])]:
+        heard.append(torch_backend.decode(given, [0] * 4, noise))
+        np.testing.assert_allclose(onnx_backend.decode(given, [0] * 4, noise), heard[-1], rtol=0, atol=WAVE_TOLERANCE)
+    with_own, with_first, without, with_lost, with_other = heard
+    np.testing.assert_array_equal(without, with_first)
+    np.testing.assert_allclose(with_own[0], with_first[0], rtol=0, atol=WAVE_TOLERANCE)
+    assert np.abs(with_own[1] - with_first[1]).max() > 10 * WAVE_TOLERANCE
+    assert np.abs(with_lost - with_other).max() > 10 * WAVE_TOLERANCE
 
 
 @torch.inference_mode()

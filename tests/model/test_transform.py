@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dct
-from small_models import tiny_transform
+from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
 from codec.layouts.mdct import mdct_basis
+from codec.layouts.receptive_field import decoder_context, encoder_context
 from codec.metrics import estoi, si_sdr
 from codec.model import CodecModel
 from codec.model.transform import Analysis, Synthesis
@@ -51,6 +52,29 @@ def test_level_moves_the_levels_alone():
     np.testing.assert_allclose(difference[loud], np.log(10), rtol=0, atol=1e-3)
     shape = loud.repeat_interleave(torch.tensor(layout.bands), dim=-1)
     np.testing.assert_allclose(features[..., :HOP][shape], quiet[..., :HOP][shape], rtol=1e-3, atol=1e-3)
+
+
+def test_no_sample_depends_on_later_ones_than_the_look_ahead():
+    """A change of sample n of the input reaches codes, and one of frame t's codes samples, no earlier than derived."""
+    torch.manual_seed(0)
+    config = tiny_noisy()
+    model = CodecModel(config).folded()
+    wave = speech(2.0)
+    encoder, decoder = encoder_context(config), decoder_context(config)
+    assert (encoder.after, decoder.after) == (1 + 0 + 1, 1 + 1)  # overlap, look-ahead of levels and of blocks
+    changed = wave.clone()
+    changed[..., 50 * HOP :] = 0.1 * torch.randn(wave[..., 50 * HOP :].shape)
+    difference = (model.encoder(changed) - model.encoder(wave)).abs().amax((0, 1))
+    assert difference[: 50 - encoder.after].max() == 0
+    assert difference[50 - encoder.after] > 0
+    latent = torch.randn(1, config.latent_channels, 100)
+    other = latent.clone()
+    other[..., 50:] += 1.0
+    noise = torch.randn(1, 100, config.noise_values)
+    difference = (model.decoder(other, noise) - model.decoder(latent, noise)).abs()[0, 0]
+    first = (50 - decoder.after) * HOP
+    assert difference[:first].max() == 0
+    assert difference[first : first + HOP].max() > 0
 
 
 def test_silence_stays_silence():

@@ -19,7 +19,7 @@ KERNEL = np.array([1.0, -2.0, 3.0, 5.0, -7.0])
 LENGTHS = [3200, 0, 320, 50_000, 1, 16_000, 15_999, 15_000, 700, 47_000, 16_000, 4799]
 
 
-def layered(items: np.ndarray) -> np.ndarray:
+def layered(items: np.ndarray, _first_frame: object = 0) -> np.ndarray:
     """Two filters with an offset between them, in integers' exact arithmetic: a frame sees 6 before and 2 after.
 
     Zeros behind the end of the input are not what the second filter sees behind the end of its own.
@@ -35,7 +35,7 @@ def test_batches_of_any_size_equal_one_by_one(lengths, most_frames):
     clips = [np.arange(length * 3, dtype=np.float64).reshape(3, length) % 7 for length in lengths]
     largest = 0
 
-    def compute(batch: np.ndarray) -> np.ndarray:
+    def compute(batch: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         nonlocal largest
         largest = max(largest, batch.shape[0] * batch.shape[-1])
         return layered(batch)
@@ -48,7 +48,7 @@ def test_batches_of_any_size_equal_one_by_one(lengths, most_frames):
 
 
 def test_items_and_outputs_per_frame():
-    def doubled(batch: np.ndarray) -> np.ndarray:
+    def doubled(batch: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         return layered(batch.reshape(len(batch), -1, 4).sum(2)).repeat(2, axis=1)
 
     clips = [np.arange(4 * length, dtype=np.float64) % 5 for length in (9, 30, 29, 25)]
@@ -62,7 +62,7 @@ def test_items_and_outputs_per_frame():
 def test_clips_of_like_length_share_a_batch_and_others_do_not():
     shapes = []
 
-    def compute(batch: np.ndarray) -> np.ndarray:
+    def compute(batch: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         shapes.append(batch.shape)
         return layered(batch)
 
@@ -74,7 +74,7 @@ def test_clips_of_like_length_share_a_batch_and_others_do_not():
 def test_ends_of_all_batches_are_computed_together():
     shapes = []
 
-    def compute(batch: np.ndarray) -> np.ndarray:
+    def compute(batch: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         shapes.append(batch.shape)
         return layered(batch)
 
@@ -85,8 +85,19 @@ def test_ends_of_all_batches_are_computed_together():
     assert shapes == [(2, 40), (3, 20), (2, 8), (3, 8)]  # the last: of the three that are not their batch's longest
 
 
+def test_each_clip_of_a_batch_knows_where_it_begins():
+    def numbered(batch: np.ndarray, first_frames: np.ndarray) -> np.ndarray:
+        return batch + first_frames[:, None] + np.arange(batch.shape[1])
+
+    clips = [np.zeros(length) for length in (40, 38, 20, 19, 18, 8, 300)]
+    for clip, result in zip(
+        clips, batched(clips, numbered, context=Context(before=6, after=2), most_frames=80), strict=True
+    ):
+        np.testing.assert_array_equal(result, np.arange(len(clip)))
+
+
 def test_a_last_frame_that_is_not_whole_is_filled_with_zeros():
-    def framed(batch: np.ndarray) -> np.ndarray:
+    def framed(batch: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         return layered(batch.reshape(len(batch), -1, 4).sum(2))
 
     clips = [1 + np.arange(length, dtype=np.float64) % 5 for length in (1, 41, 40, 39, 400)]

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import tiny_filterbank, tiny_transform
+from small_models import tiny_filterbank, tiny_noisy, tiny_transform
 
+from codec.layouts.noise import decoder_noise
 from codec.layouts.presets import tiny
 from codec.layouts.receptive_field import Context, decoder_context, encoder_context
 from codec.model import CodecModel
@@ -17,7 +18,7 @@ from codec.streams.windows import windowed
 KERNEL = np.array([0.3, -1.0, 2.0, 0.5, 0.25])  # a frame sees 3 before and 1 after
 
 
-def filtered(items: np.ndarray) -> np.ndarray:
+def filtered(items: np.ndarray, _first_frame: object = 0) -> np.ndarray:
     """A zero-padded filter over frames, in integers' exact arithmetic."""
     padded = np.pad(items, [(0, 0), (3, 1)])
     return np.stack([padded[:, i : i + items.shape[1]] for i in range(5)], -1) @ KERNEL
@@ -44,7 +45,7 @@ def test_any_window_and_any_blocks_equal_one_pass(frames, window, lengths):
 def test_items_and_outputs_per_frame(frames, window, blocks):
     """Four items a frame in, two a frame out; blocks need not hold whole frames."""
 
-    def halves(items: np.ndarray) -> np.ndarray:
+    def halves(items: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         return filtered(items.reshape(1, -1, 4).sum(2)).repeat(2, axis=1)
 
     items = (np.arange(4 * frames, dtype=np.float64) % 5)[None]
@@ -59,10 +60,21 @@ def test_items_and_outputs_per_frame(frames, window, blocks):
     np.testing.assert_array_equal(np.concatenate(list(pieces), axis=1), halves(items))
 
 
+@given(frames=st.integers(1, 40), window=st.integers(1, 50), lengths=st.lists(st.integers(0, 9), max_size=8))
+def test_windows_know_where_they_begin(frames, window, lengths):
+    def numbered(items: np.ndarray, first_frame: int) -> np.ndarray:
+        return items + np.arange(first_frame, first_frame + items.shape[1])
+
+    pieces = windowed(
+        cut_up(np.zeros((1, frames)), lengths), numbered, context=Context(before=3, after=1), window=window
+    )
+    np.testing.assert_array_equal(np.concatenate(list(pieces), axis=1)[0], np.arange(frames))
+
+
 def test_memory_is_one_window_not_the_stream():
     longest = 0
 
-    def compute(items: np.ndarray) -> np.ndarray:
+    def compute(items: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         nonlocal longest
         longest = max(longest, items.shape[1])
         return filtered(items)
@@ -75,8 +87,8 @@ def test_memory_is_one_window_not_the_stream():
 
 @pytest.mark.parametrize(
     "config",
-    [tiny(), tiny_filterbank(causal=True), tiny_transform()],
-    ids=["filterbank", "causal", "transform"],
+    [tiny(), tiny_filterbank(causal=True), tiny_transform(), tiny_noisy()],
+    ids=["filterbank", "causal", "transform", "noisy"],
 )
 @settings(max_examples=12, deadline=None)
 @given(window=st.integers(1, 60), seed=st.integers(0, 9))
@@ -86,13 +98,14 @@ def test_the_model_in_windows_equals_the_model_in_one_pass(config, window, seed)
     wave = 0.3 * torch.randn(2, 57 * config.hop, generator=torch.Generator().manual_seed(seed))
     bits = [0] * 4
 
-    def encode(samples: np.ndarray) -> np.ndarray:
+    def encode(samples: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         with torch.inference_mode():
             return model.encode(torch.from_numpy(np.ascontiguousarray(samples))[:, None], bits).numpy()
 
-    def decode(codes: np.ndarray) -> np.ndarray:
+    def decode(codes: np.ndarray, first_frame: int = 0) -> np.ndarray:
+        noise = torch.from_numpy(decoder_noise(first_frame, codes.shape[2], config.noise_values))[None]
         with torch.inference_mode():
-            return model.decode(torch.from_numpy(np.ascontiguousarray(codes)), bits)[:, 0].numpy()
+            return model.decode(torch.from_numpy(np.ascontiguousarray(codes)), bits, noise)[:, 0].numpy()
 
     codes = encode(wave.numpy())
     pieces = windowed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...layouts.config import ModelConfig
+from ...layouts.config import LOST, ModelConfig
 from .filterbank_graph import filterbank_decoder, filterbank_encoder
 from .graph import Graph
 from .parts import Part, misfit
@@ -22,6 +22,9 @@ class ModelGraphs:
     encoder: wave float32 (batch, 1, frames·hop) → codes int32 (batch, stages, frames).
     decoder: codes int32 (batch, any number of first stages, frames) → wave float32 (batch, 1, frames·hop); a code of -1
     stands for none, of a frame that has fewer stages.
+
+    Where the model has noise, the decoder takes `noise` float32 (1 or batch, frames, values), which
+    `codec.layouts.noise` makes. Where it conceals, codes of LOST stand for a lost frame.
 
     Where the model has SF stages, both take `positions` int32 (stages,): positions per segment, 1 for other stages.
     """
@@ -55,8 +58,11 @@ def _build_encoder(model: Part, config: ModelConfig) -> None:
 def _build_decoder(model: Part, config: ModelConfig) -> None:
     graph = model.graph
     codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
+    noise = graph.input("noise", "float32", ["noises", "frames", config.noise_values]) if config.noise_values else ""
     latent = dequantize(model.child("quantizer"), codes, _positions(graph, config), config)
-    wave = _decoder(model.child("decoder"), latent, config)
+    first = graph.node("Gather", codes, graph.integer(0), axis=1)
+    lost = graph.node("Equal", first, graph.constant(np.array(LOST, np.int32))) if config.conceals else ""
+    wave = _decoder(model.child("decoder"), latent, noise, lost, config)
     graph.output("wave", wave, "float32", ["batch", 1, "samples"])
 
 
@@ -72,9 +78,9 @@ def _encoder(part: Part, wave: str, config: ModelConfig) -> str:
     return filterbank_encoder(part, wave, config.filterbank, config.latent_channels)
 
 
-def _decoder(part: Part, latent: str, config: ModelConfig) -> str:
+def _decoder(part: Part, latent: str, noise: str, lost: str, config: ModelConfig) -> str:
     """Latent → wave (batch, 1, frames·hop)."""
     if config.transform is not None:
-        return transform_decoder(part, latent, config.transform, config.latent_channels)
+        return transform_decoder(part, latent, noise, lost, config.transform, config.latent_channels)
     assert config.filterbank is not None
     return filterbank_decoder(part, latent, config.filterbank, config.latent_channels)

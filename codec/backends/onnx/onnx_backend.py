@@ -12,6 +12,7 @@ import onnxruntime
 from ...checkpoint import Checkpoint
 from ...errors import ConfigError
 from ...layouts.config import ModelConfig
+from ...layouts.noise import decoder_noise
 from ...threads import allowed_threads
 from .model_graphs import model_graphs
 from .quantizer_graph import has_curves
@@ -42,8 +43,12 @@ class OnnxBackend:
         codes = _run(self._encoder, wave=waves, **self._positions(position_bits))
         return codes[:, : len(position_bits)]
 
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
-        return _run(self._decoder, codes=codes.astype(np.int32, copy=False), **self._positions(position_bits))
+    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
+        if noise is None:
+            noise = decoder_noise(0, codes.shape[2], self._config.noise_values)[None]
+        inputs = {"noise": noise} if self._config.noise_values else {}
+        codes = codes.astype(np.int32, copy=False)
+        return _run(self._decoder, codes=codes, **inputs, **self._positions(position_bits))
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not has_curves(self._config):

@@ -12,16 +12,28 @@ def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_cha
     """`TransformEncoder`: wave → latent (batch, latent_channels, frames)."""
     features = _analysis(part.graph, wave, layout)
     x = _linear(part.child("entry"), features, layout.hop + len(layout.bands), layout.width)
-    x = _blocks(part.child("blocks"), x, layout, layout.encoder_blocks)
+    for block, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
+        x = _block(block, x, layout, ahead)
     x = _linear(part.child("exit"), x, layout.width, latent_channels)
     return part.graph.node("Transpose", x, perm=[0, 2, 1])
 
 
-def transform_decoder(part: Part, latent: str, layout: TransformLayout, latent_channels: int) -> str:
-    """`TransformDecoder`: latent → wave (batch, 1, frames·hop)."""
-    x = part.graph.node("Transpose", latent, perm=[0, 2, 1])
+def transform_decoder(
+    part: Part, latent: str, noise: str, lost: str, layout: TransformLayout, latent_channels: int
+) -> str:
+    """`TransformDecoder`: latent, noise (1 or batch, frames, values), lost (batch, frames) → wave."""
+    graph = part.graph
+    x = graph.node("Transpose", latent, perm=[0, 2, 1])
+    if layout.conceals:
+        x = graph.node("Where", graph.unsqueeze(lost, 2), part.constant("unknown", latent_channels), x)
     x = _linear(part.child("entry"), x, latent_channels, layout.width)
-    x = _blocks(part.child("blocks"), x, layout, layout.decoder_blocks)
+    blocks = zip(part.child("blocks").children(), part.child("noise").children(), layout.decoder_reach, strict=False)
+    for number, (block, entry, ahead) in enumerate(blocks):
+        if count := layout.noise_channels:
+            values = graph.slice(noise, number * count, (number + 1) * count, axis=2)
+            weight = graph.constant(entry.weight("weight", layout.width, count).T)
+            x = graph.node("Add", x, graph.node("MatMul", values, weight))
+        x = _block(block, x, layout, ahead)
     features = _linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
     return _synthesis(part.graph, features, layout)
 
@@ -36,8 +48,9 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     power = graph.node("MatMul", squares, graph.constant(band_pool(layout.bands)))
     first = graph.slice(power, 0, 1, axis=1)
     last = graph.slice(power, -1, None, axis=1)
-    padded = graph.node("Concat", first, power, last, axis=1)
-    smooth = graph.node("AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[3])
+    ahead = layout.level_look_ahead
+    padded = graph.node("Concat", first, power, *[last] * ahead, axis=1)
+    smooth = graph.node("AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[2 + ahead])
     smooth = graph.node("Add", graph.node("Transpose", smooth, perm=[0, 2, 1]), graph.number(QUIETEST))
     level = graph.node("Sqrt", smooth)
     shape = graph.node("Div", coefficients, _spread(graph, level, layout))
@@ -60,13 +73,7 @@ def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
     return graph.slice(hops, half, -half, axis=2)
 
 
-def _blocks(part: Part, x: str, layout: TransformLayout, count: int) -> str:
-    for block, _ in zip(part.children(), range(count), strict=False):
-        x = _block(block, x, layout)
-    return x
-
-
-def _block(part: Part, x: str, layout: TransformLayout) -> str:
+def _block(part: Part, x: str, layout: TransformLayout, look_ahead: int) -> str:
     """`Block`: x + γ·perceptron(norm(depthwise convolution(x)))."""
     graph, width, inner = part.graph, layout.width, layout.expansion * layout.width
     depthwise, norm = part.child("depthwise"), part.child("norm")
@@ -76,7 +83,7 @@ def _block(part: Part, x: str, layout: TransformLayout) -> str:
         depthwise.constant("weight", width, 1, layout.kernel),
         depthwise.constant("bias", width),
         group=width,
-        pads=[layout.kernel // 2, layout.kernel // 2],
+        pads=[layout.kernel - 1 - look_ahead, look_ahead],
     )
     y = graph.node("Transpose", y, perm=[0, 2, 1])
     y = graph.node("LayerNormalization", y, norm.constant("weight", width), norm.constant("bias", width), axis=-1)
