@@ -1,0 +1,8 @@
+"""Live packets over RTP, without sockets or clocks: whoever has them gives datagrams and the time."""
+
+from __future__ import annotations
+
+from .receiver import ReceiverStatistics, RtpReceiver
+from .sender import RtpSender, SenderStatistics
+
+__all__ = ["ReceiverStatistics", "RtpReceiver", "RtpSender", "SenderStatistics"]
