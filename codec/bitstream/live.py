@@ -17,8 +17,6 @@ from .stage_counts import GROUP_FRAMES, NONE, depths_of, present
 SEQUENCE_NUMBERS = 128
 MAX_LIVE_FRAMES = 16
 MAX_COPIES = 15
-LOST = -2
-"""Stands in codes for all stages of a frame that did not come."""
 
 _HAS_COPIES = 0x80
 _FRAMES_BITS = 4

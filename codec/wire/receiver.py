@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..bitstream import LOST, NONE, LiveFormat, LivePacket
+from ..bitstream import NONE, LiveFormat, LivePacket
 from ..errors import BitstreamError
+from ..layouts.config import LOST
 from .jitter_buffer import Frame, JitterBuffer
 from .rtp import NETWORK_BYTES, PAYLOAD_TYPE, RtpPacket, is_control, leaving
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import LOST, NONE, LiveFormat, LivePacket, StageLayout
+from codec.bitstream import NONE, LiveFormat, LivePacket, StageLayout
+from codec.layouts.config import LOST
 from codec.wire import RtpReceiver, RtpSender
 from codec.wire.rtp import RtpPacket
 
