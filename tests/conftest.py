@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
+from shape_checks import shapes_checked
 from synthesis import synthesize_speech
 
-with install_import_hook(["codec.quantizers", "codec.model"], "beartype.beartype"):
+with shapes_checked("codec.quantizers", "codec.model"):
     from codec.model import CodecModel
 
 from codec.checkpoint import Checkpoint

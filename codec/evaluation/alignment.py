@@ -8,11 +8,15 @@ to 0.54 for Codec2 at 1.2 and 3.2 kbps, for which the latter was within 3 ms.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Float
 
 from ..errors import AudioError
 from .signal import Signal
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["MAX_DELAY_SECONDS", "find_delay", "line_up", "overlap"]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from ..errors import AudioError
 from ..metrics import Metric, Score, score
 from .alignment import MAX_DELAY_SECONDS, find_delay, line_up, overlap
 from .signal import Signal
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["Comparison", "Pair", "compare"]
 

@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import Float
 
 from ..audio import AUDIO_SUFFIXES, open_audio
 from ..audio.resampling import resample_blocks
 from ..errors import AudioError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["Original", "Signal", "Source", "find_sources", "read_signal"]
 

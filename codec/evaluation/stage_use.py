@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int
 
 from ..bitstream import NONE
 from .result import StageUse
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 __all__ = ["StageCounter"]
 

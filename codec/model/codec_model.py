@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -16,6 +16,9 @@ from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 from .filterbank import FilterbankDecoder, FilterbankEncoder
 from .layers import add_weight_norm
 from .transform import TransformDecoder, TransformEncoder, start_from_waves
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..layouts.config import FilterbankLayout
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _OUTPUT_GAIN = 0.1  # of the last layer at the start: speech at -26 dBFS has an RMS of 0.05, far below that inside
 

@@ -8,13 +8,17 @@ k − s samples of padding are shared between both sides, or stand all on the le
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..layouts.receptive_field import split_padding
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _BRANCH_GAIN = 0.3  # residual units start near the identity
 

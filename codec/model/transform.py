@@ -14,13 +14,18 @@ is a transform coder with vector quantization, which is already intelligible.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layouts.config import TransformLayout
 from ..layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
 
 _BRANCH_GAIN = 0.1  # blocks start near the identity
 _NOISE_GAIN = 0.03

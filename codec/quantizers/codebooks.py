@@ -8,13 +8,16 @@ Every function is deterministic given its generator (on the CPU), so that all pr
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from .diveq import nearest
 from .stage import QuantizerStage
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 def kmeans(

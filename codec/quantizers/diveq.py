@@ -11,9 +11,13 @@ so the forward value is the codeword c up to the noise, and with u = (c âˆ’ z)/â
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 _SMALLEST_NORM = 1e-12  # as in the authors' package: a zero vector has direction zero
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from einops import rearrange
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..layouts.config import StageConfig
 from .stage import QuantizerStage, StageStatistics
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ResidualQuantizer(nn.Module):
             active_stages = torch.full((batch, frames), len(self.stages), device=latent.device)
         active = active_stages.flatten()[:, None]
         with torch.autocast(latent.device.type, enabled=False):
-            residual = rearrange(latent.float(), "b c t -> (b t) c")
+            residual = latent.float().transpose(1, 2).flatten(0, 1)
             total = torch.zeros_like(residual)
             codes, statistics = [], []
             for number, stage in enumerate(self):
@@ -61,8 +62,8 @@ class ResidualQuantizer(nn.Module):
                 codes.append(code)
                 statistics.append(stage_statistics)
         return Quantized(
-            latent=rearrange(total, "(b t) c -> b c t", b=batch),
-            codes=rearrange(torch.stack(codes), "s (b t) -> b s t", b=batch),
+            latent=total.unflatten(0, (batch, -1)).transpose(1, 2),
+            codes=torch.stack(codes).unflatten(1, (batch, -1)).transpose(0, 1),
             statistics=statistics,
         )
 
@@ -78,7 +79,7 @@ class ResidualQuantizer(nn.Module):
         stages = list(self)[: len(position_bits)]
         directions = torch.cat([stage.directions() for stage in stages])
         overlaps = directions @ directions.T
-        seen = rearrange(latent, "b c t -> (b t) c") @ directions.T
+        seen = latent.transpose(1, 2).flatten(0, 1) @ directions.T
         scores = seen.new_empty(len(seen), max(stage.config.codewords for stage in stages))
         codes, start = [], 0
         for stage, bits in zip(stages, position_bits, strict=True):
@@ -87,18 +88,18 @@ class ResidualQuantizer(nn.Module):
             entries, later = stage.table(bits)[codes[-1]], seen[:, end:]
             torch.addmm(later, entries, overlaps[start:end, end:], alpha=-1, out=later)
             start = end
-        return rearrange(torch.stack(codes), "s (b t) -> b s t", b=len(latent))
+        return torch.stack(codes).unflatten(1, (len(latent), -1)).transpose(0, 1)
 
     @torch.no_grad()
     def decode(
         self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
     ) -> Float[Tensor, "batch channels frames"]:
         """The latent that the codes of the first stages name; -1 names none."""
-        flat = rearrange(codes, "b s t -> s (b t)")
+        flat = codes.transpose(0, 1).flatten(1)
         stages = list(self)[: len(flat)]
         entries = [stage.entries(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
         latent = torch.cat(entries, dim=1) @ torch.cat([stage.directions() for stage in stages])
-        return rearrange(latent, "(b t) c -> b c t", b=len(codes))
+        return latent.unflatten(0, (len(codes), -1)).transpose(1, 2)
 
     def unfold(self, folded: ResidualQuantizer) -> None:
         """See `QuantizerStage.unfold`; stages that `folded` does not have stay as they are."""

@@ -11,12 +11,10 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from einops import rearrange
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +28,9 @@ from .objective.discriminators import Discriminators
 from .objective.losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
 from .objective.loudness import LoudnessCriterion
 from .settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 _HALVINGS = 16  # of some 40 stages, to a thousandth of one
 
@@ -138,7 +139,7 @@ class Trainer:
         while sum(map(len, rows)) < self.settings.initialise_vectors:
             with self.accelerator.autocast():
                 latent = self.model.encoder(batches(step).to(self.device))
-            residual = rearrange(latent, "b c t -> (b t) c").float()
+            residual = latent.transpose(1, 2).flatten(0, 1).float()
             for stage in list(self.model.quantizer)[:stages]:
                 residual = residual - stage.decode(stage.encode(residual))
             rows.append(gather_rows(residual))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from codec.errors import AudioError
 from codec.training.data.augment import AugmentConfig, augment
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 __all__ = ["add_talker", "at_level", "level_dbfs", "reverberate", "with_noise", "within_full_scale"]
 
-Wave = Float[np.ndarray, " samples"]
+Wave: TypeAlias = 'Float[np.ndarray, " samples"]'
 
 FULL_SCALE = 32767 / 32768  # the largest value of a 16-bit file
 _BLOCK_SECONDS = 0.1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool
 
 from .track import Track
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
 
 __all__ = ["GROSS", "STRETCH_FRAMES", "PitchFigures", "pitch_figures"]
 

@@ -6,15 +6,19 @@ Kawahara, 2002), on the same frames, reads between its lines.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
-from jaxtyping import Float
 
 from codec.errors import ConfigError
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 __all__ = ["HOP_SECONDS", "NOISE_DB", "SETTINGS", "Track", "Wave", "track_pitch", "with_trace_of_noise"]
 
-Wave = Float[np.ndarray, " samples"]
-Track = Float[np.ndarray, " frames"]  # Hz, NaN where there is no voice
+Wave: TypeAlias = 'Float[np.ndarray, " samples"]'
+Track: TypeAlias = 'Float[np.ndarray, " frames"]'  # Hz, NaN where there is no voice
 
 LOWEST_HZ, HIGHEST_HZ = 60, 600
 HOP_SECONDS = 0.02

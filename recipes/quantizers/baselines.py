@@ -16,20 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from codec.layouts.config import StageConfig
 from codec.quantizers import Quantized, QuantizerStage, ResidualQuantizer, StageStatistics, diveq, nearest
 from codec.quantizers.diveq import error_length, unit
 
-Estimate = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
-Estimator = Callable[[Float[Tensor, "n d"], Float[Tensor, "k d"]], Estimate]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+Estimate: TypeAlias = 'tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]'
+Estimator: TypeAlias = 'Callable[[Float[Tensor, "n d"], Float[Tensor, "k d"]], Estimate]'
 
 COMMITMENT = 0.25  # usual weight of the commitment loss; that of the codebook loss is 1
 TEMPERATURE = 0.5  # of the Gumbel-softmax, in squared distances of latents of unit variance
@@ -169,8 +170,8 @@ class OnceOnTheSum(ResidualQuantizer):
         position_bits: int | None = None,
     ) -> Quantized:
         quantized = super().forward(latent.detach(), active_stages, position_bits)
-        z, total = (rearrange(x, "b c t -> (b t) c") for x in (latent.float(), quantized.latent))
+        z, total = (x.transpose(1, 2).flatten(0, 1) for x in (latent.float(), quantized.latent))
         first = next(iter(self))
         spread = first.scale * first.config.noise_variance**0.5  # at the scale of the latents, not of the stage
         result = diveq(z, total, torch.randn_like(z) * spread if first.config.noise_variance else None)
-        return Quantized(rearrange(result, "(b t) c -> b c t", b=len(latent)), quantized.codes, quantized.statistics)
+        return Quantized(result.unflatten(0, (len(latent), -1)).transpose(1, 2), quantized.codes, quantized.statistics)

@@ -14,10 +14,9 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from codec.layouts.config import StageConfig
@@ -26,6 +25,9 @@ from codec.training.distributed import without_radial_part
 
 from .baselines import COMMITMENT
 from .methods import Method, make_quantizer, stage_configs
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 Start = Literal["random", "latents", "averages", "kmeans", "tour"]
 

@@ -14,11 +14,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 
 from codec import AudioError
 from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
@@ -26,6 +25,9 @@ from codec.model import CodecModel
 from codec.training.validation import audio_files, read_clip
 
 from ..run_script import run_script
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 TOY_CHANNELS = 8
 _TOY_CLIP_FRAMES = 200

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from codec.bitstream import StageLayout, fit_tables
@@ -16,6 +15,9 @@ from codec.quantizers import sort_codebook
 
 from .latent_codec import LatentCodec, perplexity
 from .latents import Latents
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 POSITION_BITS = (0, 1, 2, 3)
 ERROR_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from codec.cli.entry import VERBS
 
 HIDING = """
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
-hidden = {"torch", "einops", "jaxtyping"}
-PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in hidden else find(name, *rest)
+PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in {hidden} else find(name, *rest)
 """
+ONLY_FOR_DEVELOPERS = {"jaxtyping", "beartype", "hypothesis", "librosa"}
 
 
 @pytest.fixture
-def without_torch(tmp_path_factory) -> dict[str, str]:
-    """An environment where torch, and what is installed only beside it, cannot be imported."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "sitecustomize.py").write_text(HIDING)
-    return os.environ | {"PYTHONPATH": str(folder)}
+def without(tmp_path_factory):
+    """An environment where some modules cannot be imported."""
+
+    def without(*modules: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("site")
+        (folder / "sitecustomize.py").write_text(HIDING.format(hidden=ONLY_FOR_DEVELOPERS | set(modules)))
+        return os.environ | {"PYTHONPATH": str(folder)}
+
+    return without
 
 
-def test_all_verbs_work_without_torch(start, coded, tiny, library, coded_bytes, without_torch):
-    for arguments in (
+@pytest.mark.parametrize("hidden", [("torch",), ()])
+def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded_bytes, without, hidden):
+    """Where torch is not installed; and where it is, alone."""
+    environment = without(*hidden)
+    commands = (
         ("encode", "speech.wav", "out.dvq", "--model", tiny, "--quiet"),
         ("decode", "out.dvq", "heard.wav", "--model", tiny, "--subtype", "FLOAT", "--quiet"),
         ("cut", "out.dvq", "small.dvq", "--stages", "2"),
         ("verify", "out.dvq", "small.dvq"),
         ("info", "out.dvq"),
         ("models", tiny),
-    ):
-        process = start(*arguments, env=without_torch)
-        assert (process.communicate()[1], process.returncode) == (b"", 0)
+        ("eval", "speech.wav", "heard.wav", "--out", "results", "--quiet"),
+        ("report", "results/evaluation.json", "report.html"),
+        ("export", tiny, "graphs"),
+    )
+    assert {command[0] for command in commands} == set(VERBS)
+    for arguments in commands:
+        process = start(*arguments, env=environment)
+        assert (process.communicate()[1], process.returncode) == (b"", 0), arguments
     assert (coded / "out.dvq").read_bytes() == coded_bytes
     heard, _ = soundfile.read("heard.wav", dtype="float32")
     np.testing.assert_allclose(heard, library.decode("out.dvq").wave[0], rtol=0, atol=1e-5)
 
 
-def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without_torch):
-    process = start("encode", "speech.wav", "--model", tiny, "--backend", "torch", env=without_torch)
+@pytest.mark.parametrize("hidden", [("torch", "pesq", "pystoi"), ()])
+def test_all_public_names_import_without_what_few_have(without, hidden):
+    script = "import codec\nfor name in codec.__all__: getattr(codec, name)\nimport sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], env=without(*hidden), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without):
+    process = start("encode", "speech.wav", "--model", tiny, "--backend", "torch", env=without("torch"))
     assert b"error: this backend needs torch, which is not installed: pip install" in process.communicate()[1]
     assert process.returncode == 1
     assert not (folder / "speech.dvq").exists()
@@ -51,7 +73,7 @@ def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without_
 @pytest.mark.parametrize(
     ("backend", "needed", "unwanted"),
     [
-        ("onnx", b"onnxruntime", {b"torch", b"einops", b"jaxtyping", b"onnx", b"rich"}),
+        ("onnx", b"onnxruntime", {b"torch", b"jaxtyping", b"onnx", b"rich"}),
         ("torch", b"torch", {b"onnxruntime", b"torch._dynamo", b"sympy", b"rich"}),  # the middle two take seconds
     ],
 )

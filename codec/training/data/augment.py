@@ -6,13 +6,16 @@ Each keeps the crop's RMS (noise comes on top), so that the level planned for a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ...errors import ConfigError
 from .counter_random import uniform
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
 
 __all__ = ["AugmentConfig", "augment"]
 

@@ -7,9 +7,13 @@ function is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from jaxtyping import Float64, Int64
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
 
 __all__ = ["item_keys", "uniform"]
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ...audio.resampling import resampled_length
@@ -29,6 +29,9 @@ from ...layouts.config import MAX_RATE_HZ
 from .augment import AugmentConfig
 from .clips import LEVELS_PER_SECOND, Manifest
 from .counter_random import item_keys, uniform
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64
 
 __all__ = ["CropConfig", "CropPlan", "CropPlanner"]
 

@@ -7,10 +7,10 @@ number of workers and processes nor a resume changes the data: the state of a ru
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,6 +20,9 @@ from ...errors import AudioError, ConfigError
 from .augment import augment
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlan, CropPlanner
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _PEAK = 0.98
 # Far more than half the length of soxr's filters, so that a part of a file resamples as it does within the whole.

@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16, Int64
 from torch import Tensor
 
 from ...errors import AudioError
@@ -19,6 +19,9 @@ from ...files.output import atomic_path
 from .clips import Clip, Manifest
 from .crop_plan import CropConfig, CropPlanner
 from .crops import finish_crops, read_mono
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int16, Int64
 
 __all__ = ["MemoryBank"]
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ...errors import ConfigError
 from ...files.json_dataclass import from_plain
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # channels of the five period layers, in units of `period_width`
 PERIOD_STRIDES = (3, 3, 3, 3, 1)

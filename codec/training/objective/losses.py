@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...errors import AudioError
 from .discriminators import Verdict
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MEL_BINS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}  # mel bands of each window, in samples
 STFT_WINDOWS = (2048, 512)

@@ -9,10 +9,14 @@ average over the worst moments, and thresholds come from a formula.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 WINDOW_SECONDS = 0.032
 BAND_BARK = 0.43  # width of a band: 48 of them at 16 kHz
