@@ -50,7 +50,7 @@ def speech(tmp_path_factory) -> Path:
 
 def command(speech: Path, out: Path) -> list[str]:
     places = ["--data", str(speech / "train"), "--validation", str(speech / "val"), "--out", str(out)]
-    return [sys.executable, "-m", "recipes.folder.train", *places, *OPTIONS]
+    return [sys.executable, "-m", "recipes.runs.folder.train", *places, *OPTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
     monkeypatch.syspath_prepend(str(ROOT))
     from codec.checkpoint import Checkpoint
     from codec.training.data.clips import read_manifest
-    from recipes.folder import export
+    from recipes.runs.folder import export
 
     manifest = read_manifest(run / export.MANIFEST)
     given = {}
@@ -140,7 +140,7 @@ def test_the_log_reads_as_one_unbroken_run(run):
 def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    from recipes.folder import export, train
+    from recipes.runs.folder import export, train
 
     small = tmp_path / "small.pt"
     training_state.main(run, small)

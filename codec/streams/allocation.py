@@ -1,7 +1,7 @@
 """How many stages each frame of a stream gets: more where speech is loud, fewer in its pauses, so many on average.
 
 A stage takes about as many dB off the error whatever a frame's level, so that errors are heard alike where the number
-of stages rises in proportion to the level in dB. How steeply was found on speech (recipes/folder/RUNS.md).
+of stages rises in proportion to the level in dB. How steeply was found on speech (recipes/runs/folder/RUNS.md).
 
 The stages are shared out within each packet, so that every packet keeps to the bitrate.
 """

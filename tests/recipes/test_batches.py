@@ -13,8 +13,8 @@ from synthesis import write_corpus
 from codec.training.data.crop_plan import CropConfig
 from codec.training.data.crops import CropDataset
 from codec.training.data.manifest import build_manifest
-from recipes.folder import batches
-from recipes.folder.batches import ReadAhead, Share, open_batches
+from recipes.runs.folder import batches
+from recipes.runs.folder.batches import ReadAhead, Share, open_batches
 
 CONFIG = CropConfig(sample_rate_hz=16_000, segment_samples=4_000, seed=3)
 CPU = torch.device("cpu")

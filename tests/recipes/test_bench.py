@@ -12,13 +12,13 @@ from torch import nn
 from codec.errors import ConfigError, DiveqCodecError
 from codec.layouts.presets import PRESETS
 from codec.model import FilterbankEncoder
-from recipes.bench import growth, shares, timing
-from recipes.bench.__main__ import Arguments, main
-from recipes.bench.candidates import random_checkpoint
-from recipes.bench.one_file import Cost
-from recipes.bench.report import draw_growth, growth_table, ratio_lines, ratios
-from recipes.bench.timing import Speed
-from recipes.bench.work import Work, count, model_work
+from recipes.measure.bench import growth, shares, timing
+from recipes.measure.bench.__main__ import Arguments, main
+from recipes.measure.bench.candidates import random_checkpoint
+from recipes.measure.bench.one_file import Cost
+from recipes.measure.bench.report import draw_growth, growth_table, ratio_lines, ratios
+from recipes.measure.bench.timing import Speed
+from recipes.measure.bench.work import Work, count, model_work
 
 # Millions per second of audio: multiply-adds, and values allocated, of each part of a preset. A change that needs more
 # is seen here; one that needs less should lower the number. `model_work(PRESETS[...]())` counts them.
@@ -77,8 +77,8 @@ def encodec_work() -> tuple[float, float]:
 
 def test_peers_layers_are_those_that_their_package_runs():
     pytest.importorskip("transformers", reason="transformers is not installed")
-    from recipes.bench.candidates import peer_candidate
-    from recipes.compare.neural import DAC, ENCODEC
+    from recipes.measure.bench.candidates import peer_candidate
+    from recipes.measure.compare.neural import DAC, ENCODEC
 
     for layout, expected in ((DAC, dac_work()), (ENCODEC, encodec_work())):
         candidate = peer_candidate(layout)

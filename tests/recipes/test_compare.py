@@ -15,11 +15,11 @@ from synthesis import synthesize_speech, write_corpus
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import read_evaluation
 from codec.evaluation.signal import Signal
-from recipes.compare import neural, opus
-from recipes.compare.__main__ import Arguments, main, ours
-from recipes.compare.codec2 import codec2_peers
-from recipes.compare.neural import LAYOUTS, Layout, NeuralModel
-from recipes.compare.timed import NOTE
+from recipes.measure.compare import neural, opus
+from recipes.measure.compare.__main__ import Arguments, main, ours
+from recipes.measure.compare.codec2 import codec2_peers
+from recipes.measure.compare.neural import LAYOUTS, Layout, NeuralModel
+from recipes.measure.compare.timed import NOTE
 
 COPY = "#!/bin/sh\ncp $2 $3\n"
 FAIL = "#!/bin/sh\necho it broke >&2\nexit 3\n"

@@ -16,8 +16,8 @@ from codec.evaluation.signal import find_sources
 from codec.evaluation.summary import summarise
 from codec.metrics import Score
 from codec.training.validation import read_clip
-from recipes.conditions.__main__ import Arguments, main
-from recipes.conditions.changes import (
+from recipes.measure.conditions.__main__ import Arguments, main
+from recipes.measure.conditions.changes import (
     FULL_SCALE,
     add_talker,
     at_level,
@@ -26,10 +26,18 @@ from recipes.conditions.changes import (
     with_noise,
     within_full_scale,
 )
-from recipes.conditions.clips import AS_IT_IS, CONDITIONS, MUSIC, ChangedClip, Corpus, level_condition, music_clips
-from recipes.conditions.findings import Findings, Measured
-from recipes.conditions.music import passage
-from recipes.conditions.table import as_markdown
+from recipes.measure.conditions.clips import (
+    AS_IT_IS,
+    CONDITIONS,
+    MUSIC,
+    ChangedClip,
+    Corpus,
+    level_condition,
+    music_clips,
+)
+from recipes.measure.conditions.findings import Findings, Measured
+from recipes.measure.conditions.music import passage
+from recipes.measure.conditions.table import as_markdown
 
 RATE = 16_000
 LOW, HIGH = 0.45, 1.2  # kbps; the tiny model has stages of 0.3

@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 from local_mirror import packed, serve, write_libritts
 
-from recipes.libritts import download, transfer
-from recipes.libritts.transfer import DownloadError, fetch
+from recipes.runs.libritts import download, transfer
+from recipes.runs.libritts.transfer import DownloadError, fetch
 
 CONTENT = bytes(range(256)) * 4096
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ from synthesis import synthesize_speech, tone, write_corpus
 from codec import Codec
 from codec.errors import ConfigError
 from codec.evaluation.signal import find_sources
-from recipes.pictures import Arguments, draw, find_clip, main, versions
+from recipes.measure.pictures import Arguments, draw, find_clip, main, versions
 
 
 def test_a_picture_has_a_panel_for_each_version(tmp_path, tiny_model):

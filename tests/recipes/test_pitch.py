@@ -15,12 +15,12 @@ from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import Clip
 from codec.metrics import Score
 from codec.training.validation import read_clip
-from recipes.pitch.__main__ import Arguments, main
-from recipes.pitch.figures import pitch_figures
-from recipes.pitch.findings import Coded, Findings, Measured
-from recipes.pitch.sentences import LANGUAGES, Language, spoken
-from recipes.pitch.table import as_markdown
-from recipes.pitch.track import HOP_SECONDS, track_pitch, with_trace_of_noise
+from recipes.measure.pitch.__main__ import Arguments, main
+from recipes.measure.pitch.figures import pitch_figures
+from recipes.measure.pitch.findings import Coded, Findings, Measured
+from recipes.measure.pitch.sentences import LANGUAGES, Language, spoken
+from recipes.measure.pitch.table import as_markdown
+from recipes.measure.pitch.track import HOP_SECONDS, track_pitch, with_trace_of_noise
 
 pytest.importorskip("librosa", reason="librosa is not installed")
 

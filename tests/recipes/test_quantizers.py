@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from codec import ConfigError
 from codec.layouts.config import StageConfig
 from codec.quantizers import ResidualQuantizer, nearest
-from recipes.quantizers import baselines, latents, measures, plots, report, study, tables
-from recipes.quantizers.latent_codec import LatentCodec, Run, perplexity, start, start_state, trained_codec
-from recipes.quantizers.methods import METHODS, Method, converted, make_quantizer, stage_configs
-from recipes.quantizers.questions import QUESTIONS
+from recipes.studies.quantizers import baselines, latents, measures, plots, report, study, tables
+from recipes.studies.quantizers.latent_codec import LatentCodec, Run, perplexity, start, start_state, trained_codec
+from recipes.studies.quantizers.methods import METHODS, Method, converted, make_quantizer, stage_configs
+from recipes.studies.quantizers.questions import QUESTIONS
 
 N, K, D = 40, 16, 5
 
@@ -357,7 +357,7 @@ def test_the_report_fills_its_blocks_and_nothing_else():
     assert once.startswith("Before.\n<!-- begin noise -->\n| SNR, dB | σ² 1e-03 | σ² 1e-01 |\n")
     assert "| DiVeQ | 5.50 ± 0.71 | 5.50 ± 0.71 |" in once
     assert "8 runs, 2 seeds, 22 runs missing; 100 steps of 64 latents; 2.0 s of one core a run" in once
-    assert "Between.\n<!-- begin toy -->\nNot run yet: `python -m recipes.quantizers.study toy" in once
+    assert "Between.\n<!-- begin toy -->\nNot run yet: `python -m recipes.studies.quantizers.study toy" in once
     assert once.endswith("<!-- end -->\nAfter.\n")
     assert report.filled(once, results) == once
     with pytest.raises(ConfigError, match="'nose'"):

@@ -17,9 +17,9 @@ from codec import ConfigError
 from codec.model import CodecModel
 from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut
-from recipes.quantizers import codec_runs, codec_scores, codec_tables, plots, whole_codec
-from recipes.quantizers.intervals import crossed_interval
-from recipes.quantizers.methods import METHODS, make_quantizer, stage_configs
+from recipes.studies.quantizers import codec_runs, codec_scores, codec_tables, plots, whole_codec
+from recipes.studies.quantizers.intervals import crossed_interval
+from recipes.studies.quantizers.methods import METHODS, make_quantizer, stage_configs
 
 SETTINGS = TrainingConfig(
     steps=6,

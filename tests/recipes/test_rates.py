@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import tyro
 
-from recipes import pictures
-from recipes.compare import __main__ as compare
-from recipes.conditions import __main__ as conditions
-from recipes.folder import export, train
-from recipes.libritts import evaluate
-from recipes.pitch import __main__ as pitch
-from recipes.quantizers import whole_codec
+from recipes.measure import pictures
+from recipes.measure.compare import __main__ as compare
+from recipes.measure.conditions import __main__ as conditions
+from recipes.measure.pitch import __main__ as pitch
+from recipes.runs.folder import export, train
+from recipes.runs.libritts import evaluate
+from recipes.studies.quantizers import whole_codec
 
 # Each command line, without the option for rates.
 COMPARE = (compare.Arguments, "--data speech --out runs/x")

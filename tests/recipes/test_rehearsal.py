@@ -15,12 +15,12 @@ from synthesis import synthesize_speech
 
 from codec import AudioError, Codec, evaluation_text, read_evaluation
 from codec.training.logs import read_metrics
-from recipes.folder import train
-from recipes.libritts.train import RUNS
-from recipes.vctk import prepare
-from recipes.vctk.train import Study, paper
+from recipes.runs.folder import train
+from recipes.runs.libritts.train import RUNS
+from recipes.runs.vctk import prepare
+from recipes.runs.vctk.train import Study, paper
 
-ROOT = Path(train.__file__).parents[2]
+ROOT = Path(train.__file__).parents[3]
 SUBSETS = {"train-clean-100": {"101": 2, "102": 2}, "dev-clean": {"201": 1, "202": 1}, "test-clean": {"301": 3}}
 
 
@@ -28,7 +28,7 @@ def run_script(mirror, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     sums = tmp_path / "sums"
     sums.write_text(mirror.sums())
     places = ["--corpora", tmp_path / "corpora", "--out", tmp_path / "run", "--mirror", mirror.url, "--checksums", sums]
-    command = [sys.executable, "-m", "recipes.libritts.all", "rehearsal", *map(str, places)]
+    command = [sys.executable, "-m", "recipes.runs.libritts.all", "rehearsal", *map(str, places)]
     environment = {**os.environ, "no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, "--clips", "2", "--workers", "1"],

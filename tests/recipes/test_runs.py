@@ -15,26 +15,26 @@ from synthesis import write_corpus
 
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
-from recipes.bench import __main__ as bench
-from recipes.bench import throughput
-from recipes.compare import __main__ as compare
-from recipes.folder import export, train
 from recipes.held_out import spread
-from recipes.libritts import all as everything
-from recipes.libritts import download
-from recipes.libritts import evaluate as libritts_evaluate
-from recipes.libritts.train import RUNS
-from recipes.quantizers import latents, report, study, whole_codec
-from recipes.vctk import prepare
-from recipes.vctk.train import Study, paper
+from recipes.measure.bench import __main__ as bench
+from recipes.measure.bench import throughput
+from recipes.measure.compare import __main__ as compare
+from recipes.runs.folder import export, train
+from recipes.runs.libritts import all as everything
+from recipes.runs.libritts import download
+from recipes.runs.libritts import evaluate as libritts_evaluate
+from recipes.runs.libritts.train import RUNS
+from recipes.runs.vctk import prepare
+from recipes.runs.vctk.train import Study, paper
+from recipes.studies.quantizers import latents, report, study, whole_codec
 
-RECIPES = Path(train.__file__).parents[1]
+RECIPES = Path(train.__file__).parents[2]
 PROCESSES = {"one-gpu": 1, "eight-gpus": 8, "two-nodes": 16}
 
 
 @pytest.mark.parametrize("machine", PROCESSES)
 def test_launch_configurations_load_and_fit_their_runs(machine):
-    config = load_config_from_file(str(RECIPES / f"libritts/accelerate/{machine.replace('-', '_')}.yaml"))
+    config = load_config_from_file(str(RECIPES / f"runs/libritts/accelerate/{machine.replace('-', '_')}.yaml"))
     assert config.num_processes == PROCESSES[machine]
     assert config.num_machines == (2 if machine == "two-nodes" else 1)
     for rate in ("16khz", "24khz"):
@@ -93,7 +93,7 @@ def test_one_script_launches_what_the_run_needs():
     command = everything.launch(everything.Arguments(run="24khz-eight-gpus", corpora=Path("/c"), out=Path("/o")))
     parsed = launch_command_parser().parse_args(command[3:])
     assert Path(parsed.config_file).name == "eight_gpus.yaml"
-    assert (parsed.module, parsed.training_script) == (True, "recipes.libritts.train")
+    assert (parsed.module, parsed.training_script) == (True, "recipes.runs.libritts.train")
     run = tyro.cli(tyro.extras.subcommand_type_from_defaults(RUNS), args=parsed.training_script_args)
     expected = dataclasses.replace(
         RUNS["24khz-eight-gpus"],
@@ -114,21 +114,21 @@ def readme_commands() -> list[list[str]]:
 def parses(module: str, arguments: list[str]) -> None:
     """The module's own parser takes the arguments; a usage error is a SystemExit."""
     parsers = {
-        "recipes.folder.train": train.Arguments,
-        "recipes.folder.export": export.Arguments,
-        "recipes.compare": compare.Arguments,
-        "recipes.bench": bench.Arguments,
-        "recipes.bench.throughput": throughput.Arguments,
-        "recipes.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
-        "recipes.libritts.download": download.Arguments,
-        "recipes.libritts.evaluate": libritts_evaluate.Arguments,
-        "recipes.libritts.all": everything.Arguments,
-        "recipes.vctk.prepare": prepare.Arguments,
-        "recipes.vctk.train": Study,
-        "recipes.quantizers.latents": latents.Arguments,
-        "recipes.quantizers.study": study.Arguments,
-        "recipes.quantizers.report": report.Arguments,
-        "recipes.quantizers.whole_codec": whole_codec.Arguments,
+        "recipes.runs.folder.train": train.Arguments,
+        "recipes.runs.folder.export": export.Arguments,
+        "recipes.measure.compare": compare.Arguments,
+        "recipes.measure.bench": bench.Arguments,
+        "recipes.measure.bench.throughput": throughput.Arguments,
+        "recipes.runs.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
+        "recipes.runs.libritts.download": download.Arguments,
+        "recipes.runs.libritts.evaluate": libritts_evaluate.Arguments,
+        "recipes.runs.libritts.all": everything.Arguments,
+        "recipes.runs.vctk.prepare": prepare.Arguments,
+        "recipes.runs.vctk.train": Study,
+        "recipes.studies.quantizers.latents": latents.Arguments,
+        "recipes.studies.quantizers.study": study.Arguments,
+        "recipes.studies.quantizers.report": report.Arguments,
+        "recipes.studies.quantizers.whole_codec": whole_codec.Arguments,
     }
     tyro.cli(parsers[module], args=arguments)
 

@@ -13,11 +13,11 @@ from codec import Codec
 from codec.backends.torch_backend import TorchBackend
 from codec.checkpoint import Checkpoint
 from codec.errors import ConfigError
-from recipes.bench import means, sweep
-from recipes.bench.routes import Route, our_routes, whole_frames
-from recipes.bench.sweep import Stop, Throughput
-from recipes.bench.throughput import Arguments, main
-from recipes.bench.throughput_report import stop_lines, throughput_ratios, throughput_table
+from recipes.measure.bench import means, sweep
+from recipes.measure.bench.routes import Route, our_routes, whole_frames
+from recipes.measure.bench.sweep import Stop, Throughput
+from recipes.measure.bench.throughput import Arguments, main
+from recipes.measure.bench.throughput_report import stop_lines, throughput_ratios, throughput_table
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,80 @@
+"""Findings as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codec.evaluation.result import Mean
+
+from ...markdown import table
+from .figures import GROSS, STRETCH_FRAMES, PitchFigures
+from .findings import METRICS, Findings, Group
+from .track import HOP_SECONDS, NOISE_DB, SETTINGS
+
+__all__ = ["as_markdown"]
+
+_PITCH_HEADS = ("voicing lost", "invented", "gross errors", "fine error, cents", "contour")
+_SCORE_HEADS, _SCORE_DIGITS = ("PESQ-WB", "ESTOI"), (2, 3)
+
+
+def as_markdown(findings: Findings) -> str:
+    """The clips and the tracker's own error; then a table per bitrate; and what must be known to read them."""
+    return "\n".join(_lines(findings)) + "\n"
+
+
+def _lines(findings: Findings) -> Iterator[str]:
+    groups = findings.groups()
+    yield f"{findings.model} ({findings.fingerprint}) on {findings.data}, {len(findings.measured)} clips."
+    yield ""
+    yield f"The tracker alone: originals beside themselves with white noise {NOISE_DB} dB below."
+    yield ""
+    yield table(
+        ("", "clips", "voiced, s", *_PITCH_HEADS),
+        [[group.name, str(group.clips), _seconds(group), *_pitch(group.floor)] for group in groups],
+    )
+    for place, kbps in enumerate(findings.bitrates_kbps):
+        yield ""
+        yield f"{kbps:g} kbps:"
+        yield ""
+        yield table(("", "kbps", *_PITCH_HEADS, *_SCORE_HEADS), [_coded(group, place) for group in groups])
+    yield ""
+    yield from _notes(findings)
+
+
+def _coded(group: Group, place: int) -> list[str]:
+    system = group.systems[place]
+    scores = [_score(system.means[name], digits) for name, digits in zip(METRICS, _SCORE_DIGITS, strict=True)]
+    return [group.name, f"{system.kbps:.2f}", *_pitch(system.pitch), *scores]
+
+
+def _seconds(group: Group) -> str:
+    return f"{group.floor.voiced_frames * HOP_SECONDS:.0f}"
+
+
+def _pitch(figures: PitchFigures) -> list[str]:
+    shares = [_number(share, ".1%").replace("%", " %") for share in (figures.lost, figures.invented, figures.gross)]
+    return [*shares, _number(figures.fine_cents, ".1f"), _number(figures.contour, ".3f")]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _score(mean: Mean, digits: int) -> str:
+    """A mean, and how many clips have none."""
+    return _number(mean.mean, f".{digits}f") + (f" ({mean.failed} failed)" if mean.failed else "")
+
+
+def _notes(findings: Findings) -> Iterator[str]:
+    yield (
+        "- Voicing lost: of the frames voiced in the original, those without a pitch when decoded, as where a voice "
+        "turns hoarse; invented: of its other frames, those with one. Gross errors: of the frames voiced in both, "
+        f"those off by more than {100 * GROSS:g} %; fine error: the median size over the rest. Contour: the "
+        "correlation of logarithmic pitch, less its mean, over stretches of the rest of at least "
+        f"{1000 * STRETCH_FRAMES * HOP_SECONDS:g} ms. Frames of all clips of a group count alike."
+    )
+    yield "- Above a table stands the bitrate asked for; kbps are those of whole files."
+    yield f"- Tracker: {SETTINGS}. Recordings are grouped by the median pitch of the original."
+    yield "- Synthesised: sentences spoken by espeak-ng in a low and a high voice; no recordings."
+    for reason in findings.left_out:
+        yield f"- Left out: {reason}."

@@ -1,0 +1,1 @@
+"""Training runs: a folder of recordings, LibriTTS, VCTK."""

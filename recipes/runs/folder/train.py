@@ -1,0 +1,218 @@
+"""Train a codec on a folder of speech, fine-tune one, or go on with a run; ends with a model file and its scores.
+
+    accelerate launch -m recipes.runs.folder.train --data speech/train --validation speech/val --out runs/mine \\
+        --settings.max-minutes 30 --settings.precision bf16
+
+Stopped at any moment (SIGTERM, a crash), the same command goes on from the last saved state. In `--out`:
+`manifest.jsonl`, `rejected.txt`, `state.pt` (all that is needed to go on, discriminators included), `metrics.jsonl`,
+a TensorBoard folder, and at the end `model.safetensors`, which `Codec.load` and `diveq-codec --model` take. On
+several machines, all see the same `--out`.
+
+Several processes on CPUs are started by torchrun; `accelerate launch --cpu` starts only one, without a word:
+
+    torchrun --nproc_per_node 2 -m recipes.runs.folder.train --cpu --data …
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+
+from codec import PRESETS
+from codec.errors import ConfigError
+from codec.layouts.config import ModelConfig, StageKind
+from codec.training.data.augment import AugmentConfig
+from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
+from codec.training.data.crop_plan import CropConfig
+from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
+from codec.training.run import train
+from codec.training.settings import TrainingConfig
+from codec.training.state import load_state, open_run
+from codec.training.trainer import Trainer
+from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
+
+from ...held_out import spread
+from ...progress import progress_on_stderr
+from ...rates import StageCounts
+from ...run_script import run_script, score_workers
+from .batches import Place, Share, open_batches
+from .export import MANIFEST, export
+
+MODEL = "model.safetensors"
+
+# The first process reads a corpus, or validates, while the others wait; NCCL's own limit is 10 minutes.
+_LONGEST_WAIT = timedelta(hours=6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What to train on, where to put it, and how."""
+
+    data: Path
+    """Folder tree of audio to train on."""
+    subsets: tuple[str, ...] = ()
+    """Folders in `data` to train on; none given is all of it."""
+    validation: Path
+    """Folder tree of audio by other speakers, to measure on."""
+    out: Path
+    """The run's folder; if it holds a state, the run goes on from there."""
+    preset: Literal["speech_16khz", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
+    kind: StageKind = "diveq"
+    """The kind of every quantizer stage."""
+    stages: int | None = None
+    """Quantizer stages; None leaves the preset's."""
+    bits: int | None = None
+    """Bits of every stage; None leaves the preset's."""
+    init: Path | None = None
+    """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
+    and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators."""
+    cpu: bool = False
+    """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with accelerate launch."""
+    threads: int | None = None
+    """CPU threads; None leaves PyTorch's choice."""
+    speakers: Literal["folder", "prefix", "libritts"] = "prefix"
+    """How a path names its speaker."""
+    bank: Place = "auto"
+    """Where training audio is kept: decoded on the device, decoded in a mapped file ("memory"), or not decoded but
+    read from the audio files. An hour takes 115 MB at 16 kHz. Auto: the device, unless it is a GPU with less than
+    twice that free; then memory. Workers make the crops of the latter two."""
+    data_workers: int = 4
+    """Processes that make crops, for each training process."""
+    level_dbfs: tuple[float, float] = (-45.0, -8.0)
+    """Speech is brought to a level drawn from this range."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    settings: TrainingConfig = field(default_factory=lambda: TrainingConfig(max_minutes=30.0))
+
+    validation_clips: int = 12
+    """How many clips are measured during the run."""
+    final_clips: int | None = None
+    """How many clips are measured at its end; None is all."""
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
+    validate_every_minutes: float = 10.0
+    save_every_minutes: float = 5.0
+    log_every_steps: int = 100
+    workers: int = 2
+    """Processes that score, and that read files for the manifest."""
+
+
+def main(arguments: Arguments) -> None:
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    settings, config = arguments.settings, model_config(arguments)
+    accelerator = Accelerator(
+        cpu=arguments.cpu,
+        mixed_precision=settings.precision,
+        log_with="tensorboard",
+        project_dir=str(arguments.out),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_LONGEST_WAIT)],
+    )
+    share = _share(accelerator, settings)
+    with accelerator.main_process_first():
+        manifest = _manifest(arguments)
+        batches = open_batches(
+            manifest,
+            _crop_config(arguments, config),
+            share,
+            place=arguments.bank,
+            cache_folder=arguments.out,
+            device=accelerator.device,
+            workers=arguments.data_workers,
+        )
+    trainer = Trainer(config, settings, accelerator)
+    start = open_run(trainer, arguments.out, init=arguments.init)
+    clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
+    counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
+    with score_workers(arguments.workers) as workers:
+        done = train(
+            trainer,
+            batches,
+            arguments.out,
+            validate=Validator(spread(clips, arguments.validation_clips), counts, workers=workers),
+            elapsed_s=start.elapsed_s,
+            origin=start.origin,
+            log_every_steps=arguments.log_every_steps,
+            save_every_minutes=arguments.save_every_minutes,
+            validate_every_minutes=arguments.validate_every_minutes,
+            data_facts=_data_facts(arguments, manifest),
+        )
+        if done and accelerator.is_main_process:
+            state, model = load_state(arguments.out), arguments.out / MODEL
+            export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+
+
+def model_config(arguments: Arguments) -> ModelConfig:
+    """The preset, with the number and size of stages asked for."""
+    config = PRESETS[arguments.preset](kind=arguments.kind)
+    stage = dataclasses.replace(config.stages[0], bits=arguments.bits or config.stages[0].bits)
+    return dataclasses.replace(config, stages=(stage,) * (arguments.stages or len(config.stages)))
+
+
+def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
+    per_process, rest = divmod(settings.batch_size, accelerator.num_processes)
+    if rest or per_process % settings.accumulate:
+        raise ConfigError(
+            f"batch_size {settings.batch_size} cannot be shared by {accelerator.num_processes} processes "
+            f"with {settings.accumulate} micro-batches each"
+        )
+    return Share(batch_size=settings.batch_size, processes=accelerator.num_processes, index=accelerator.process_index)
+
+
+def _manifest(arguments: Arguments) -> Manifest:
+    path = arguments.out / MANIFEST
+    if not path.exists():
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        clips, rejected = _read_folders(arguments)
+        lines = [f"{file.path}: {file.reason}\n" for file in rejected]
+        (arguments.out / "rejected.txt").write_text("".join(lines), encoding="utf-8")
+        write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)
+        print(f"{len(clips)} clips, {len(rejected)} files rejected", file=sys.stderr, flush=True)
+    return read_manifest(path, root=arguments.data)
+
+
+def _read_folders(arguments: Arguments) -> tuple[list[Clip], list[Rejected]]:
+    """The clips and the rejected files of all subsets, with paths from `data` on."""
+    clips: list[Clip] = []
+    rejected: list[Rejected] = []
+    for subset in arguments.subsets or ("",):
+        folder = arguments.data / subset
+        with progress_on_stderr(f"reading {folder}", unit="files") as report:
+            part, refused = build_manifest(
+                folder, speaker_rule=SPEAKER_RULES[arguments.speakers], jobs=arguments.workers, progress=report
+            )
+        clips += [dataclasses.replace(clip, path=str(PurePosixPath(subset, clip.path))) for clip in part.clips]
+        rejected += [dataclasses.replace(file, path=str(PurePosixPath(subset, file.path))) for file in refused]
+    return clips, rejected
+
+
+def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
+    return CropConfig(
+        sample_rate_hz=config.sample_rate_hz,
+        segment_samples=round(arguments.settings.segment_seconds * config.frame_rate_hz) * config.hop,
+        seed=arguments.settings.seed,
+        level_dbfs=arguments.level_dbfs,
+        augment=arguments.augment,
+    )
+
+
+def _held_out(arguments: Arguments, sample_rate_hz: int) -> list[HeldOut]:
+    return read_held_out(spread(audio_files(arguments.validation), arguments.final_clips), sample_rate_hz)
+
+
+def _data_facts(arguments: Arguments, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "folder": arguments.data.name,
+        "subsets": list(arguments.subsets),
+        "clips": len(manifest.clips),
+        "hours": manifest.seconds / 3600,
+    }
+
+
+if __name__ == "__main__":
+    run_script(main, Arguments)
