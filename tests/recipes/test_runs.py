@@ -26,7 +26,7 @@ from recipes.runs.libritts import evaluate as libritts_evaluate
 from recipes.runs.libritts.train import RUNS
 from recipes.runs.vctk import prepare
 from recipes.runs.vctk.train import Study, paper
-from recipes.studies.quantizers import latents, report, study, whole_codec
+from recipes.studies.quantizers import report, whole_codec
 
 RECIPES = Path(train.__file__).parents[2]
 PROCESSES = {"one-gpu": 1, "eight-gpus": 8, "two-nodes": 16}
@@ -125,8 +125,6 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.runs.libritts.all": everything.Arguments,
         "recipes.runs.vctk.prepare": prepare.Arguments,
         "recipes.runs.vctk.train": Study,
-        "recipes.studies.quantizers.latents": latents.Arguments,
-        "recipes.studies.quantizers.study": study.Arguments,
         "recipes.studies.quantizers.report": report.Arguments,
         "recipes.studies.quantizers.whole_codec": whole_codec.Arguments,
     }
@@ -150,7 +148,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 15
+    assert len(seen) == 13
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):

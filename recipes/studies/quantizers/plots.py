@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .codec_tables import REFERENCE, difference, mean_score
-from .measures import DAMAGES, ERROR_RATES
 from .methods import TITLES
-from .tables import ORDERS, Result, Results, chosen, damage_curve, methods_of
+from .tables import Result, Results, chosen, methods_of
 
 _SIZE = (6.4, 3.6)
 _DPI = 90
@@ -23,10 +22,6 @@ def draw(results: Results, folder: Path) -> None:
     residual = [run for run in codecs if run["run"]["setting"] == "residual"]
     random = [run for run in codecs if run["run"]["start"] == "random"]
     for name, runs, plot in (
-        ("perplexity", results["residual"], _perplexity),
-        ("collapse", results["rates"], _collapse),
-        ("noise", results["noise"], _noise),
-        ("damage", [run for run in results["residual"] if "orders" in run], _damage),
         ("codec_quality", residual, _quality),
         ("codec_differences", residual, _differences),
         ("codec_perplexity", residual, _perplexity),
@@ -71,15 +66,6 @@ def _perplexity(axes: Any, runs: Sequence[Result]) -> None:
     axes.set_ylabel("perplexity, mean of the stages")
 
 
-def _collapse(axes: Any, runs: Sequence[Result]) -> None:
-    """Codewords in use over the training at the highest rate."""
-    highest = max(run["run"]["learning_rate"] for run in runs)
-    _over_training(
-        axes, chosen(runs, learning_rate=highest), lambda run: [100 * used[0] for used in run["history"]["used"]]
-    )
-    axes.set_ylabel(f"codewords used, %, rate {highest:g}")
-
-
 def _use(axes: Any, runs: Sequence[Result]) -> None:
     """Codewords in use over the training of codecs with one codebook."""
     _over_training(axes, runs, lambda run: [100 * used[0] for used in run["history"]["used"]])
@@ -115,24 +101,3 @@ def _differences(axes: Any, runs: Sequence[Result]) -> None:
     axes.invert_yaxis()
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("PESQ less that of DiVeQ")
-
-
-def _noise(axes: Any, runs: Sequence[Result]) -> None:
-    variances = sorted({run["run"]["noise_variance"] for run in runs})
-    for method in methods_of(runs):
-        columns = [
-            [run["snr_db"] for run in chosen(runs, method=method, noise_variance=variance)] for variance in variances
-        ]
-        axes.plot(variances, _means(columns), label=TITLES[method], marker="o")
-    axes.set(xscale="log", xlabel="σ², in latents of unit variance", ylabel="SNR, dB")
-
-
-def _damage(axes: Any, runs: Sequence[Result]) -> None:
-    styles = dict(zip(DAMAGES, ("-", ":", "--"), strict=True))
-    for color, ((method, order), title) in enumerate(ORDERS.items()):
-        found = [run["orders"][order] for run in chosen(runs, method=method)]
-        for kind in DAMAGES:
-            means = _means([damage_curve(found, kind, rate) for rate in ERROR_RATES])
-            label = f"{title.split(' (')[0]}: {kind.replace('_', ' ')}"
-            axes.plot(ERROR_RATES, means, styles[kind], color=f"C{color}", marker=".", label=label)
-    axes.set(xscale="log", xlabel="error rate", ylabel="SNR, dB")
