@@ -16,7 +16,14 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
         sample_rate_hz=16_000,
         latent_channels=256,
         stages=(StageConfig(kind=kind),) * 14,
-        transform=TransformLayout(bands=_SPEECH_BANDS, width=340, encoder_blocks=4, decoder_blocks=6),
+        transform=TransformLayout(
+            bands=_SPEECH_BANDS,
+            width=340,
+            encoder_blocks=4,
+            decoder_blocks=6,
+            noise_channels=16,
+            conceals=True,
+        ),
     )
 
 

@@ -77,10 +77,10 @@ class CodecModel(nn.Module):
         latent = self.encoder(wave)
         noise = torch.randn(len(wave), latent.shape[2], self.config.noise_values, device=wave.device)
         if not quantize:
-            return ModelOutput(wave=self._decoded(latent, noise, None), latent=latent, codes=None, statistics=[])
+            return ModelOutput(wave=self.decode_latent(latent, noise), latent=latent, codes=None, statistics=[])
         quantized = self.quantizer(latent, active_stages, position_bits)
         return ModelOutput(
-            wave=self._decoded(quantized.latent, noise, lost),
+            wave=self.decode_latent(quantized.latent, noise, lost),
             latent=latent,
             codes=quantized.codes,
             statistics=quantized.statistics,
@@ -105,9 +105,15 @@ class CodecModel(nn.Module):
         if noise is None:
             noise = torch.from_numpy(decoder_noise(0, codes.shape[2], self.config.noise_values))[None].to(codes.device)
         lost = codes[:, 0] == LOST if self.config.conceals else None
-        return self._decoded(self.quantizer.decode(codes.clamp_min(-1), position_bits), noise, lost)
+        return self.decode_latent(self.quantizer.decode(codes.clamp_min(-1), position_bits), noise, lost)
 
-    def _decoded(self, latent: Tensor, noise: Tensor, lost: Tensor | None) -> Tensor:
+    def decode_latent(
+        self,
+        latent: Float[Tensor, "batch channels frames"],
+        noise: Float[Tensor, "_ frames values"],
+        lost: Bool[Tensor, "batch frames"] | None = None,
+    ) -> Float[Tensor, "batch 1 time"]:
+        """The decoder of either layout: the filterbank's takes no noise."""
         if isinstance(self.decoder, TransformDecoder):
             return self.decoder(latent, noise, lost)
         return self.decoder(latent)

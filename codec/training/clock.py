@@ -42,10 +42,9 @@ class Clock:
     @property
     def progress(self) -> float:
         settings = self.trainer.settings
-        if settings.steps is not None:
-            return min(1.0, self.trainer.steps / settings.steps)
-        assert settings.max_minutes is not None
-        return min(1.0, self.elapsed_s / (60 * settings.max_minutes))
+        by_steps = self.trainer.steps / settings.steps if settings.steps else 0.0
+        by_time = self.elapsed_s / (60 * settings.max_minutes) if settings.max_minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
 
     @property
     def is_over(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..files.json_dataclass import from_plain
-from .objective.discriminators import DiscriminatorConfig, small
+from .objective.discriminators import DiscriminatorConfig, small, spectral
 from .objective.losses import MEL_BINS
 
 Precision = Literal["no", "bf16"]
@@ -19,7 +19,7 @@ Precision = Literal["no", "bf16"]
 class TrainingConfig:
     """Everything that decides the result of a run, besides model and data.
 
-    A run lasts `steps`, or `max_minutes` of training time over all its resumptions; one of the two is set. All
+    A run lasts `steps`, or `max_minutes` of training time over all its resumptions, whichever ends first. All
     phases are shares of the run: until `quantize_from` the latent is not quantized; from `adversarial_from` the
     discriminators take part; from `table_from` SF stages train on the table of `position_bits`.
     """
@@ -58,10 +58,13 @@ class TrainingConfig:
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
     loudness_weight: float = 0.1
-    adversarial_weight: float = 1.0
-    feature_weight: float = 2.0
+    adversarial_weight: float = 2.5
+    feature_weight: float = 2.5
+    discriminators_per_step: int | None = None  # drawn anew for each step; None: all
+    discriminator_share: float = 1.0  # of each crop that the discriminators hear
 
-    dropout_share: float = 0.5  # of the batch decodes from a random number of stages
+    dropout_share: float = 0.85  # of the batch decodes from a random number of stages
+    lost_share: float = 0.15  # of the clips lose bursts of frames, where the model conceals
     initialise_vectors: int = 50_000
     normalisation_momentum: float = 0.1
     replace_every_steps: int = 100  # use is counted over about as many steps
@@ -70,8 +73,12 @@ class TrainingConfig:
     discriminator: DiscriminatorConfig = field(default_factory=small)
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.max_minutes is None):
-            raise ConfigError("a run has either steps or max_minutes: set one of them, and the other to None")
+        if self.steps is None and self.max_minutes is None:
+            raise ConfigError("a run has no end: set steps, max_minutes or both")
+        drawn = self.discriminators_per_step
+        known = len(self.discriminator.periods) + len(self.discriminator.windows)
+        if drawn is not None and not 1 <= drawn <= known:
+            raise ConfigError(f"discriminators_per_step is 1 to {known}, not {drawn}")
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -88,6 +95,23 @@ class TrainingConfig:
         for name in ("beta_1", "beta_2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
+
+    @classmethod
+    def for_cpu(cls, **changes: Any) -> TrainingConfig:
+        """What pays on CPU cores: small batches, one spectral discriminator a step, on half of the crop."""
+        settings = cls(
+            steps=1,
+            batch_size=4,
+            segment_seconds=1.28,
+            windows_per_step=3,
+            gradient_clip=125.0,
+            loudness_weight=0.2,
+            discriminators_per_step=1,
+            discriminator_share=0.5,
+            ema_decay=0.998,
+            discriminator=spectral(),
+        )
+        return dataclasses.replace(settings, **({"steps": None} | changes))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types."""
@@ -113,6 +137,7 @@ _POSITIVE = (
     "gradient_clip",
     "discriminator_clip",
     "audible_range_db",
+    "discriminator_share",
     "initialise_vectors",
     "replace_every_steps",
 )
@@ -133,5 +158,6 @@ _SHARES = (
     "table_from",
     "final_rate_share",
     "dropout_share",
+    "lost_share",
     "normalisation_momentum",
 )

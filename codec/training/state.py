@@ -10,6 +10,7 @@ and no optimisers. A new run starts from either (`--init`). To make one:
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import reprlib
 import sys
@@ -19,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..backends.torch_backend import TorchBackend
 from ..checkpoint import SUFFIX, Checkpoint
-from ..errors import CheckpointError, DiveqCodecError
+from ..errors import CheckpointError, ConfigError, DiveqCodecError
 from ..layouts.config import ModelConfig
+from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
 from .trainer import Trainer
 
@@ -75,12 +79,47 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
 
 def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     checkpoint = Checkpoint.load(path)
-    ours, known = trainer.model.config, len(checkpoint.config.stages)
-    ours = dataclasses.replace(ours, stages=ours.stages[:known])  # further ones start from data
+    ours = _without_additions(trainer.model.config, checkpoint.config)
     _refuse(path, "another model", _differences(checkpoint.config, ours))
     trainer.start_from_model(TorchBackend(checkpoint, "cpu").model)
     facts = {name: value for name, value in checkpoint.facts.items() if name != "validation"}
     return RunStart(origin={"model": checkpoint.fingerprint().hex(), **facts})
+
+
+def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
+    """Our configuration without what training can add to theirs: later stages, noise, a vector for lost frames."""
+    ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)])
+    layout, other = ours.transform, theirs.transform
+    if layout is None or other is None:
+        return ours
+    noise = layout.noise_channels if other.noise_channels else 0
+    layout = dataclasses.replace(layout, noise_channels=noise, conceals=layout.conceals and other.conceals)
+    return dataclasses.replace(ours, transform=layout)
+
+
+def save_discriminators(state: dict[str, Any], path: Path) -> None:
+    """Write the discriminators of a state (`load_state`) as safetensors in float16, their configuration beside them."""
+    weights = {name: value.half().contiguous() for name, value in state["trainer"]["discriminator"].items()}
+    config = TrainingConfig.from_dict(state["settings"]).discriminator
+    part = path.with_name(path.name + ".part")
+    save_file(weights, part, metadata={"discriminators": json.dumps(config.to_dict())})
+    part.replace(path)
+
+
+def load_discriminators(trainer: Trainer, path: Path) -> None:
+    """Start a new run's discriminators from a file of `save_discriminators`.
+
+    Raises:
+        CheckpointError: The file is missing or is no such file, or its discriminators are others than the run's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = DiscriminatorConfig.from_dict(json.loads((file.metadata() or {})["discriminators"]))
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        _refuse(path, "other discriminators", _differences(config, trainer.settings.discriminator))
+        trainer.discriminator.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, ConfigError) as error:
+        raise CheckpointError(f"{path} is not a file of discriminators: {error}") from error
 
 
 def training_facts(state: dict[str, Any]) -> dict[str, Any]:

@@ -16,23 +16,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..bitstream import GROUP_FRAMES
 from ..layouts.config import ModelConfig
 from ..model import CodecModel, ModelOutput
 from ..quantizers import StageStatistics, initialise, replace_unused
-from ..streams.allocation import SMALLEST_POWER, STAGES_PER_DB
 from .distributed import average, average_gradients, gather_rows, without_radial_part
-from .objective.discriminators import Discriminators
-from .objective.losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
-from .objective.loudness import LoudnessCriterion
+from .generator_objective import Objective
 from .settings import TrainingConfig
+from .stage_dropout import active_stages, lost_frames
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-
-_HALVINGS = 16  # of some 40 stages, to a thousandth of one
+    from jaxtyping import Bool, Float, Int
 
 Batches = Callable[[int], Tensor]  # step → this process's share of the batch, (batch, 1, samples)
 
@@ -56,10 +50,9 @@ class Trainer:
         self.settings, self.accelerator, self.device = settings, accelerator, accelerator.device
         torch.manual_seed(settings.seed)
         self.model = CodecModel(model).to(self.device)
-        self.discriminator = Discriminators(settings.discriminator).to(self.device)
+        self.objective = Objective(model.sample_rate_hz, settings).to(self.device)
+        self.discriminator = self.objective.discriminators
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.criterion = SpectralCriterion(model.sample_rate_hz, settings.audible_range_db).to(self.device)
-        self.loudness = LoudnessCriterion(model.sample_rate_hz).to(self.device)
         self.optimiser = self._generator_optimiser()
         self.discriminator_optimiser = torch.optim.AdamW(
             self.discriminator.parameters(),
@@ -173,7 +166,7 @@ class Trainer:
         with self.accelerator.autocast():
             if not self.quantizing:
                 return self.model(wave, quantize=False)
-            output = self.model(wave, active_stages=active_stages, position_bits=position_bits)
+            output = self.model(wave, active_stages=active_stages, lost=self._lost(wave), position_bits=position_bits)
         # The scale of the latent means nothing: the stages' normalisation undoes it. Yet the quantizer's gradient has a
         # steady part along it (a decoder that gets few stages asks for more energy), and without this the latent grew
         # a hundredfold in 600 steps, faster than the normalisation and the decoder could follow.
@@ -183,39 +176,22 @@ class Trainer:
 
     def _backward(self, output: ModelOutput, reference: Tensor, adversarial: bool, share: float) -> dict[str, Tensor]:
         """Losses of one micro-batch, their gradients added up in the parameters; returns the figures."""
-        settings = self.settings
         estimate = output.wave.float()
-        spectral = self.criterion(estimate, reference, self._scales())
-        figures = {"mel": spectral.mel, "stft": spectral.stft, "waveform": spectral.waveform}
-        total = (
-            settings.mel_weight * spectral.mel
-            + settings.stft_weight * spectral.stft
-            + settings.waveform_weight * spectral.waveform
-        )
-        if settings.loudness_weight:
-            figures["loudness"] = self.loudness(estimate, reference)
-            total = total + settings.loudness_weight * figures["loudness"]
+        generator = self._generator()
+        terms = self.objective.distances(estimate, reference, generator)
+        figures: dict[str, Tensor] = {}
         if adversarial:
-            # One pass through the discriminators serves both games: each `backward` goes only where it is told.
             with self.accelerator.autocast():
-                real, fake = self.discriminator(reference), self.discriminator(estimate)
-            judged = discriminator_loss(reference=real, estimate=fake)
-            (judged * share).backward(inputs=list(self.discriminator.parameters()), retain_graph=True)
-            figures["adversarial"] = generator_loss(fake)
-            figures["features"] = feature_matching_loss(reference=real, estimate=fake)
-            figures["discriminator"] = judged
-            total = (
-                total
-                + settings.adversarial_weight * figures["adversarial"]
-                + settings.feature_weight * figures["features"]
+                real, fake = self.objective.verdicts(estimate, reference, generator)
+            figures["discriminator"], played = self.objective.game(real, fake)
+            (figures["discriminator"] * share).backward(
+                inputs=[p for p in self.discriminator.parameters() if p.requires_grad], retain_graph=True
             )
+            terms |= played
+        total = self.objective.total(terms)
+        figures |= terms
         (total * share).backward(inputs=[p for p in self.model.parameters() if p.requires_grad])
         return {name: value.detach() for name, value in figures.items()} | {"total": total.detach()}
-
-    def _scales(self) -> list[int]:
-        """Which of the spectral windows this step compares."""
-        count = len(self.criterion.scales)
-        return torch.randperm(count, generator=self._generator())[: self.settings.windows_per_step].sort()[0].tolist()
 
     def _update(self, adversarial: bool) -> dict[str, Tensor]:
         """Average, clip, step. A gradient that is not finite leaves both sides as they were, without a host sync."""
@@ -272,19 +248,21 @@ class Trainer:
         foreach_lerp_(list(ours.values()), list(theirs.values()), 1 - decay)
 
     def _active_stages(self, wave: Float[Tensor, "batch 1 time"]) -> Int[Tensor, "batch frames"]:
-        """Quantizer dropout: `dropout_share` of the global batch keeps 1…S stages on average, drawn evenly.
+        config, clips, index = self.model.config, len(wave), self.accelerator.process_index
+        share = slice(index * clips, (index + 1) * clips)  # of the global batch
+        return active_stages(
+            wave, config.hop, len(config.stages), self.settings, share, clips * self.accelerator.num_processes,
+            self._generator(),
+        )  # fmt: skip
 
-        They are spread over a clip's frames as in `streams/allocation.py` for files, from evenly to twice as steeply.
-        """
-        stages, clips = len(self.model.config.stages), len(wave) * self.accelerator.num_processes
-        generator = self._generator()
-        drawn = torch.randint(1, stages + 1, (clips,), generator=generator)
-        dropped = torch.rand(clips, generator=generator) < self.settings.dropout_share
-        slope = 2 * STAGES_PER_DB * torch.rand(clips, generator=generator)
-        mine = slice(self.accelerator.process_index * len(wave), (self.accelerator.process_index + 1) * len(wave))
-        both = torch.stack([torch.where(dropped, drawn, stages), torch.where(dropped, slope, 0.0)])
-        mean, slope = both[:, mine, None].to(self.device)
-        return spread(slope * group_levels(wave, self.model.config.hop), mean, stages)
+    def _lost(self, wave: Float[Tensor, "batch 1 time"]) -> Bool[Tensor, "batch frames"] | None:
+        config = self.model.config
+        if not config.conceals:
+            return None
+        generator = torch.Generator().manual_seed(
+            (self.settings.seed * 1_000_003 + self.steps) * 1_009 + self.accelerator.process_index
+        )
+        return lost_frames(len(wave), wave.shape[2] // config.hop, self.settings, generator).to(wave.device)
 
     def _generator(self) -> torch.Generator:
         """On the CPU, the same on every process."""
@@ -344,26 +322,6 @@ class Trainer:
         self.steps, self.started, self.quantizing = state["steps"], state["started"], state["quantizing"]
         self.skipped = state["skipped"].to(self.device)
         self.all_skipped = state["all_skipped"].to(self.device)
-
-
-def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
-    """What `streams/allocation.py` goes by: for each frame, the level in dB of the group that it is in."""
-    power = F.avg_pool1d(wave.float().square(), hop)
-    groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
-    levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()
-    return levels.repeat_interleave(GROUP_FRAMES, 1)[:, : power.shape[2]]
-
-
-def spread(
-    wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int
-) -> Int[Tensor, "batch frames"]:
-    """1 to `most` stages, as many more than others as is wished: on average the mean, or as little less as can be."""
-    low, high = -wished.amax(1, keepdim=True), most + 1 - wished.amin(1, keepdim=True)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        fits = (wished + middle).round().clamp(1, most).mean(1, keepdim=True) <= mean
-        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-    return (wished + low).round().clamp(1, most).long()
 
 
 def _merged(parts: list[StageStatistics]) -> StageStatistics:

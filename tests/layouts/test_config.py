@@ -107,7 +107,7 @@ def test_a_huge_value_is_not_quoted_whole():
         ({"precision": "fp16"}, "TrainingConfig.precision is one of 'no', 'bf16', not 'fp16'"),
         ({"steps": 2.5}, "TrainingConfig.steps is a whole number or null, not 2.5"),
         ({"discriminator": {"periods": "2"}}, "DiscriminatorConfig.periods is a list of whole numbers, not '2'"),
-        ({"steps": None}, "either steps or max_minutes"),
+        ({"steps": None}, "a run has no end: set steps, max_minutes or both"),
         ({"rate_warmup_steps": 0}, "rate_warmup_steps is positive, not 0"),
         ({"replace_every_steps": 0}, "replace_every_steps is positive, not 0"),
         ({"weight_decay": -0.1}, "weight_decay is at least 0, not -0.1"),

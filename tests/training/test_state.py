@@ -13,13 +13,24 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
+from small_models import tiny_transform
 
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
 from codec.layouts.presets import speech_16khz, tiny
 from codec.model import CodecModel
 from codec.training.objective.discriminators import DiscriminatorConfig, Discriminators, small
-from codec.training.state import STATE, load_state, main, open_run, portable, save_state, training_facts
+from codec.training.state import (
+    STATE,
+    load_discriminators,
+    load_state,
+    main,
+    open_run,
+    portable,
+    save_discriminators,
+    save_state,
+    training_facts,
+)
 from codec.training.to_model_file import to_checkpoint
 from codec.training.trainer import Trainer
 
@@ -222,6 +233,42 @@ def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
             ]
             assert left == sorted(left, reverse=True)
             assert left[4] < 0.5 * left[0]
+
+
+def test_a_model_gains_noise_and_concealment(tmp_path):
+    """What the file has computes as before where the noise is turned off; other changes are refused."""
+    before = CodecModel(tiny_transform()).folded()
+    path = tmp_path / "model.safetensors"
+    to_checkpoint(before, weight_type="float32", facts={}).save(path)
+    larger = tiny_transform(noise_channels=2, conceals=True)
+    trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
+    open_run(trainer, tmp_path / "new", init=path)
+    model = trainer.averaged.folded()
+    codes = before.encode(batches(0), [0] * 4)
+    assert torch.equal(model.encode(batches(0), [0] * 4), codes)
+    silent = torch.zeros(1, codes.shape[2], larger.noise_values)
+    torch.testing.assert_close(model.decode(codes, [0] * 4, silent), before.decode(codes, [0] * 4))
+    assert not torch.equal(model.decode(codes, [0] * 4), before.decode(codes, [0] * 4))
+    wider = Trainer(tiny_transform(noise_channels=2, width=32), SETTINGS, Accelerator(cpu=True))
+    with pytest.raises(CheckpointError, match=r"another model: it has transform.width 24, not 32"):
+        open_run(wider, tmp_path / "new", init=path)
+
+
+def test_discriminators_travel_in_a_file_of_their_own(trained, saved, tmp_path):
+    path = tmp_path / "discriminators.safetensors"
+    save_discriminators(load_state(saved), path)
+    trainer = small_trainer(tmp_path)
+    load_discriminators(trainer, path)
+    for name, value in trained.discriminator.state_dict().items():
+        torch.testing.assert_close(trainer.discriminator.state_dict()[name], value, rtol=2**-10, atol=1e-7)
+    other = dataclasses.replace(SETTINGS, discriminator=dataclasses.replace(SETTINGS.discriminator, period_width=2))
+    with pytest.raises(CheckpointError, match="other discriminators: it has period_width 1, not 2"):
+        load_discriminators(Trainer(tiny(), other, Accelerator(cpu=True)), path)
+    model = tmp_path / "model.safetensors"
+    to_checkpoint(trained.averaged.folded(), facts={}).save(model)
+    for wrong in (model, tmp_path / "nowhere.safetensors"):
+        with pytest.raises(CheckpointError, match="is not a file of discriminators"):
+            load_discriminators(trainer, wrong)
 
 
 def test_a_run_does_not_begin_from_a_model_of_more_stages(trained, tmp_path):

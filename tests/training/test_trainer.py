@@ -14,14 +14,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
-from small_models import tiny_transform
+from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
-from codec.training.trainer import Trainer, spread
+from codec.training.stage_dropout import UPDATE_GROUPS, drop_stages, lost_frames
+from codec.training.trainer import Trainer
 
 SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
 
@@ -72,7 +73,7 @@ def test_the_transform_layout_starts_from_the_first_batches():
     assert torch.equal(outer[0], outer[1])
     assert torch.equal(made[0].averaged.decoder.exit.weight, outer[0])
     wave = crops(9)
-    mel = [one.criterion(one.model(wave, quantize=False).wave, wave).mel.item() for one in made]
+    mel = [one.objective.spectral(one.model(wave, quantize=False).wave, wave).mel.item() for one in made]
     assert mel[0] == mel[1] < 0.5 * mel[2]
 
 
@@ -120,9 +121,9 @@ def test_one_second_of_speech_is_overfitted():
     with torch.no_grad():
         decoded = averaged.decode(averaged.encode(wave, bits), bits)
         few = averaged.decode(averaged.encode(wave, bits[:1]), bits[:1])
-    distance = subject.criterion(decoded, wave).mel
-    assert distance < 0.5 * subject.criterion(torch.zeros_like(wave), wave).mel
-    assert distance < subject.criterion(few, wave).mel  # later stages add something
+    distance = subject.objective.spectral(decoded, wave).mel
+    assert distance < 0.5 * subject.objective.spectral(torch.zeros_like(wave), wave).mel
+    assert distance < subject.objective.spectral(few, wave).mel  # later stages add something
 
 
 def test_a_broken_gradient_changes_nothing_and_is_counted():
@@ -163,37 +164,80 @@ def test_micro_batches_add_up_to_the_batch():
         torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
 
 
-def test_dropped_stages_are_spread_over_a_clip_by_level():
-    """Louder stretches keep as many stages as softer ones, or more; clips that are not dropped keep all."""
+def test_dropped_stages_are_shared_out_by_level():
+    """Louder groups keep as many stages as softer ones, or more; clips that are not dropped keep all."""
     subject = trainer(run=settings(dropout_share=0.7))
-    level = torch.linspace(-3, 0, 20).repeat_interleave(320)
-    wave = 10**level * torch.randn(64, 1, 6400, generator=torch.Generator().manual_seed(0))
+    level = torch.linspace(-3, 0, 24).repeat_interleave(320)
+    wave = 10**level * torch.randn(64, 1, 7680, generator=torch.Generator().manual_seed(0))
     counts = subject._active_stages(wave)
-    assert counts.shape == (64, 20)
-    assert counts.min() == 1
+    assert counts.shape == (64, 24)
+    assert counts.min() == 0
     assert counts.max() == 4
-    assert (counts.diff(dim=1) >= 0).all()
-    whole = (counts == 4).all(1).float().mean()
-    assert 0.3 < whole < 0.7  # 30 % that are not dropped, and those of which 4 were drawn
-    varied = (counts.diff(dim=1) != 0).any(1).float().mean()
-    assert varied > 0.2  # a third were drawn two or three, some of them nearly evenly
-    assert 0.05 < (counts == 1).all(1).float().mean() < 0.35  # a quarter of those that are dropped
-    groups = counts[:, :18].reshape(64, 6, 3)
+    groups = counts.reshape(64, 8, 3)
     assert (groups == groups[..., :1]).all()
+    told = torch.arange(8) % UPDATE_GROUPS == 0
+    assert groups[:, told].min() == 1
+    assert (groups[:, ~told, 0].diff(dim=1) >= 0).all()
+    whole = (counts == 4).all(1).float().mean()
+    assert 0.25 < whole < 0.6  # 30 % that are not dropped, and some that were drawn nearly all
+    assert (counts == 0).any(1).float().mean() > 0.1
 
 
 @pytest.mark.parametrize("steepness", [0.0, 0.1, 0.3])
-def test_spread_stages_have_the_mean_that_was_drawn(steepness):
+def test_kept_stages_have_the_mean_that_was_drawn(steepness):
     levels = torch.empty(200, 64).uniform_(-60, 0, generator=torch.Generator().manual_seed(1))
     mean = torch.arange(1.0, 11).repeat(20)[:, None]
-    counts = spread(steepness * levels, mean, 10)
-    assert counts.min() == 1
+    counts = drop_stages(steepness * levels, mean, 10)
     assert counts.max() == 10
     missing = mean[:, 0] - counts.float().mean(1)
     assert missing.min() >= 0
     assert missing.max() < 0.05
-    order = levels.argsort(1)
-    assert (counts.gather(1, order).diff(dim=1) >= 0).all()
+    few = drop_stages(steepness * levels, torch.full((200, 1), 0.1), 10)
+    assert (few[:, ::12] == 1).all()  # the level of a pause is told whatever it costs
+    assert few.float().mean() < 0.3
+
+
+def test_frames_are_lost_in_bursts():
+    lost = lost_frames(4000, 64, settings(lost_share=0.5), torch.Generator().manual_seed(0))
+    losing = lost.any(1)
+    assert abs(losing.float().mean() - 0.5) < 0.05
+    assert lost.float().mean(1).max() <= 30 / 64
+    starts = (lost[:, 1:] & ~lost[:, :-1]).sum(1) + lost[:, 0]
+    assert starts.max() <= 3
+    share = lost[losing].float().mean(0)  # in all places about alike, but for the ends
+    assert share[5:-5].max() / share[5:-5].min() < 1.6
+    assert not lost_frames(50, 64, settings(lost_share=0.0), torch.Generator().manual_seed(0)).any()
+
+
+def test_discriminators_are_drawn_and_hear_a_part():
+    """Each step trains the one that was drawn; over some steps all get their turn, and the generator hears of it."""
+    run = settings(adversarial_from=0.0, quantize_from=0.0, discriminators_per_step=1, discriminator_share=0.5)
+    subject = trainer(tiny_noisy(width=32), run)
+    subject.start(crops)
+    subject.start_quantizing(crops)
+    heard: list[int] = []
+    for discriminator in subject.discriminator.discriminators:
+        discriminator.register_forward_pre_hook(lambda _, audio: heard.append(audio[0].shape[-1]))
+    changed = set()
+    for step in range(8):
+        before = copy.deepcopy(subject.discriminator.state_dict())
+        figures = subject.step(crops(step), 0.5).figures
+        assert figures["adversarial"] > 0
+        after = subject.discriminator.state_dict()
+        moved = {name.split(".")[1] for name in after if not torch.equal(after[name], before[name])}
+        assert len(moved) == 1
+        changed |= moved
+    assert changed == {"0", "1", "2"}
+    assert set(heard) == {3200}
+    assert len(heard) == 2 * 8
+
+
+def test_a_concealing_model_learns_its_vector_for_lost_frames():
+    subject = trainer(tiny_noisy(width=32), settings(quantize_from=0.0, lost_share=1.0))
+    subject.start(crops)
+    subject.start_quantizing(crops)
+    subject.step(crops(0), 0.1)
+    assert subject.model.decoder.unknown.abs().max() > 0
 
 
 def test_every_phase_gives_its_figures():
@@ -222,7 +266,9 @@ def test_fine_tuning_starts_from_the_averaged_weights():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_minutes": 1.0}, "either steps or max_minutes"),
+        ({"steps": None}, "a run has no end: set steps, max_minutes or both"),
+        ({"discriminators_per_step": 4}, "discriminators_per_step is 1 to 3, not 4"),
+        ({"discriminator_share": 0.0}, "discriminator_share is positive"),
         ({"batch_size": 0}, "batch_size is positive"),
         ({"table_from": 1.5}, "table_from is a share"),
         ({"ema_decay": 1.0}, "ema_decay"),

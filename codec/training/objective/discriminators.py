@@ -7,7 +7,7 @@ HiFi-GAN's (Kong et al., 2020). Layers, paddings and bands are those of descript
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,13 @@ def full() -> DiscriminatorConfig:
 
 
 def small() -> DiscriminatorConfig:
-    """A tenth of the parameters, for short runs and for CPUs."""
+    """A tenth of the parameters, for short runs."""
     return DiscriminatorConfig(period_width=10, spectral_width=16)
+
+
+def spectral() -> DiscriminatorConfig:
+    """Spectra of four windows alone, for CPUs: periods cost most there."""
+    return DiscriminatorConfig(periods=(), windows=(2048, 1024, 512, 256), bands=((0.0, 1.0),), spectral_width=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Verdict:
 class Discriminators(nn.Module):
     """All discriminators of a configuration, on mono audio in [-1, 1] of any length.
 
-    Each clip is freed of its mean and scaled to a peak of 0.8 first, so that level is no clue; a clip shorter than
+    Each clip is freed of its mean and scaled to a peak of 0.8 first, an estimate as its reference; a clip shorter than
     `config.shortest_clip` is padded with zeros at its end. Convolutions follow autocast; spectra are always fp32.
 
     One pass over each batch can serve both players, if both learn from the same discriminators:
@@ -118,22 +123,38 @@ class Discriminators(nn.Module):
         spectra = [SpectralDiscriminator(window, config.bands, config.spectral_width) for window in config.windows]
         self.discriminators = nn.ModuleList([*periods, *spectra])
 
-    def forward(self, audio: Float[Tensor, "batch 1 time"]) -> tuple[Verdict, ...]:
+    def forward(
+        self,
+        audio: Float[Tensor, "batch 1 time"],
+        gain: Float[Tensor, "batch 1 1"] | None = None,
+        chosen: Sequence[int] | None = None,
+    ) -> tuple[Verdict, ...]:
+        """What the discriminators, or those `chosen`, see in audio times a gain, by default the audio's own."""
         with torch.autocast(audio.device.type, enabled=False):
-            audio = level(audio.float())
+            audio = audio.float() - audio.float().mean(dim=-1, keepdim=True)
+            audio = audio * (level_gain(audio) if gain is None else gain)
             audio = F.pad(audio, (0, max(0, self.config.shortest_clip - audio.shape[-1])))
-        return tuple(discriminator(audio) for discriminator in self.discriminators)
+        numbers = range(len(self.discriminators)) if chosen is None else chosen
+        return tuple(self.discriminators[number](audio) for number in numbers)
+
+    def compare(
+        self,
+        reference: Float[Tensor, "batch 1 time"],
+        estimate: Float[Tensor, "batch 1 time"],
+        chosen: Sequence[int],
+    ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
+        """What the chosen discriminators see in both, with the reference's gain: a wrong level is a clue."""
+        gain = level_gain(reference.float() - reference.float().mean(dim=-1, keepdim=True))
+        return self(reference, gain, chosen), self(estimate, gain, chosen)
 
 
-def level(audio: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
-    """Every clip without its mean, its peak at 0.8.
+def level_gain(centred: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 1"]:
+    """What brings every clip's peak to 0.8.
 
     Departure: DAC divides by the peak + 1e-9, so that a clip of zeros multiplies the generator's gradient by 8e8.
     A peak below 1e-3 (-60 dB) counts as 1e-3 here: near silence stays quiet and the gradient bounded.
     """
-    centred = audio - audio.mean(dim=-1, keepdim=True)
-    peak = centred.abs().amax(dim=-1, keepdim=True)
-    return TARGET_PEAK * centred / peak.clamp(min=QUIETEST_PEAK)
+    return TARGET_PEAK / centred.abs().amax(dim=-1, keepdim=True).clamp(min=QUIETEST_PEAK)
 
 
 class LeakyStack(nn.ModuleList):

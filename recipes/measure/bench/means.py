@@ -54,9 +54,8 @@ def _bf16(model: CodecModel) -> Network:
         return model.quantizer.encode(latent.float(), bits)
 
     def decode(codes: Tensor) -> Tensor:
-        latent = model.quantizer.decode(codes, bits)
         with torch.autocast(codes.device.type, dtype=torch.bfloat16):
-            return model.decoder(latent).float()
+            return model.decode(codes, bits).float()
 
     return Network(encode, decode)
 

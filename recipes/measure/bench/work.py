@@ -107,10 +107,11 @@ def model_work(config: ModelConfig) -> ModelWork:
     latent = torch.zeros(1, config.latent_channels, frames)
     codes = torch.zeros(1, len(config.stages), frames, dtype=torch.int64)
     seconds = wave.shape[-1] / config.sample_rate_hz
+    noise = torch.zeros(1, frames, config.noise_values)
     positions = [0] * len(config.stages)
     return ModelWork(
         encoder=count(model, lambda: model.encoder(wave)) / seconds,
         search=count(model, lambda: model.quantizer.encode(latent, positions)) / seconds,
         lookup=count(model, lambda: model.quantizer.decode(codes, positions)) / seconds,
-        decoder=count(model, lambda: model.decoder(latent)) / seconds,
+        decoder=count(model, lambda: model.decode_latent(latent, noise)) / seconds,
     )

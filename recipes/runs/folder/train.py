@@ -34,7 +34,7 @@ from codec.training.data.crop_plan import CropConfig
 from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
-from codec.training.state import load_state, open_run
+from codec.training.state import load_discriminators, load_state, open_run, save_discriminators
 from codec.training.trainer import Trainer
 from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
 
@@ -46,6 +46,7 @@ from .batches import Place, Share, open_batches
 from .export import MANIFEST, export
 
 MODEL = "model.safetensors"
+DISCRIMINATORS = "discriminators.safetensors"
 
 # The first process reads a corpus, or validates, while the others wait; NCCL's own limit is 10 minutes.
 _LONGEST_WAIT = timedelta(hours=6)
@@ -73,6 +74,8 @@ class Arguments:
     init: Path | None = None
     """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
     and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators."""
+    init_discriminators: Path | None = None
+    """Discriminators to start from, as a run leaves them beside its model."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with accelerate launch."""
     threads: int | None = None
@@ -88,7 +91,7 @@ class Arguments:
     level_dbfs: tuple[float, float] = (-45.0, -8.0)
     """Speech is brought to a level drawn from this range."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    settings: TrainingConfig = field(default_factory=lambda: TrainingConfig(max_minutes=30.0))
+    settings: TrainingConfig = field(default_factory=lambda: settings_of_this_machine(max_minutes=30.0))
 
     validation_clips: int = 12
     """How many clips are measured during the run."""
@@ -127,6 +130,8 @@ def main(arguments: Arguments) -> None:
         )
     trainer = Trainer(config, settings, accelerator)
     start = open_run(trainer, arguments.out, init=arguments.init)
+    if arguments.init_discriminators and not trainer.steps:
+        load_discriminators(trainer, arguments.init_discriminators)
     clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
     with score_workers(arguments.workers) as workers:
@@ -144,7 +149,14 @@ def main(arguments: Arguments) -> None:
         )
         if done and accelerator.is_main_process:
             state, model = load_state(arguments.out), arguments.out / MODEL
+            save_discriminators(state, arguments.out / DISCRIMINATORS)
             export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+
+
+def settings_of_this_machine(**changes: Any) -> TrainingConfig:
+    """Settings for a GPU where there is one, else for CPU cores."""
+    make = TrainingConfig if torch.cuda.is_available() else TrainingConfig.for_cpu
+    return make(**changes)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:

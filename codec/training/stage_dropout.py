@@ -1,0 +1,82 @@
+"""What training takes from the decoder: stages, as a bitrate does, and frames, as networks lose them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..bitstream import GROUP_FRAMES
+from ..streams.allocation import SMALLEST_POWER, STAGES_PER_DB
+from .settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+FEWEST_STAGES = 0.7  # of a clip, on average: some 0.35 kbps at 50 frames/s
+UPDATE_GROUPS = 4  # of so many groups the first has a stage at least: that tells the decoder the level of a pause
+MOST_BURSTS, MOST_LOST_FRAMES = 3, 10  # of a clip that loses frames; 200 ms at 50 frames/s
+
+_HALVINGS = 16  # of some 40 stages, to a thousandth of one
+
+
+def active_stages(
+    wave: Float[Tensor, "batch 1 time"], hop: int, stages: int, settings: TrainingConfig, share: slice, clips: int,
+    generator: torch.Generator,
+) -> Int[Tensor, "batch frames"]:  # fmt: skip
+    """Quantizer dropout: `dropout_share` of the global batch of `clips` keeps few to all stages on average.
+
+    They are shared out over a clip's frames as `codec.streams.allocation` does for files, half to one and a half
+    times as steeply. `share` are this process's clips.
+    """
+    drawn = FEWEST_STAGES + (stages - FEWEST_STAGES) * torch.rand(clips, generator=generator)
+    dropped = torch.rand(clips, generator=generator) < settings.dropout_share
+    slope = STAGES_PER_DB * (0.5 + torch.rand(clips, generator=generator))
+    both = torch.stack([torch.where(dropped, drawn, stages), slope])
+    mean, slope = both[:, share, None].to(wave.device)
+    return drop_stages(slope * group_levels(wave, hop), mean, stages)
+
+
+def lost_frames(
+    clips: int, frames: int, settings: TrainingConfig, generator: torch.Generator
+) -> Bool[Tensor, "batch frames"]:
+    """Bursts of lost frames in `lost_share` of the clips."""
+    lost = torch.zeros(clips, frames, dtype=torch.bool)
+    longest = min(MOST_LOST_FRAMES, frames)
+    for clip in range(clips):
+        loses = torch.rand((), generator=generator) < settings.lost_share
+        bursts = int(torch.randint(1, MOST_BURSTS + 1, (), generator=generator))
+        lengths = torch.randint(1, longest + 1, (MOST_BURSTS,), generator=generator).tolist()
+        places = torch.rand(MOST_BURSTS, generator=generator).tolist()
+        for length, place in list(zip(lengths, places, strict=True))[: bursts if loses else 0]:
+            start = int(place * (frames - length + 1))
+            lost[clip, start : start + length] = True
+    return lost
+
+
+def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
+    """What `codec.streams.allocation` goes by: for each frame, the level in dB of the group that it is in."""
+    power = F.avg_pool1d(wave.float().square(), hop)
+    groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
+    levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()
+    return levels.repeat_interleave(GROUP_FRAMES, 1)[:, : power.shape[2]]
+
+
+def drop_stages(
+    wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int
+) -> Int[Tensor, "batch frames"]:
+    """0 to `most` stages, as many more than others as is wished: on average the mean, or as little less as can be.
+
+    The first of every `UPDATE_GROUPS` groups keeps one at least, even where that is more than the mean.
+    """
+    group = torch.arange(wished.shape[1], device=wished.device) // GROUP_FRAMES
+    least = (group % UPDATE_GROUPS == 0).to(wished.dtype)
+    low, high = -1 - wished.amax(1, keepdim=True), most + 1 - wished.amin(1, keepdim=True)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        kept = torch.maximum((wished + middle).round().clamp(0, most), least)
+        fits = kept.mean(1, keepdim=True) <= mean
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return torch.maximum((wished + low).round().clamp(0, most), least).long()
