@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -70,9 +71,17 @@ def run(speech, tmp_path_factory) -> Path:
         assert process.wait(timeout=60) == 0, errors
     assert 9 <= training_state.load_state(out)["trainer"]["steps"] < 30, errors
     assert not (out / "model.safetensors").exists()
+    assert re.search(r"stopped at step \d+, and saved: the same command goes on from here\n$", errors), errors
     done = subprocess.run(command(speech, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "| stages | kbps | pesq_wb |" in done.stdout
+    for line in (
+        r"30 steps, 1 CPU thread\(s\): batches of 4 crops of 0.32 s, 1 of 2 discriminators a step from 40% of .*",
+        r"goes on at step \d+, after 0.\d minutes of training",
+        r"made .*model.safetensors, .*discriminators.safetensors and .*curves.png",
+    ):
+        assert re.search(f"^{line}$", done.stderr, re.MULTILINE), done.stderr
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     return out
 
 
@@ -163,8 +172,22 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monke
     assert model.read_bytes() == before
 
 
+def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_path):
+    out = tmp_path / "out"
+    arguments = [*command(speech, out), "--dry-run"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert not out.exists()
+    for line in (
+        r"steps     30, of \d+.\d\d s each with discriminators",
+        r"heard     0.0 hours, 6.7 times the 0.0 hours of the data",  # 30 steps of 4 crops, of 5.7 s
+        r"memory    \d.\d GB",
+    ):
+        assert re.search(f"^{line}$", done.stderr, re.MULTILINE), done.stderr
+
+
 def test_an_error_is_one_line(speech, tmp_path):
-    arguments = [*command(speech, tmp_path), "--settings.max-minutes", "1"]
+    arguments = [*command(speech, tmp_path), "--settings.steps", "None"]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: a run has either steps or max_minutes: set one of them, and the other to None\n"
+    assert done.stderr == "error: a run has no end: set steps, max_minutes or both\n"

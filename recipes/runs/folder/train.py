@@ -1,12 +1,14 @@
 """Train a codec on a folder of speech, fine-tune one, or go on with a run; ends with a model file and its scores.
 
     accelerate launch -m recipes.runs.folder.train --data speech/train --validation speech/val --out runs/mine \\
-        --settings.max-minutes 30 --settings.precision bf16
+        --settings.max-minutes 30
 
-Stopped at any moment (SIGTERM, a crash), the same command goes on from the last saved state. In `--out`:
-`manifest.jsonl`, `rejected.txt`, `state.pt` (all that is needed to go on, discriminators included), `metrics.jsonl`,
-a TensorBoard folder, and at the end `model.safetensors`, which `Codec.load` and `diveq-codec --model` take. On
-several machines, all see the same `--out`.
+Settings follow from the machine: on a GPU large batches and all discriminators, on CPU cores small batches and one
+spectral discriminator a step; `--dry-run` says what the run would take. Stopped at any moment (SIGTERM, Ctrl-C, a
+crash), the same command goes on from the last saved state. In `--out`: `manifest.jsonl`, `rejected.txt`, `state.pt`
+(all that is needed to go on, discriminators included), `metrics.jsonl`, a TensorBoard folder, and at the end
+`model.safetensors`, which `Codec.load` and `diveq-codec --model` take, `discriminators.safetensors` and `curves.png`.
+On several machines, all see the same `--out`.
 
 Several processes on CPUs are started by torchrun; `accelerate launch --cpu` starts only one, without a word:
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -32,6 +35,7 @@ from codec.training.data.augment import AugmentConfig
 from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
 from codec.training.data.crop_plan import CropConfig
 from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
+from codec.training.plot import main as plot
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
 from codec.training.state import load_discriminators, load_state, open_run, save_discriminators
@@ -43,10 +47,12 @@ from ...progress import progress_on_stderr
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
 from .batches import Place, Share, open_batches
+from .dry_run import expectation, settings_line
 from .export import MANIFEST, export
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
+CURVES = "curves.png"
 
 # The first process reads a corpus, or validates, while the others wait; NCCL's own limit is 10 minutes.
 _LONGEST_WAIT = timedelta(hours=6)
@@ -101,11 +107,21 @@ class Arguments:
     validate_every_minutes: float = 10.0
     save_every_minutes: float = 5.0
     log_every_steps: int = 100
+    dry_run: bool = False
+    """Take a few steps, print what the run would take (steps, time, memory, disk), and leave nothing behind."""
     workers: int = 2
     """Processes that score, and that read files for the manifest."""
 
 
 def main(arguments: Arguments) -> None:
+    if arguments.dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            _main(dataclasses.replace(arguments, out=Path(folder), bank="files", data_workers=0))
+    else:
+        _main(arguments)
+
+
+def _main(arguments: Arguments) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     settings, config = arguments.settings, model_config(arguments)
@@ -132,6 +148,13 @@ def main(arguments: Arguments) -> None:
     start = open_run(trainer, arguments.out, init=arguments.init)
     if arguments.init_discriminators and not trainer.steps:
         load_discriminators(trainer, arguments.init_discriminators)
+    if accelerator.is_main_process:
+        _say(settings_line(settings, accelerator.device))
+    if arguments.dry_run:
+        _say(expectation(trainer, batches, manifest))
+        return
+    if trainer.steps and accelerator.is_main_process:
+        _say(f"goes on at step {trainer.steps}, after {start.elapsed_s / 60:.1f} minutes of training")
     clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
     with score_workers(arguments.workers) as workers:
@@ -147,10 +170,21 @@ def main(arguments: Arguments) -> None:
             validate_every_minutes=arguments.validate_every_minutes,
             data_facts=_data_facts(arguments, manifest),
         )
-        if done and accelerator.is_main_process:
-            state, model = load_state(arguments.out), arguments.out / MODEL
-            save_discriminators(state, arguments.out / DISCRIMINATORS)
-            export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+        if not accelerator.is_main_process:
+            return
+        if not done:
+            _say(f"stopped at step {trainer.steps}, and saved: the same command goes on from here")
+            return
+        state, model = load_state(arguments.out), arguments.out / MODEL
+        save_discriminators(state, arguments.out / DISCRIMINATORS)
+        plot(arguments.out, arguments.out / CURVES, force=True)
+        _say("fitting entropy tables and measuring, which can take some minutes")
+        export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+        _say(f"made {model}, {arguments.out / DISCRIMINATORS} and {arguments.out / CURVES}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def settings_of_this_machine(**changes: Any) -> TrainingConfig:
@@ -184,7 +218,7 @@ def _manifest(arguments: Arguments) -> Manifest:
         lines = [f"{file.path}: {file.reason}\n" for file in rejected]
         (arguments.out / "rejected.txt").write_text("".join(lines), encoding="utf-8")
         write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)
-        print(f"{len(clips)} clips, {len(rejected)} files rejected", file=sys.stderr, flush=True)
+        _say(f"{len(clips)} clips, {len(rejected)} files rejected")
     return read_manifest(path, root=arguments.data)
 
 
