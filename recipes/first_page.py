@@ -3,7 +3,8 @@
 python -m recipes.first_page
 
 It writes docs/codec-{light,dark}.svg and docs/quality-{light,dark}.svg, and the table between README's markers. With
-`--evaluation`, made by `recipes.measure.compare`, means of systems with the same family and rate are taken from there before.
+`--evaluation`, made by `recipes.measure.compare`, it first takes from there the means of systems of the same family and
+rate.
 """
 
 from __future__ import annotations
@@ -145,18 +146,16 @@ def _panel(results: dict[str, Any], metric: str, theme: Theme, *, left: float) -
     families = list(dict.fromkeys(row["family"] for row in rows))
     for colour, family in zip(theme.families, families, strict=False):
         points = sorted((x(row["kbps"]), y(row[metric])) for row in rows if row["family"] == family)
-        parts.append(_curve(points, family, colour, right))
+        parts.append(_curve(points, family, colour))
     return "".join(parts)
 
 
-def _curve(points: Sequence[tuple[float, float]], family: str, colour: str, right: float) -> str:
+def _curve(points: Sequence[tuple[float, float]], family: str, colour: str) -> str:
     line = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in points)
     is_ours = family == OURS
     x, y = points[-1]
-    label_x, anchor = (x + 10, "start") if x < right - 90 else (x, "end")
-    label_y = y + 4 if x < right - 90 else y - 12
-    label = _text(label_x, label_y, family, colour, weight=600 if is_ours else 400, anchor=anchor)
+    label = _text(x, y + (22 if is_ours else -12), family, colour, weight=600 if is_ours else 400, anchor="end")
     return _path(f"M{line}", colour, width=3 if is_ours else 2) + dots + label
 
 
