@@ -10,7 +10,13 @@ import torch
 from shape_checks import shapes_checked
 from synthesis import synthesize_speech
 
-with shapes_checked("codec.quantizers", "codec.model"):
+with shapes_checked(
+    "codec.quantizers",
+    "codec.model",
+    "codec.layouts.filterbank.filterbank_network",
+    "codec.layouts.filterbank.layers",
+    "codec.layouts.transform.transform_network",
+):
     from codec.model import CodecModel
 
 from codec.checkpoint import Checkpoint

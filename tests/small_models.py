@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from codec.layouts.config import ModelConfig, TransformLayout
+from codec.layouts.config import ModelConfig
 from codec.layouts.presets import tiny
+from codec.layouts.transform.transform_layout import TransformLayout
 
 
 def tiny_filterbank(**changes: Any) -> ModelConfig:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from .config import FilterbankLayout, ModelConfig, StageConfig, StageKind, TransformLayout
+from .config import ModelConfig, StageConfig, StageKind
+from .filterbank.filterbank_layout import FilterbankLayout
+from .transform.transform_layout import TransformLayout
 
 # About equally wide on the mel scale at 16 kHz, from 4 coefficients (100 Hz) to 41 (1 kHz).
 _SPEECH_BANDS = (4, 4, 5, 5, 7, 7, 8, 9, 10, 12, 13, 15, 17, 19, 22, 25, 28, 32, 37, 41)

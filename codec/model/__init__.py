@@ -1,7 +1,7 @@
 """Encoder, decoder and the model around the quantizer."""
 
+from ..layouts.filterbank.filterbank_network import FilterbankEncoder
+from ..layouts.transform.transform_network import TransformEncoder
 from .codec_model import CodecModel, ModelOutput
-from .filterbank import FilterbankEncoder
-from .transform import TransformEncoder
 
 __all__ = ["CodecModel", "FilterbankEncoder", "ModelOutput", "TransformEncoder"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..layouts.config import LOST, ModelConfig
+from ..layouts.filterbank.filterbank_layout import FilterbankLayout
+from ..layouts.filterbank.filterbank_network import FilterbankDecoder, FilterbankEncoder
+from ..layouts.filterbank.layers import add_weight_norm
 from ..layouts.noise import decoder_noise
+from ..layouts.transform.transform_layout import TransformLayout
+from ..layouts.transform.transform_network import TransformDecoder, TransformEncoder, start_from_waves
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
-from .filterbank import FilterbankDecoder, FilterbankEncoder
-from .layers import add_weight_norm
-from .transform import TransformDecoder, TransformEncoder, start_from_waves
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
+
+Encoder = TransformEncoder | FilterbankEncoder
+Decoder = TransformDecoder | FilterbankDecoder
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,11 @@ class ModelOutput:
     statistics: list[StageStatistics]
 
 
-def _encoder(config: ModelConfig) -> TransformEncoder | FilterbankEncoder:
-    if config.transform is not None:
-        return TransformEncoder(config.transform, config.latent_channels)
-    assert config.filterbank is not None
-    return FilterbankEncoder(config.filterbank, config.latent_channels)
-
-
-def _decoder(config: ModelConfig) -> TransformDecoder | FilterbankDecoder:
-    if config.transform is not None:
-        return TransformDecoder(config.transform, config.latent_channels)
-    assert config.filterbank is not None
-    return FilterbankDecoder(config.filterbank, config.latent_channels)
+# The modules of a layout: encoder and decoder.
+NETWORKS: dict[type, tuple[Callable[..., Encoder], Callable[..., Decoder]]] = {
+    TransformLayout: (TransformEncoder, TransformDecoder),
+    FilterbankLayout: (FilterbankEncoder, FilterbankDecoder),
+}
 
 
 class CodecModel(nn.Module):
@@ -55,9 +53,10 @@ class CodecModel(nn.Module):
     def __init__(self, config: ModelConfig, *, weight_norm: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _encoder(config)
+        encoder, decoder = NETWORKS[type(config.layout)]
+        self.encoder = encoder(config.layout, config.latent_channels)
         self.quantizer = ResidualQuantizer(config.stages, config.latent_channels)
-        self.decoder = _decoder(config)
+        self.decoder = decoder(config.layout, config.latent_channels)
         if weight_norm:
             add_weight_norm(self)
 
@@ -113,10 +112,8 @@ class CodecModel(nn.Module):
         noise: Float[Tensor, "_ frames values"],
         lost: Bool[Tensor, "batch frames"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """The decoder of either layout: the filterbank's takes no noise."""
-        if isinstance(self.decoder, TransformDecoder):
-            return self.decoder(latent, noise, lost)
-        return self.decoder(latent)
+        """The waveform of latents; a layout without noise or lost frames pays no heed to them."""
+        return self.decoder(latent, noise, lost)
 
     def start_from_waves(self, waves: Float[Tensor, "batch 1 time"]) -> None:
         """Before the first step: give the transform layout its start from data."""

@@ -12,7 +12,7 @@ from ..audio.blocks import silence, whole_frames
 from ..bitstream import StreamHeader
 from ..layouts.config import ModelConfig
 from ..layouts.noise import decoder_noise
-from ..layouts.receptive_field import Context, decoder_context, encoder_context
+from ..layouts.receptive_field import Context
 from . import batches, windows
 from .allocation import Spreader, spread_clip
 from .batches import batched
@@ -74,7 +74,7 @@ class Runner:
         codes = windowed(
             waves if spreader is None else spreader.listen(waves),
             _by_channels(compute, self._channels_at_once(header)),
-            context=encoder_context(self._config),
+            context=self._config.layout.encoder_context,
             window=self._window(header),
             items_per_frame=header.hop,
         )
@@ -111,7 +111,7 @@ class Runner:
         return windowed(
             codes,
             _by_channels(compute, self._channels_at_once(header)),
-            context=decoder_context(self._config),
+            context=self._config.layout.decoder_context,
             window=self._window(header),
             outputs_per_frame=header.hop,
         )
@@ -129,7 +129,7 @@ class Runner:
         codes = _by_clip(
             waves,
             lambda batch, _first_frames: self.network.encode(batch[:, None], position_bits),
-            context=encoder_context(self._config),
+            context=self._config.layout.encoder_context,
             most_frames=most_frames,
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
@@ -148,7 +148,7 @@ class Runner:
         return _by_clip(
             clips,
             lambda batch, firsts: self.network.decode(batch, position_bits, self._noise(firsts, batch.shape[2]))[:, 0],
-            context=decoder_context(self._config),
+            context=self._config.layout.decoder_context,
             most_frames=most_frames,
             outputs_per_frame=self._config.hop,
             nothing=np.zeros(0, np.float32),

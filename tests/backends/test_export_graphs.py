@@ -16,7 +16,6 @@ from synthesis import synthesize_speech
 from codec import CheckpointError, Codec, export_onnx
 from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import Checkpoint
-from codec.layouts.receptive_field import decoder_context, encoder_context
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +63,8 @@ def test_the_description_and_the_tables(wave, tmp_path):
     assert described["fingerprint"] == checkpoint.fingerprint().hex()
     assert type(checkpoint.config).from_dict(described["config"]) == checkpoint.config
     assert described["facts"] == {"steps": 7}
-    for part, context in (("encoder", encoder_context), ("decoder", decoder_context)):
-        expected = context(checkpoint.config)
+    layout = checkpoint.config.layout
+    for part, expected in (("encoder", layout.encoder_context), ("decoder", layout.decoder_context)):
         assert described[f"{part}_context_frames"] == {"before": expected.before, "after": expected.after}
     hashes = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,7 +10,7 @@ from small_models import tiny_filterbank, tiny_transform
 
 from codec.layouts.config import ModelConfig
 from codec.layouts.presets import PRESETS, tiny
-from codec.layouts.receptive_field import Context, decoder_context, encoder_context
+from codec.layouts.receptive_field import Context
 from codec.model import CodecModel
 
 LAYOUTS = {
@@ -38,20 +38,20 @@ def test_encoder_context_is_what_the_gradient_reaches(model):
     hop, frame = model.config.hop, 40
     wave = torch.randn(1, 1, 80 * hop, dtype=torch.float64, requires_grad=True)
     model.encoder(wave)[0, :, frame].sum().backward()
-    assert reach(wave.grad, hop, frame) == encoder_context(model.config)
+    assert reach(wave.grad, hop, frame) == model.config.layout.encoder_context
 
 
 def test_decoder_context_is_what_the_gradient_reaches(model):
     hop, frame = model.config.hop, 40
     latent = torch.randn(1, model.config.latent_channels, 80, dtype=torch.float64, requires_grad=True)
     model.decoder(latent)[0, 0, frame * hop : (frame + 1) * hop].sum().backward()
-    assert reach(latent.grad.sum(1), 1, frame) == decoder_context(model.config)
+    assert reach(latent.grad.sum(1), 1, frame) == model.config.layout.decoder_context
 
 
 def test_a_causal_model_looks_at_nothing_ahead():
     config = LAYOUTS["causal"]
-    assert encoder_context(config).after == 0
-    assert decoder_context(config).after == 0
+    assert config.layout.encoder_context.after == 0
+    assert config.layout.decoder_context.after == 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])

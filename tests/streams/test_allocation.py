@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from codec.bitstream import GROUP_FRAMES, NONE, StageLayout, StreamHeader
 from codec.bitstream.stage_counts import pack_depths
 from codec.streams.allocation import SMALLEST_POWER, STAGES_PER_DB, Spreader, frame_powers, spread
-from codec.training.trainer import group_levels as group_levels_of_tensors
+from codec.training.stage_dropout import group_levels as group_levels_of_tensors
 
 
 def cost_bits(depths: np.ndarray, bits: list[int]) -> int:

@@ -11,7 +11,7 @@ from small_models import tiny_filterbank, tiny_noisy, tiny_transform
 
 from codec.layouts.noise import decoder_noise
 from codec.layouts.presets import tiny
-from codec.layouts.receptive_field import Context, decoder_context, encoder_context
+from codec.layouts.receptive_field import Context
 from codec.model import CodecModel
 from codec.streams.windows import windowed
 
@@ -109,8 +109,10 @@ def test_the_model_in_windows_equals_the_model_in_one_pass(config, window, seed)
 
     codes = encode(wave.numpy())
     pieces = windowed(
-        [wave.numpy()], encode, context=encoder_context(config), window=window, items_per_frame=config.hop
+        [wave.numpy()], encode, context=config.layout.encoder_context, window=window, items_per_frame=config.hop
     )
     np.testing.assert_array_equal(np.concatenate(list(pieces), axis=-1), codes)
-    pieces = windowed([codes], decode, context=decoder_context(config), window=window, outputs_per_frame=config.hop)
+    pieces = windowed(
+        [codes], decode, context=config.layout.decoder_context, window=window, outputs_per_frame=config.hop
+    )
     np.testing.assert_allclose(np.concatenate(list(pieces), axis=-1), decode(codes), rtol=0, atol=1e-5)

@@ -12,7 +12,6 @@ from typing import Any
 from ...checkpoint import Checkpoint, find_model
 from ...errors import AudioError, CheckpointError
 from ...files.output import atomic_output
-from ...layouts.receptive_field import decoder_context, encoder_context
 from .model_graphs import model_graphs
 
 __all__ = ["export_onnx"]
@@ -83,8 +82,8 @@ def _description(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, A
         "fingerprint": checkpoint.fingerprint().hex(),
         "config": config.to_dict(),
         "hop": config.hop,
-        "encoder_context_frames": dataclasses.asdict(encoder_context(config)),
-        "decoder_context_frames": dataclasses.asdict(decoder_context(config)),
+        "encoder_context_frames": dataclasses.asdict(config.layout.encoder_context),
+        "decoder_context_frames": dataclasses.asdict(config.layout.decoder_context),
         "facts": dict(checkpoint.facts),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }

@@ -1,18 +1,26 @@
-"""Encoder and decoder as graphs, layer by layer as `codec.model` makes them."""
+"""Encoder and decoder as graphs, layer by layer as PyTorch's modules make them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...layouts.config import LOST, ModelConfig
-from .filterbank_graph import filterbank_decoder, filterbank_encoder
+from ...layouts.filterbank.filterbank_layout import FilterbankLayout
+from ...layouts.filterbank.filterbank_nodes import filterbank_decoder, filterbank_encoder
+from ...layouts.transform.transform_layout import TransformLayout
+from ...layouts.transform.transform_nodes import transform_decoder, transform_encoder
 from .graph import Graph
 from .parts import Part, misfit
 from .quantizer_graph import dequantize, has_curves, quantize
-from .transform_graph import transform_decoder, transform_encoder
+
+# The functions that build a layout's encoder and decoder.
+NODES: dict[type, tuple[Callable[..., str], Callable[..., str]]] = {
+    TransformLayout: (transform_encoder, transform_decoder),
+    FilterbankLayout: (filterbank_encoder, filterbank_decoder),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,8 @@ def model_graphs(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Mode
 def _build_encoder(model: Part, config: ModelConfig) -> None:
     graph = model.graph
     wave = graph.input("wave", "float32", ["batch", 1, "samples"])
-    latent = _encoder(model.child("encoder"), wave, config)
+    encoder, _ = NODES[type(config.layout)]
+    latent = encoder(model.child("encoder"), wave, config.layout, config.latent_channels)
     codes = quantize(model.child("quantizer"), latent, _positions(graph, config), config)
     graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
 
@@ -62,25 +71,10 @@ def _build_decoder(model: Part, config: ModelConfig) -> None:
     latent = dequantize(model.child("quantizer"), codes, _positions(graph, config), config)
     first = graph.node("Gather", codes, graph.integer(0), axis=1)
     lost = graph.node("Equal", first, graph.constant(np.array(LOST, np.int32))) if config.conceals else ""
-    wave = _decoder(model.child("decoder"), latent, noise, lost, config)
+    _, decoder = NODES[type(config.layout)]
+    wave = decoder(model.child("decoder"), latent, noise, lost, config.layout, config.latent_channels)
     graph.output("wave", wave, "float32", ["batch", 1, "samples"])
 
 
 def _positions(graph: Graph, config: ModelConfig) -> str:
     return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""
-
-
-def _encoder(part: Part, wave: str, config: ModelConfig) -> str:
-    """Wave → latent (batch, latent_channels, frames)."""
-    if config.transform is not None:
-        return transform_encoder(part, wave, config.transform, config.latent_channels)
-    assert config.filterbank is not None
-    return filterbank_encoder(part, wave, config.filterbank, config.latent_channels)
-
-
-def _decoder(part: Part, latent: str, noise: str, lost: str, config: ModelConfig) -> str:
-    """Latent → wave (batch, 1, frames·hop)."""
-    if config.transform is not None:
-        return transform_decoder(part, latent, noise, lost, config.transform, config.latent_channels)
-    assert config.filterbank is not None
-    return filterbank_decoder(part, latent, config.filterbank, config.latent_channels)

@@ -11,11 +11,10 @@ from scipy.fft import dct
 from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
-from codec.layouts.mdct import mdct_basis
-from codec.layouts.receptive_field import decoder_context, encoder_context
+from codec.layouts.transform.mdct import mdct_basis
+from codec.layouts.transform.transform_network import Analysis, Synthesis
 from codec.metrics import estoi, si_sdr
 from codec.model import CodecModel
-from codec.model.transform import Analysis, Synthesis
 
 HOP = 320
 
@@ -60,7 +59,7 @@ def test_no_sample_depends_on_later_ones_than_the_look_ahead():
     config = tiny_noisy()
     model = CodecModel(config).folded()
     wave = speech(2.0)
-    encoder, decoder = encoder_context(config), decoder_context(config)
+    encoder, decoder = config.layout.encoder_context, config.layout.decoder_context
     assert (encoder.after, decoder.after) == (1 + 0 + 1, 1 + 1)  # overlap, look-ahead of levels and of blocks
     changed = wave.clone()
     changed[..., 50 * HOP :] = 0.1 * torch.randn(wave[..., 50 * HOP :].shape)

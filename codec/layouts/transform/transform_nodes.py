@@ -1,11 +1,15 @@
-"""The transform layout as nodes of a graph, layer by layer as `codec.model.transform`."""
+"""The transform layout as nodes of a graph, layer by layer as `codec.layouts.transform.transform_network`."""
 
 from __future__ import annotations
 
-from ...layouts.config import TransformLayout
-from ...layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
-from .graph import Graph
-from .parts import Part
+from typing import TYPE_CHECKING
+
+from .mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from .transform_layout import TransformLayout
+
+if TYPE_CHECKING:
+    from ...backends.onnx.graph import Graph
+    from ...backends.onnx.parts import Part
 
 
 def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_channels: int) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from ..layouts.receptive_field import split_padding
+from ..receptive_field import split_padding
 
 if TYPE_CHECKING:
     from jaxtyping import Float

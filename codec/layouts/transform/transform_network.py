@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layouts.config import TransformLayout
-from ..layouts.mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from .mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
+from .transform_layout import TransformLayout
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

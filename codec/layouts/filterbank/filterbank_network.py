@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..layouts.config import FilterbankLayout
+from .filterbank_layout import FilterbankLayout
 from .layers import Conv, ConvTranspose, ResidualUnit, Snake
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ class FilterbankDecoder(nn.Sequential):
             ),
         ]
         super().__init__(*layers)
+
+    def forward(
+        self, latent: Float[Tensor, "batch channels frames"], noise: Tensor | None = None, lost: Tensor | None = None
+    ) -> Float[Tensor, "batch 1 time"]:
+        """Decode; this layout knows neither noise nor lost frames."""
+        return super().forward(latent)
 
     @torch.no_grad()
     def add_mean(self, mean: Float[Tensor, " channels"]) -> None:

@@ -1,0 +1,1 @@
+"""The transform layout: MDCT frames, blocks at the frame rate. One file each for configuration, torch, ONNX."""

@@ -1,0 +1,88 @@
+"""The configuration of the transform layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..receptive_field import Context
+from ..require import require
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformLayout:
+    """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once per frame.
+
+    The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are grouped; each band
+    has a level of its own, averaged over the frame before, the frame itself and `level_look_ahead` frames after it.
+    A block is a ConvNeXt block on `width` channels: a depthwise convolution of `kernel` frames, and a perceptron
+    `expansion` times as wide. A block's convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
+    `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all kernels.
+    `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that `conceals` has a vector that
+    stands for the latent of a lost frame.
+    """
+
+    bands: tuple[int, ...]
+    width: int
+    encoder_blocks: int
+    decoder_blocks: int
+    kernel: int = 7
+    expansion: int = 3
+    encoder_look_ahead: tuple[int, ...] = ()
+    decoder_look_ahead: tuple[int, ...] = ()
+    level_look_ahead: int = 1
+    noise_channels: int = 0
+    conceals: bool = False
+
+    def __post_init__(self) -> None:
+        require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
+        require(self.hop % 2 == 0, f"bands add up to an even hop, not {self.hop}")
+        for name in ("width", "expansion"):
+            require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
+        for name in ("encoder_blocks", "decoder_blocks", "noise_channels"):
+            require(getattr(self, name) >= 0, f"{name} is at least 0, not {getattr(self, name)}")
+        require(self.kernel % 2 == 1 and self.kernel > 0, f"kernel is odd, not {self.kernel}")
+        require(0 <= self.level_look_ahead <= 1, f"level_look_ahead is 0 or 1, not {self.level_look_ahead}")
+        for side in ("encoder", "decoder"):
+            frames, blocks = getattr(self, f"{side}_look_ahead"), getattr(self, f"{side}_blocks")
+            require(
+                len(frames) in (0, blocks) and all(0 <= ahead < self.kernel for ahead in frames),
+                f"{side}_look_ahead is empty or {blocks} numbers below {self.kernel}, one a block, not {frames}",
+            )
+
+    @property
+    def hop(self) -> int:
+        """Coefficients of a frame."""
+        return sum(self.bands)
+
+    @property
+    def encoder_reach(self) -> tuple[int, ...]:
+        """Frames ahead that each block of the encoder sees."""
+        return self.encoder_look_ahead or (self.kernel // 2,) * self.encoder_blocks
+
+    @property
+    def decoder_reach(self) -> tuple[int, ...]:
+        """Frames ahead that each block of the decoder sees."""
+        return self.decoder_look_ahead or (self.kernel // 2,) * self.decoder_blocks
+
+    @property
+    def noise_values(self) -> int:
+        """Values of noise that the decoder takes for each frame."""
+        return self.decoder_blocks * self.noise_channels
+
+    @property
+    def encoder_context(self) -> Context:
+        """Frames of audio around one frame that its latent depends on.
+
+        A frame's MDCT reaches into both neighbours, and the smoothed level takes in the neighbours' MDCT.
+        """
+        return self._context(self.encoder_reach, before=2, after=1 + self.level_look_ahead)
+
+    @property
+    def decoder_context(self) -> Context:
+        """Frames of codes around one frame that its samples depend on."""
+        return self._context(self.decoder_reach, before=1, after=1)
+
+    def _context(self, reach: tuple[int, ...], *, before: int, after: int) -> Context:
+        """What blocks see that look so many frames ahead each, and a transform outside of them."""
+        ahead = sum(reach)
+        return Context(before=before + (self.kernel - 1) * len(reach) - ahead, after=after + ahead)
