@@ -246,8 +246,8 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
         tiny.encode(silence, sample_rate_hz=16_000, stages=5)
     with pytest.raises(ConfigError, match="no SF-DiVeQ stage"):
         tiny.encode(silence, sample_rate_hz=16_000, position_bits=1)
-    for rate in (0, 768_001):
-        with pytest.raises(ConfigError, match="1 to 768000 Hz"):
+    for rate in (0, 999, 768_001):
+        with pytest.raises(ConfigError, match="1000 to 768000 Hz"):
             tiny.encode(silence, sample_rate_hz=rate)
     with pytest.raises(ConfigError, match=r"sample_rate_hz is a whole number, not 16000\.0"):
         tiny.encode(silence, sample_rate_hz=16_000.0)
@@ -266,7 +266,7 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
 
 def test_codes_out_of_range_are_no_codes(tiny):
     encoded = tiny.encode(wave_of(3200), sample_rate_hz=16_000)
-    for wrong, message in ((-2, "index -2 "), (64, "index 64 "), (-1, "a stage before the last is missing")):
+    for wrong, message in ((-2, "index -2 "), (64, "index 64 "), (-1, "a stage before another is missing")):
         codes = encoded.codes.copy()
         codes[0, 2, 5] = wrong
         with pytest.raises(BitstreamError, match=message):
@@ -294,12 +294,9 @@ def test_absurd_output_rates_are_refused(tiny, rate):
 
 def test_a_stream_cannot_ask_for_an_absurd_original_rate(tiny):
     """A 3 kB file that claims 16.7 MHz once took 5 GB to decode."""
-    encoded = tiny.encode(np.zeros(16_000), sample_rate_hz=16_000)
-    header = dataclasses.replace(encoded.header, original_rate_hz=16_700_000)
-    hostile = dataclasses.replace(encoded, header=header, samples=16_700_000).to_bytes()
-    with pytest.raises(AudioError, match="not 16700000"):
-        tiny.decode(hostile)
-    assert tiny.decode(hostile, sample_rate_hz="model").wave.shape == (1, 16_000)
+    header = tiny.encode(np.zeros(16_000), sample_rate_hz=16_000).header
+    with pytest.raises(ValueError, match="original_rate_hz is 1000 to 768000, not 16700000"):
+        dataclasses.replace(header, original_rate_hz=16_700_000)
 
 
 def test_torch_tensors_are_audio_too(tiny):

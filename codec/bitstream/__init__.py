@@ -5,7 +5,7 @@ from __future__ import annotations
 from .entropy import EntropyTables, StageTable
 from .fitting import fit_tables
 from .framing import RawPacket
-from .header import VARIED_FROM_MINOR, StreamHeader
+from .header import StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
 from .live import MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .live_tools import LiveRecorder, live_packets, recording_frames
@@ -20,7 +20,6 @@ __all__ = [
     "MAX_LIVE_FRAMES",
     "NONE",
     "SEQUENCE_NUMBERS",
-    "VARIED_FROM_MINOR",
     "EntropyTables",
     "LiveFormat",
     "LivePacket",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 _POLYNOMIAL = 0xEDB88320
-_ONES = 0xFFFFFFFF
+ONES = 0xFFFFFFFF
 
 
 def _advance_byte(register: int) -> int:
@@ -14,8 +14,8 @@ def _advance_byte(register: int) -> int:
     return register
 
 
-_TABLE = [_advance_byte(byte) for byte in range(256)]
-_BYTE_BY_TOP = {entry >> 24: byte for byte, entry in enumerate(_TABLE)}
+TABLE = [_advance_byte(byte) for byte in range(256)]
+_BYTE_BY_TOP = {entry >> 24: byte for byte, entry in enumerate(TABLE)}
 
 
 def packet_check(state: int, index: int) -> int:
@@ -27,10 +27,13 @@ def index_under(state: int, check: int) -> int:
     """The `index` for which `packet_check(state, index)` is `check`: there is always exactly one.
 
     So a packet that was found by searching tells its index, and any damage makes that index a random one of 2^32.
-    The register of a CRC can be run backwards: the top byte of an entry of its table names the entry.
     """
-    register = check ^ _ONES
+    return go_back(check ^ ONES) ^ state ^ ONES
+
+
+def go_back(register: int) -> int:
+    """What the register of a CRC was four zero bytes earlier: the top byte of an entry of its table names the entry."""
     for _ in range(4):
         byte = _BYTE_BY_TOP[register >> 24]
-        register = (register ^ _TABLE[byte]) << 8 & _ONES | byte
-    return register ^ state ^ _ONES
+        register = (register ^ TABLE[byte]) << 8 & ONES | byte
+    return register

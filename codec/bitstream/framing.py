@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,47 +13,55 @@ from .header import StreamHeader
 from .packing import fixed_size
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
-from .stage_counts import full_depths, most_depth_bytes, pack_depths, unpack_depths
+from .stage_counts import equal_depths, extremes, most_depth_bytes, pack_depths, unpack_depths
 from .varint import encode_varint
 
 Coding = Literal["fixed", "range"]
 _CODINGS: tuple[Coding, Coding] = ("fixed", "range")
 
 MAX_PACKETS = (1 << 32) - 1
+LEAST_PACKET_BYTES = 5
 _END_HEAD = b"\0"
-SHORT, VARIED, _LENGTH_SHIFT = 1 << 1, 1 << 2, 3
-_MAX_HEAD_BYTES = 4
+RANGE, SHORT, VARIED, LENGTH_SHIFT = 1, 1 << 1, 1 << 2, 3
+FLAGS = (1 << LENGTH_SHIFT) - 1
+MAX_HEAD_BYTES = 4
 _MAX_FRAMES_BYTES = 3
-_MAX_MISSING_BYTES = 9
-MAX_END_BYTES = len(_END_HEAD) + _MAX_MISSING_BYTES + 4
+MAX_MISSING_BYTES = 9
+CHECK_BYTES = 4
+SUM_BYTES = 4
+MAX_END_BYTES = len(_END_HEAD) + MAX_MISSING_BYTES + SUM_BYTES + CHECK_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A packet or the end marker, framed well; `index` is that under which its checksum fits.
+class Unit(NamedTuple):
+    """A packet or the end marker, framed well.
 
-    For the end marker, `index` is the number of packets and `body` the bytes after the head.
+    `index` is the one under which its checksum fits; of the end marker, the number of packets.
+    `content` is head ‖ body, and `check` the bytes of the checksum behind it.
     """
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride] (a unit is no sequence)
     head: int
-    body: bytes
-    size: int
+    head_size: int
+    content: bytes
+    check: bytes
 
     @property
     def is_end(self) -> bool:
         return self.head == 0
 
+    @property
+    def size(self) -> int:
+        return len(self.content) + CHECK_BYTES
 
-@dataclass(frozen=True, slots=True)
-class RawPacket:
+
+class RawPacket(NamedTuple):
     """A packet whose payload has not been decoded; `payload` and `coding` are None where it is lost.
 
-    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream; `depths` (channels, frames)
-    says how many stages each frame has.
+    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream; `depths`
+    (channels, frames) says how many stages each frame has.
     """
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride] (a packet is no sequence)
     first_frame: int
     frames: int
     depths: np.ndarray
@@ -64,109 +71,171 @@ class RawPacket:
     size_bytes: int
 
 
-class Framing:
-    """The framing of one stream; every checksum starts with the stream's header."""
+class End(NamedTuple):
+    """What the end marker states: samples at the original rate, and the sum of the packets' CRCs."""
 
-    def __init__(self, header: StreamHeader) -> None:
+    samples: int
+    sum: int
+
+
+def packet_content(header: StreamHeader, depths: np.ndarray, coding: Coding, payload: bytes) -> bytes:
+    """Head and body of a packet; `depths` (channels, frames) are the stages of its frames."""
+    frames, stages = depths.shape[1], len(header.stages)
+    least, most = extremes(depths)
+    is_short, is_varied = frames < header.packet_frames, least < stages
+    body = encode_varint(frames) if is_short else b""
+    if is_varied and most:
+        body += pack_depths(depths, stages)
+    body += payload
+    flags = VARIED * is_varied | SHORT * is_short | _CODINGS.index(coding)
+    return encode_varint(len(body) << LENGTH_SHIFT | flags) + body
+
+
+def sum_of(check: bytes, before: int) -> int:
+    """The sum of the CRCs of packets up to one of CRC `check`."""
+    return zlib.crc32(check, before)
+
+
+class Framing:
+    """The framing of one stream; every checksum starts with its header and its identity."""
+
+    def __init__(self, header: StreamHeader, identity: int) -> None:
         self.header = header
-        self._seed = zlib.crc32(header.checked_bytes())
+        self.identity = identity
+        self.seed = zlib.crc32(header.checked_bytes(identity))
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
+        self._full_size = self._fixed_size_of_full(frames)
         self._range_limit = range_size_limit(stages, channels, frames)
         self._depth_limit = most_depth_bytes(stages, channels, frames)
-        self._full_size = self._fixed_size_of_full(frames)
+        self.lengths = [self._limits(flags) for flags in range(FLAGS + 1)]
+        self._whole_packets = [equal_depths(depth, channels, frames) for depth in (0, stages)]
+
+    @property
+    def most_body_bytes(self) -> int:
+        return max(high for _, high in self.lengths)
 
     @property
     def full_packet_bytes(self) -> int:
         """A whole packet at fixed width: the largest that a writer makes of `packet_frames` frames."""
-        body = self._full_size
-        if self.header.may_vary:
-            body += self._depth_limit
-        return len(encode_varint(body << _LENGTH_SHIFT)) + body + 4
+        body = self._full_size + self._depth_limit
+        return len(encode_varint(body << LENGTH_SHIFT)) + body + CHECK_BYTES
 
     def full_depths(self, frames: int) -> np.ndarray:
         """Depths of frames that have all stages."""
-        return full_depths(len(self.header.stages), self.header.channels, frames)
+        return self._equal_depths(len(self.header.stages), frames)
 
-    def _fixed_size_of_full(self, frames: int) -> int:
-        """Bytes at fixed width of frames that have all stages."""
-        return -(-self.header.bits_per_frame * frames // 8)
-
-    def packet(self, index: int, depths: np.ndarray, coding: Coding, payload: bytes) -> bytes:
-        """A packet as bytes; `depths` (channels, frames) are the stages of its frames."""
-        frames, stages = depths.shape[1], len(self.header.stages)
-        is_short, is_varied = frames < self.header.packet_frames, bool((depths < stages).any())
-        body = b"".join(
-            (encode_varint(frames) if is_short else b"", pack_depths(depths, stages) if is_varied else b"", payload)
-        )
-        flags = VARIED * is_varied | SHORT * is_short | _CODINGS.index(coding)
-        head = encode_varint(len(body) << _LENGTH_SHIFT | flags)
-        return self._sealed(head + body, index)
-
-    def end(self, packets: int, samples: int) -> bytes:
-        """The end marker of a stream of `packets` packets that make `samples` samples at the original rate."""
+    def end(self, packets: int, samples: int, sum_of_checks: int) -> bytes:
+        """The end marker of a stream of `packets` packets that make `samples` samples."""
         missing = self.header.samples_in(packets * self.header.packet_frames) - samples
-        return self._sealed(_END_HEAD + encode_varint(missing), packets)
+        content = _END_HEAD + encode_varint(missing) + sum_of_checks.to_bytes(SUM_BYTES, "little")
+        return self.sealed(content, packets)
 
-    def _sealed(self, content: bytes, index: int) -> bytes:
-        check = packet_check(zlib.crc32(content, self._seed), index)
-        return content + check.to_bytes(4, "little")
+    def sealed(self, content: bytes, index: int) -> bytes:
+        """Content and the checksum of unit `index`."""
+        check = packet_check(zlib.crc32(content, self.seed), index)
+        return content + check.to_bytes(CHECK_BYTES, "little")
 
     def read(self, source: ByteSource, position: int = 0) -> Unit:
         """The unit `position` bytes ahead, not consumed; a `BitstreamError` where there is none."""
-        cursor = Cursor(source, position)
-        head = cursor.varint("the head of a packet", _MAX_HEAD_BYTES)
-        head_size = cursor.size
+        head, head_size = _head(source, position)
         if head == 0:
-            cursor.varint("the end marker", _MAX_MISSING_BYTES)
+            what, cursor = "the end marker", Cursor(source, position + head_size)
+            cursor.varint(what, MAX_MISSING_BYTES)
+            stop = position + head_size + cursor.size + SUM_BYTES
         else:
+            what = "a packet"
             self._check_length(head)
-            cursor.take(head >> _LENGTH_SHIFT, "a packet")
-        content = cursor.taken
-        check = cursor.integer(4, "the end marker" if head == 0 else "a packet")
-        index = index_under(zlib.crc32(content, self._seed), check)
-        return Unit(index, head, content[head_size:], cursor.size)
-
-    def _check_length(self, head: int) -> None:
-        """Whether a packet may be so long, before it is read."""
-        length = head >> _LENGTH_SHIFT
-        low, high = 0, self._range_limit + (self._depth_limit if head & VARIED else 0)
-        if not head & (VARIED | 1):
-            low = high = self._full_size
-            if head & SHORT:
-                low, high = 2, _MAX_FRAMES_BYTES + self._full_size
-        if not low <= length <= high:
-            expected = f"{low}" if low == high else f"{low} to {high}"
-            raise BitstreamError(f"its length is absurd: {length} bytes where {expected} are possible")
+            stop = position + head_size + (head >> LENGTH_SHIFT)
+        needed = stop + CHECK_BYTES
+        available = source.fill(needed)
+        if available < needed:
+            raise BitstreamError(
+                f"the stream is cut off in {what}: {available - position} of {needed - position} bytes are there"
+            )
+        content = bytes(source.buffer[position:stop])
+        check = bytes(source.buffer[stop:needed])
+        state = zlib.crc32(content, self.seed)
+        index = index_under(state, int.from_bytes(check, "little"))
+        return Unit(index, head, head_size, content, check)
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
         """The packet in `unit`, which starts `offset` bytes into the stream."""
-        if unit.head & VARIED and not self.header.may_vary:
-            raise BitstreamError("it has a bit set that its version of the format does not know")
-        cursor = Cursor.over(unit.body)
-        frames = self.header.packet_frames
-        if unit.head & SHORT:
+        head, frames, start = unit.head, self.header.packet_frames, unit.head_size
+        if head & SHORT:
+            cursor = Cursor.over(unit.content[start : start + _MAX_FRAMES_BYTES])
             frames = cursor.varint("the frame count", _MAX_FRAMES_BYTES)
+            start += cursor.size
             if not 1 <= frames < self.header.packet_frames:
                 raise BitstreamError(f"its frame count is absurd: a short packet with {frames} frames")
-        payload, depths = unit.body[cursor.size :], self.full_depths(frames)
-        coding = _CODINGS[unit.head & 1]
-        size = self._fixed_size_of_full(frames)
-        if unit.head & VARIED:
-            depths, depth_bytes = unpack_depths(payload, len(self.header.stages), self.header.channels, frames)
-            payload = payload[depth_bytes:]
-            if coding == "fixed":
-                size = fixed_size(self.header.stages, depths)
-        if coding == "fixed" and len(payload) != size:
-            raise BitstreamError(f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}")
+        coding, payload = _CODINGS[head & RANGE], unit.content[start:]
+        depths, payload = self._take_depths(head, frames, payload)
+        if coding == "fixed":
+            size = self._fixed_size(depths)
+            if len(payload) != size:
+                raise BitstreamError(
+                    f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}"
+                )
         first_frame = unit.index * self.header.packet_frames
         return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, unit.size)
 
-    def open_end(self, unit: Unit) -> int:
-        """The number of samples at the original rate that the end marker in `unit` states."""
-        missing = Cursor.over(unit.body).varint("the end marker", _MAX_MISSING_BYTES)
+    def open_end(self, unit: Unit) -> End:
+        """What the end marker in `unit` states."""
+        cursor = Cursor.over(unit.content[unit.head_size :])
+        missing = cursor.varint("the end marker", MAX_MISSING_BYTES)
         packet_frames = self.header.packet_frames
         samples = self.header.samples_in(unit.index * packet_frames) - missing
         frames = self.header.frames_for(samples)
         if samples < 0 or -(-frames // packet_frames) != unit.index:
             raise BitstreamError(f"the end marker is absurd: {unit.index} packets for {samples} samples")
-        return samples
+        return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
+
+    def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[np.ndarray, bytes]:
+        """The depths at the start of `payload`, and the rest of it."""
+        stages = len(self.header.stages)
+        if not head & VARIED:
+            return self._equal_depths(stages, frames), payload
+        if not payload and not head & RANGE:
+            return self._equal_depths(0, frames), payload
+        depths, size = unpack_depths(payload, stages, self.header.channels, frames)
+        return depths, payload[size:]
+
+    def _equal_depths(self, depth: int, frames: int) -> np.ndarray:
+        if frames == self.header.packet_frames:  # made once, as most packets are whole
+            return self._whole_packets[depth > 0]
+        return equal_depths(depth, self.header.channels, frames)
+
+    def _fixed_size(self, depths: np.ndarray) -> int:
+        """Bytes of the payload at fixed width."""
+        if depths is self._whole_packets[0]:
+            return 0
+        if depths is self._whole_packets[1]:
+            return self._full_size
+        return fixed_size(self.header.stages, depths)
+
+    def _fixed_size_of_full(self, frames: int) -> int:
+        """Bytes at fixed width of frames that have all stages."""
+        return -(-self.header.bits_per_frame * frames // 8)
+
+    def _limits(self, flags: int) -> tuple[int, int]:
+        """The least and the most bytes of a body under a head's flags."""
+        if flags & (RANGE | VARIED):
+            most = self._range_limit + self._depth_limit * bool(flags & VARIED)
+            return int(bool(flags & SHORT)), most
+        if flags & SHORT:
+            return 2, _MAX_FRAMES_BYTES + self._full_size
+        return self._full_size, self._full_size
+
+    def _check_length(self, head: int) -> None:
+        """Whether a packet may be so long, before it is read."""
+        length, (low, high) = head >> LENGTH_SHIFT, self.lengths[head & FLAGS]
+        if not low <= length <= high:
+            expected = f"{low}" if low == high else f"{low} to {high}"
+            raise BitstreamError(f"its length is absurd: {length} bytes where {expected} are possible")
+
+
+def _head(source: ByteSource, position: int) -> tuple[int, int]:
+    """The head `position` bytes ahead, and its size."""
+    if position < len(source.buffer) and source.buffer[position] < 0x80:
+        return source.buffer[position], 1
+    cursor = Cursor(source, position)
+    return cursor.varint("the head of a packet", MAX_HEAD_BYTES), cursor.size

@@ -16,20 +16,20 @@ from .source import ByteSource, Cursor
 from .varint import encode_varint
 
 MAGIC = b"DVQ"
-MAJOR_VERSION = 1
-MINOR_VERSION = 1  # the newest that is known
-VARIED_FROM_MINOR = 1  # packets may vary in stages
+VERSION = b"1"
+_DEVELOPMENT_VERSIONS = b"\x10\x11"  # of before the format was final
 FINGERPRINT_BYTES = 6
+IDENTITY_BYTES = 4
 MAX_HOP = 65_535
-MAX_RATE_HZ = (1 << 24) - 1
+MIN_RATE_HZ = 1000
+MAX_RATE_HZ = 768_000
 
 _FIELD_RANGES = {
-    "model_rate_hz": (1, MAX_RATE_HZ),
-    "original_rate_hz": (1, MAX_RATE_HZ),
+    "model_rate_hz": (MIN_RATE_HZ, MAX_RATE_HZ),
+    "original_rate_hz": (MIN_RATE_HZ, MAX_RATE_HZ),
     "hop": (1, MAX_HOP),
     "channels": (1, MAX_CHANNELS),
     "packet_frames": (1, MAX_PACKET_FRAMES),
-    "minor_version": (0, 15),
 }
 
 _SAME_RATE = 0
@@ -41,12 +41,14 @@ _RESERVED_STAGE_BIT = 0x80
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamHeader:
-    """What a stream says before its first packet.
+    """The parameters of a stream, which stand before its first packet.
 
-    `model_rate_hz` is the rate that the model works at, `original_rate_hz` that of the audio that was coded;
-    `hop` is in samples per frame at the model's rate; `packet_frames` is in every packet but the last, which may
-    hold fewer. The fingerprint names the model's weights and entropy tables. `minor_version` is that of the format
-    which the packets need: 1 where frames may have fewer stages than `stages`. Bad arguments raise `ValueError`.
+    `model_rate_hz` is the rate that the model works at, `original_rate_hz` that of the audio that
+    was coded; `hop` is in samples per frame at the model's rate; `packet_frames` is in every packet
+    but the last, which may hold fewer; a frame has at most `stages`. The fingerprint names the
+    model's weights and entropy tables. Bad arguments raise `ValueError`.
+
+    In bytes a header also holds the stream's identity: the CRC-32 of its first packet.
     """
 
     fingerprint: bytes
@@ -56,7 +58,6 @@ class StreamHeader:
     channels: int
     packet_frames: int
     stages: tuple[StageLayout, ...]
-    minor_version: int = 0
 
     def __post_init__(self) -> None:
         if len(self.fingerprint) != FINGERPRINT_BYTES:
@@ -68,11 +69,6 @@ class StreamHeader:
         _check_range("the number of stages", len(self.stages), 1, MAX_STAGES)
         indices = self.channels * len(self.stages) * self.packet_frames
         _check_range("the number of indices in a packet", indices, 1, MAX_PACKET_INDICES)
-
-    @property
-    def may_vary(self) -> bool:
-        """Whether frames may have fewer stages than `stages`."""
-        return self.minor_version >= VARIED_FROM_MINOR
 
     @property
     def frame_rate_hz(self) -> Fraction:
@@ -99,13 +95,13 @@ class StreamHeader:
         """When frame `frames` starts."""
         return frames * self.hop / self.model_rate_hz
 
-    def checked_bytes(self) -> bytes:
+    def checked_bytes(self, identity: int) -> bytes:
         """The header without its check: what every CRC of the stream starts with."""
         same_rate = self.original_rate_hz == self.model_rate_hz
         return b"".join(
             (
                 MAGIC,
-                bytes([MAJOR_VERSION << 4 | self.minor_version]),
+                VERSION,
                 self.fingerprint,
                 _encode_rate(self.model_rate_hz),
                 encode_varint(_SAME_RATE) if same_rate else _encode_rate(self.original_rate_hz),
@@ -113,11 +109,13 @@ class StreamHeader:
                 bytes([self.channels]),
                 encode_varint(self.packet_frames),
                 _encode_stages(self.stages),
+                identity.to_bytes(IDENTITY_BYTES, "little"),
             )
         )
 
-    def to_bytes(self) -> bytes:
-        fields = self.checked_bytes()
+    def to_bytes(self, identity: int = 0) -> bytes:
+        """The header of a stream whose first packet has the CRC-32 `identity`, 0 for no packets."""
+        fields = self.checked_bytes(identity)
         return fields + _check(fields)
 
     @classmethod
@@ -128,13 +126,13 @@ class StreamHeader:
     @classmethod
     def read(cls, file: BinaryIO) -> StreamHeader:
         """Read a header and not one byte more; anything else at that place is a `BitstreamError`."""
-        return read_header(ByteSource(file))
+        return read_header(ByteSource(file))[0]
 
 
-def read_header(source: ByteSource) -> StreamHeader:
-    """Consume the header at the start of `source`."""
+def read_header(source: ByteSource) -> tuple[StreamHeader, int]:
+    """Consume the header at the start of `source`; returns it and the stream's identity."""
     cursor = Cursor(source)
-    minor_version = _take_version(cursor)
+    _take_version(cursor)
     fingerprint = cursor.take(FINGERPRINT_BYTES, "the header")
     model_rate_hz = _take_rate(cursor, None)
     fields = {
@@ -145,8 +143,8 @@ def read_header(source: ByteSource) -> StreamHeader:
         "channels": cursor.byte("the header"),
         "packet_frames": cursor.varint("the header's packet length", 3),
         "stages": _take_stages(cursor),
-        "minor_version": minor_version,
     }
+    identity = cursor.integer(IDENTITY_BYTES, "the header")
     checked = cursor.taken
     if cursor.take(2, "the header") != _check(checked):
         raise BitstreamError("the header is damaged: its checksum does not fit")
@@ -154,10 +152,10 @@ def read_header(source: ByteSource) -> StreamHeader:
         header = StreamHeader(**fields)
     except ValueError as error:
         raise BitstreamError(f"the header is absurd: {error}") from error
-    if header.checked_bytes() != checked:
+    if header.checked_bytes(identity) != checked:
         raise BitstreamError("the header is absurd: a field is not in its only valid form")
     source.skip(cursor.size)
-    return header
+    return header, identity
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
@@ -169,19 +167,22 @@ def _check(fields: bytes) -> bytes:
     return (zlib.crc32(fields) & 0xFFFF).to_bytes(2, "little")
 
 
-def _take_version(cursor: Cursor) -> int:
+def _take_version(cursor: Cursor) -> None:
     magic = cursor.take(len(MAGIC), "the magic bytes")
     if magic != MAGIC:
         raise BitstreamError(f"this is not a .dvq stream: it starts with {magic!r}, not {MAGIC!r}")
-    major, minor = divmod(cursor.byte("the header"), 16)
-    if major > MAJOR_VERSION:
+    version = cursor.take(1, "the header")
+    if version == VERSION:
+        return
+    if version in _DEVELOPMENT_VERSIONS:
         raise BitstreamError(
-            f"the stream has format version {major}.{minor}, this reader knows {MAJOR_VERSION}.{MINOR_VERSION}:"
-            " a newer diveq-codec reads it"
+            "the stream was written before the format was final, by a development version of"
+            " diveq-codec: encode the audio again"
         )
-    if major < MAJOR_VERSION:
-        raise BitstreamError(f"the header is absurd: there is no format version {major}.{minor}")
-    return minor
+    raise BitstreamError(
+        f"the stream has format version {version!r}, this reader knows {VERSION!r}:"
+        " a newer diveq-codec reads it, or it is damaged"
+    )
 
 
 def _encode_rate(rate_hz: int) -> bytes:

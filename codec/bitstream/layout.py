@@ -16,7 +16,7 @@ MAX_INDEX_BITS = 20
 MAX_STAGES = 127
 MAX_CHANNELS = 255
 MAX_PACKET_FRAMES = 65_535
-MAX_PACKET_INDICES = 1 << 22
+MAX_PACKET_INDICES = 1 << 20
 
 # Head and CRC of a packet are 6 bytes: at most 2 % of a payload of this size.
 _LEAST_PAYLOAD_BYTES = 300
@@ -58,18 +58,15 @@ class StageLayout:
 def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | None:
     """Says which index of `codes` (channels, stages, frames) is out of its stage's range or place, if one is."""
     limits = np.array([stage.max_index for stage in stages])[:, None]
-    # NONE stands where a frame has no more stages: never in the first, and up to the last.
-    misplaced = codes == NONE
-    misplaced[:, 1:-1] &= codes[:, 2:] != NONE
-    if len(stages) > 1:
-        misplaced[:, -1] = False
+    # NONE stands where a frame has no more stages, and up to the last.
+    misplaced = np.zeros(codes.shape, bool)
+    misplaced[:, :-1] = (codes[:, :-1] == NONE) & (codes[:, 1:] != NONE)
     bad = (codes < NONE) | (codes > limits) | misplaced
     if not bad.any():
         return None
     channel, stage, frame = np.argwhere(bad)[0]
     if codes[channel, stage, frame] == NONE:
-        what = "the first stage is" if stage == 0 else "a stage before the last is"
-        return f"{what} missing (channel {channel}, stage {stage}, frame {frame})"
+        return f"a stage before another is missing (channel {channel}, stage {stage}, frame {frame})"
     return (
         f"index {codes[channel, stage, frame]} (channel {channel}, stage {stage}, frame {frame})"
         f" is outside 0 to {stages[stage].max_index}"

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import BitstreamError
 from .layout import StageLayout, find_bad_index
-from .stage_counts import NONE, present
+from .stage_counts import NONE, count_depths, present
+
+_FILL = "the bits that fill up its last byte are not zero"
 
 
 def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
@@ -18,7 +20,8 @@ def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
 
 
 def _bits(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
-    return sum(stage.index_bits * int(np.count_nonzero(depths > number)) for number, stage in enumerate(stages))
+    bits = np.cumsum([0, *(stage.index_bits for stage in stages)])
+    return int(count_depths(depths, len(stages)) @ bits)
 
 
 def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
@@ -41,11 +44,19 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
         by_stage[start:stop][there[start:stop]] = _from_bits(bits[position : position + count * width], width)
         position += count * width
     if bits[position:].any():
-        raise BitstreamError("the bits that fill up its last byte are not zero")
+        raise BitstreamError(_FILL)
     codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
     if fault := find_bad_index(codes, stages):
         raise BitstreamError(fault)
     return codes
+
+
+def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> None:
+    """Raise what `unpack_fixed` would; without positions every index is valid, and only the fill is looked at."""
+    if any(stage.position_bits for stage in stages):
+        unpack_fixed(payload, stages, depths)
+    elif payload and payload[-1] & 0xFF >> (_bits(stages, depths) - 1) % 8 + 1:
+        raise BitstreamError(_FILL)
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:

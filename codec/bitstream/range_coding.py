@@ -16,9 +16,11 @@ import numpy as np
 from ..errors import BitstreamError
 from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .layout import StageLayout
-from .source import Cursor
-from .stage_counts import NONE, depths_of, present
-from .varint import encode_varint
+from .stage_counts import NONE, depths_of, extremes, present
+from .varint import encode_varint, take_varint
+
+# Words of an encoder behind which its low end is held, and that low end.
+_Place = tuple[int, int]
 
 _WORD_BITS = 32
 _WORD_BYTES = 4
@@ -36,25 +38,27 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
 
     Stages that no frame has are not in it.
     """
-    encoder, places = _encode(codes, stages, tables)
+    encoder, places = _encode_stages(codes, stages, tables)
     stream = _shortest(_low(encoder), encoder.pos()[1][1])
-    return _join([_end(stream, words_before, low) for words_before, (low, _) in places[:-1]], stream)
+    return _join(_ends_of(stream, places[:-1]), stream)
 
 
 def encode_stream(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
     """The payload of `encode_range` without the ends of its stages."""
-    encoder, _ = _encode(codes, stages, tables)
+    encoder, _ = _encode_stages(codes, stages, tables)
     return _shortest(_low(encoder), encoder.pos()[1][1])
 
 
-def _encode(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> tuple[Any, list[Any]]:
-    """The encoder of all codes, and where it stood after each stage."""
+def _encode_stages(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> tuple[Any, list[_Place]]:
+    """The encoder after all stages, and where it was after each."""
     constriction = _constriction()
     encoder = constriction.queue.RangeEncoder()
     by_stage = codes.swapaxes(0, 1).astype(np.int32, order="C")
-    words_by_stage = by_stage >> np.array([stage.position_bits for stage in stages], np.int32)[:, None, None]
-    places, previous = [], None
-    last = int(depths_of(codes).max())
+    position_bits = np.array([stage.position_bits for stage in stages], np.int32)
+    words_by_stage = by_stage >> position_bits[:, None, None]
+    places: list[_Place] = []
+    previous = None
+    last = extremes(depths_of(codes))[1]
     for number, (stage, indices, words) in enumerate(
         zip(stages[:last], by_stage[:last], words_by_stage[:last], strict=True)
     ):
@@ -63,7 +67,8 @@ def _encode(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTab
             inside = (words != NONE) & (words < stage.codewords - 1)
             positions = (indices & (1 << stage.position_bits) - 1)[inside]
             encoder.encode(positions, constriction.model.Uniform(1 << stage.position_bits))
-        places.append(encoder.pos())
+        words_before, (low, _) = encoder.pos()
+        places.append((words_before, low))
         previous = words
     return encoder, places
 
@@ -75,8 +80,11 @@ def decode_range(
 
     `depths` (channels, frames) are the stages of each frame.
     """
-    _, stream = split_ends(payload, int(depths.max()))
-    return decode_stream(stream, stages, tables, depths)
+    ends, stream = split_ends(payload, extremes(depths)[1])
+    codes = decode_stream(stream, stages, tables, depths)
+    if _ends_of(stream, _encode_stages(codes, stages, tables)[1]) != [*ends, len(stream)]:
+        raise BitstreamError("the range-coded payload or a stage of it ends where no encoder ends it")
+    return codes
 
 
 def decode_stream(
@@ -84,7 +92,7 @@ def decode_stream(
 ) -> np.ndarray:
     """`decode_range` of a payload without the ends of its stages."""
     constriction = _constriction()
-    last = int(depths.max())
+    last = extremes(depths)[1]
     padded = stream + bytes(-len(stream) % _WORD_BYTES)
     decoder = constriction.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
     there = present(depths, len(stages))
@@ -105,14 +113,18 @@ def decode_stream(
     return np.ascontiguousarray(by_stage.swapaxes(0, 1))
 
 
+def _ends_of(stream: bytes, places: list[_Place]) -> list[int]:
+    return [_end(stream, words_before, low) for words_before, low in places]
+
+
 def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
     """The ends of all stages but the last, and the stream that they cut."""
-    cursor = Cursor.over(payload)
-    ends, end = [], 0
+    ends, end, start = [], 0, 0
     for _ in range(stages - 1):
-        end += cursor.varint("the ends of the stages", _MAX_END_BYTES)
+        difference, start = take_varint(payload, start, _MAX_END_BYTES, "the ends of the stages")
+        end += difference
         ends.append(end)
-    stream = payload[cursor.size :]
+    stream = payload[start:]
     if end > len(stream):
         raise BitstreamError(f"the range-coded payload has {len(stream)} bytes, but a stage ends at byte {end}")
     return ends, stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..errors import BitstreamError
 from .entropy import EntropyTables
-from .framing import Coding, Framing, RawPacket, Unit
+from .framing import Coding, End, Framing, RawPacket, Unit, sum_of
 from .header import read_header
 from .packing import unpack_fixed
 from .range_coding import decode_range
@@ -42,14 +43,17 @@ class StreamReader:
     """
 
     def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = file.tell() if _can_seek(file) else None
         self._source = ByteSource(file)
-        self.header = read_header(self._source)
+        self.header, identity = read_header(self._source)
         self.losses: list[Loss] = []
-        self._framing = Framing(self.header)
+        self._framing = Framing(self.header, identity)
         self._recovery = Recovery(self._source, self._framing)
         self._samples: int | None = None
         self._is_started = False
         self._next_index = 0
+        self._sum = 0  # of the CRCs of the packets so far
         self._frames = 0  # read or given up so far
         self._resume_frame = 0  # frames before it are lost, unless read
 
@@ -64,6 +68,23 @@ class StreamReader:
     def offset(self) -> int:
         """Bytes of the stream read so far."""
         return self._source.offset
+
+    def measure(self, *, recover: bool = False) -> tuple[int, int] | None:
+        """Frames and bytes of the whole stream, found without decoding; None where the file cannot go back.
+
+        What was to be read next is still to be read. A fault is a `BitstreamError`, unless with `recover`.
+        """
+        if self._start is None:
+            return None
+        here, frames = self._file.tell(), 0
+        try:
+            self._file.seek(self._start)
+            reader = StreamReader(self._file)
+            for packet in reader.raw_packets(recover=recover):
+                frames = packet.first_frame + packet.frames
+        finally:
+            self._file.seek(here)
+        return frames, reader.offset
 
     def packets(self, tables: EntropyTables | None = None, *, recover: bool = False) -> Iterator[Packet]:
         """Decode packet by packet.
@@ -105,42 +126,54 @@ class StreamReader:
             raise ValueError("this stream has been read already")
         self._is_started = True
         while True:
-            unit = self._next_unit(recover)
-            yield from self._give_up_lost()
-            if unit is None or unit.is_end:
+            unit, packet = self._next_unit(recover)
+            if self._frames < self._resume_frame:
+                yield from self._give_up_lost()
+            if unit is None or packet is None:
                 break
-            packet = self._framing.open_packet(unit, self.offset)
             self._source.skip(unit.size)
+            self._sum = sum_of(unit.check, self._sum)
             self._next_index = unit.index + 1
             self._frames = packet.first_frame + packet.frames
             yield packet
         self._finish(unit, recover)
 
-    def _next_unit(self, recover: bool) -> Unit | None:
-        """The next packet or the end marker, not consumed; None where there is nothing more to recover."""
+    def _next_unit(self, recover: bool) -> tuple[Unit | None, RawPacket | None]:
+        """The next unit, not consumed, and the packet where it is one; None where nothing is left to recover."""
         try:
             return self._due_unit()
         except BitstreamError as error:
             located = self._located(str(error), self._next_index, self.offset)
             if not recover:
                 raise located from error
-            return self._search(str(located))
+        unit = self._search(str(located))
+        if unit is None or unit.is_end:
+            return unit, None
+        return unit, self._framing.open_packet(unit, self.offset)
 
-    def _due_unit(self) -> Unit:
+    def _due_unit(self) -> tuple[Unit, RawPacket | None]:
         if self._source.at_end():
             raise BitstreamError("the end marker is missing: the stream is cut off, or was never finished")
         unit = self._framing.read(self._source)
         if unit.index != self._next_index:
             raise self._misplaced(unit)
         if unit.is_end:
-            frames = self.header.frames_for(self._framing.open_end(unit))
-            if frames != self._frames:
-                raise BitstreamError(f"the end marker is for {frames} frames, but the packets hold {self._frames}")
-        elif self._frames < unit.index * self.header.packet_frames:
+            self._check_end(self._framing.open_end(unit))
+            return unit, None
+        if self._frames < unit.index * self.header.packet_frames:
             raise BitstreamError("the packet before it is short, but only the last one may be")
-        else:
-            self._framing.open_packet(unit, self.offset)
-        return unit
+        if unit.index == 0 and zlib.crc32(unit.content) != self._framing.identity:
+            raise BitstreamError("it is not the packet that the header names: it is of another stream")
+        return unit, self._framing.open_packet(unit, self.offset)
+
+    def _check_end(self, end: End) -> None:
+        frames = self.header.frames_for(end.samples)
+        if frames != self._frames:
+            raise BitstreamError(f"the end marker is for {frames} frames, but the packets hold {self._frames}")
+        if self._frames == 0 and self._framing.identity:
+            raise BitstreamError("the header names a packet, but the stream has none")
+        if end.sum != self._sum and not self.losses:
+            raise BitstreamError("the end marker is for other packets: some are of another stream")
 
     def _misplaced(self, unit: Unit) -> BitstreamError:
         what = "the end marker" if unit.is_end else "the packet"
@@ -159,10 +192,10 @@ class StreamReader:
             packets = -(-search.skipped // self._framing.full_packet_bytes) if is_whole else 0
             self._resume_frame = self._frames + packets * packet_frames
         elif search.unit.is_end:
-            self._resume_frame = self.header.frames_for(self._framing.open_end(search.unit))
+            self._resume_frame = self.header.frames_for(self._framing.open_end(search.unit).samples)
         else:
             self._resume_frame = search.unit.index * packet_frames
-        if search.skipped:
+        if search.skipped or search.gave_up:
             reason += f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"
         self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason))
         return search.unit
@@ -181,7 +214,7 @@ class StreamReader:
         self._samples = self.header.samples_in(self._frames)
         if end is None:
             return
-        samples = self._framing.open_end(end)
+        samples = self._framing.open_end(end).samples
         if self.header.frames_for(samples) == self._frames:
             self._samples = samples
         self._source.skip(end.size)
@@ -195,3 +228,9 @@ class StreamReader:
     def _located(self, reason: str, index: int, offset: int) -> BitstreamError:
         seconds = self.header.seconds(index * self.header.packet_frames)
         return BitstreamError(f"packet {index} at {seconds:.2f} s, byte {offset}: {reason}")
+
+
+def _can_seek(file: BinaryIO) -> bool:
+    """Whether a file can go back; one that does not say so cannot."""
+    seekable = getattr(file, "seekable", None)
+    return seekable is not None and seekable()

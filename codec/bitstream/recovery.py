@@ -6,17 +6,33 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import BitstreamError
-from .framing import MAX_END_BYTES, VARIED, Framing, Unit
+from .crc_search import likely_places
+from .framing import (
+    CHECK_BYTES,
+    LEAST_PACKET_BYTES,
+    MAX_END_BYTES,
+    MAX_HEAD_BYTES,
+    Framing,
+    Unit,
+)
 from .source import ByteSource
 
-# A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than of a near one.
-# Further ahead than this, a packet is believed only with its successor behind it.
+# A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than
+# of a near one. Further ahead than this, a packet is believed only with its successor behind it.
 _NEAR = 16
+# So many packets of a stream may be missing with all their bytes: each costs its reader time.
 FARTHEST = 1 << 16
-# Bytes run through CRCs while searching one stream, so that no file, however made, takes minutes.
-_WORK_LIMIT = 1 << 32
-# Reading the depths of a packet takes so many times as long as its CRC.
-_OPENING_WORK = 1 << 14
+# Places tried one by one, before as many more at once: most damage is small, and a pipe is not waited on.
+_ONE_BY_ONE = 32
+_FIRST_BLOCK = 1 << 10
+_LARGEST_BLOCK = 1 << 18
+# Work that is allowed for a stream, in microseconds or so: linear in its bytes, however they are made.
+_WORK_LIMIT = 4_000_000
+_WORK_PER_BYTE = 0.5
+_WORK_OF_SEARCH = 50
+_WORK_OF_BLOCK, _BLOCK_BYTES_PER_WORK = 1000, 20
+_WORK_OF_UNIT, _UNIT_BYTES_PER_WORK = 5, 500
+_WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 30, 10
 
 
 class Loss(NamedTuple):
@@ -31,8 +47,8 @@ class Loss(NamedTuple):
 class Search:
     """What a search came to: `unit`, if one was found, now stands at the front, after `skipped` bytes.
 
-    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker. `gave_up`: nothing will be
-    found any more, as searching has cost too much.
+    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
+    `gave_up`: nothing will be found any more, as searching has cost too much.
     """
 
     skipped: int
@@ -47,44 +63,83 @@ class Recovery:
     def __init__(self, source: ByteSource, framing: Framing) -> None:
         self._source = source
         self._framing = framing
-        self._work = 0
+        self._reach = MAX_HEAD_BYTES + max(framing.most_body_bytes, MAX_END_BYTES) + CHECK_BYTES
+        self._work = 0.0
+        self._missing = 0  # packets that were not there, with all their bytes
 
     def find(self, expected: int) -> Search:
         """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the front."""
         source, start = self._source, self._source.offset
+        self._work += _WORK_OF_SEARCH
         starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
-        unit = None
-        while source.fill(1) and self._work < _WORK_LIMIT:
-            unit = self._unit_here(expected)
-            if unit is not None:
-                break
-            source.skip(1)
+        unit = self._find_one_by_one(expected) or self._find_in_blocks(expected)
         skipped = source.offset - start
+        if unit is not None:
+            room = skipped // LEAST_PACKET_BYTES
+            self._missing += max(unit.index - expected - room, 0)
         is_cut_end = unit is None and starts_like_end and skipped < MAX_END_BYTES
-        return Search(skipped, unit, is_cut_end, gave_up=self._work >= _WORK_LIMIT)
+        return Search(skipped, unit, is_cut_end, gave_up=self._is_tired())
+
+    def _find_one_by_one(self, expected: int) -> Unit | None:
+        for _ in range(_ONE_BY_ONE):
+            unit = self._unit_here(expected)
+            if unit is not None or not self._source.fill(1) or self._is_tired():
+                return unit
+            self._source.skip(1)
+        return None
+
+    def _find_in_blocks(self, expected: int) -> Unit | None:
+        """As one by one; looks as far ahead as a unit may reach."""
+        source, block = self._source, max(_FIRST_BLOCK, self._reach)
+        while source.fill(1) and not self._is_tired():
+            available = source.fill(block + self._reach)
+            count, done = min(block, available), 0
+            self._work += _WORK_OF_BLOCK + available / _BLOCK_BYTES_PER_WORK
+            for place in likely_places(source.buffer[:available], count, self._framing, expected, self._farthest):
+                source.skip(place - done)
+                done = place
+                unit = self._unit_here(expected)
+                if unit is not None or self._is_tired():
+                    return unit
+            source.skip(count - done)
+            block = min(2 * block, max(_LARGEST_BLOCK, self._reach))
+        return None
+
+    @property
+    def _farthest(self) -> int:
+        return max(FARTHEST - self._missing, 0)
+
+    def _is_tired(self) -> bool:
+        return self._work > _WORK_LIMIT + _WORK_PER_BYTE * self._source.offset
 
     def _unit_here(self, expected: int) -> Unit | None:
-        unit = _read_or_none(self._source, self._framing, 0)
-        if unit is None:
+        unit = self._read(0)
+        if unit is None or not self._is_plausible(unit, expected):
             return None
-        self._work += unit.size
-        if not _is_plausible(unit, self._source, self._framing, expected):
+        self._work += _WORK_OF_OPENING + unit.size / _OPENED_BYTES_PER_WORK
+        return unit if _is_sound(unit, self._framing) else None
+
+    def _is_plausible(self, unit: Unit, expected: int) -> bool:
+        ahead = unit.index - expected
+        if not 0 <= ahead <= self._farthest:
+            return False
+        if ahead == 0 or self._source.at_end(unit.size):
+            return True
+        if unit.is_end:
+            return False
+        successor = self._read(unit.size)
+        return ahead <= _NEAR or (successor is not None and successor.index == unit.index + 1)
+
+    def _read(self, position: int) -> Unit | None:
+        if self._source.fill(position + 1) <= position:
             return None
-        if not _is_sound(unit, self._framing):
-            self._work += unit.size * _OPENING_WORK
+        self._work += _WORK_OF_UNIT
+        try:
+            unit = self._framing.read(self._source, position)
+        except BitstreamError:
             return None
+        self._work += unit.size / _UNIT_BYTES_PER_WORK
         return unit
-
-
-def _read_or_none(source: ByteSource, framing: Framing, position: int) -> Unit | None:
-    if source.fill(position + 1) <= position:
-        return None
-    if source.buffer[position] & VARIED and not framing.header.may_vary:
-        return None  # soon, as no packet begins so: searching is slow where many bytes look like the head of one
-    try:
-        return framing.read(source, position)
-    except BitstreamError:
-        return None
 
 
 def _is_sound(unit: Unit, framing: Framing) -> bool:
@@ -93,15 +148,3 @@ def _is_sound(unit: Unit, framing: Framing) -> bool:
     except BitstreamError:
         return False
     return True
-
-
-def _is_plausible(unit: Unit, source: ByteSource, framing: Framing, expected: int) -> bool:
-    ahead = unit.index - expected
-    if not 0 <= ahead <= FARTHEST:
-        return False
-    if ahead == 0 or source.at_end(unit.size):
-        return True
-    if unit.is_end:
-        return False
-    successor = _read_or_none(source, framing, unit.size)
-    return ahead <= _NEAR or (successor is not None and successor.index == unit.index + 1)

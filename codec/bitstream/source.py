@@ -25,6 +25,8 @@ class ByteSource:
 
     def fill(self, count: int) -> int:
         """Buffer `count` bytes, fewer only where the file ends; returns how many of them are there."""
+        if len(self.buffer) >= count:
+            return count
         while len(self.buffer) < count and not self._at_end:
             piece = self._file.read(min(count - len(self.buffer), LARGEST_READ))
             if piece is None:

@@ -1,6 +1,6 @@
 """How many stages each frame has, where packets do not give all stages to all: stored by groups of frames.
 
-Codes mark a stage that a frame does not have by `NONE`; its later stages are NONE too. A frame has one stage at least.
+Codes mark a stage that a frame does not have by `NONE`; its later stages are NONE too. A frame may have no stage.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from ..errors import BitstreamError
 
 NONE = -1
 GROUP_FRAMES = 3
+_CUT_OFF = "its stages per frame are cut off"
 
 
 def depths_of(codes: np.ndarray) -> np.ndarray:
@@ -18,9 +19,31 @@ def depths_of(codes: np.ndarray) -> np.ndarray:
     return np.count_nonzero(codes != NONE, axis=1)
 
 
-def full_depths(stages: int, channels: int, frames: int) -> np.ndarray:
-    """Depths of frames that have all stages: one number in memory."""
-    return np.broadcast_to(np.int64(stages), (channels, frames))
+def equal_depths(depth: int, channels: int, frames: int) -> np.ndarray:
+    """Depths of frames that all have `depth` stages: one number in memory."""
+    return np.broadcast_to(np.int64(depth), (channels, frames))
+
+
+def extremes(depths: np.ndarray) -> tuple[int, int]:
+    """The least and the greatest depth."""
+    ones = _one_of_each(depths)
+    return int(ones.min()), int(ones.max())
+
+
+def limited(depths: np.ndarray, stages: int) -> np.ndarray:
+    """The depths, none more than `stages`."""
+    return np.broadcast_to(np.minimum(_one_of_each(depths), stages), depths.shape)
+
+
+def count_depths(depths: np.ndarray, stages: int) -> np.ndarray:
+    """How many frames, over all channels, have 0, 1, … `stages` stages."""
+    ones = _one_of_each(depths)
+    return np.bincount(ones.ravel(), minlength=stages + 1) * (depths.size // ones.size)
+
+
+def _one_of_each(depths: np.ndarray) -> np.ndarray:
+    """The depths, or one of them where they are `equal_depths`: then no work is done per frame."""
+    return depths[:1, :1] if depths.strides == (0, 0) else depths
 
 
 def present(depths: np.ndarray, stages: int) -> np.ndarray:
@@ -30,7 +53,7 @@ def present(depths: np.ndarray, stages: int) -> np.ndarray:
 
 def most_depth_bytes(stages: int, channels: int, frames: int) -> int:
     """No packet's depths take more."""
-    return -(-channels * groups(frames) * (stages + 1) // 8)
+    return -(-channels * groups(frames) * (stages + 2) // 8)
 
 
 def groups(frames: int) -> int:
@@ -38,17 +61,13 @@ def groups(frames: int) -> int:
 
 
 def pack_depths(depths: np.ndarray, stages: int) -> bytes:
-    """The field of depths (channels, frames), the same within each group."""
-    bits: list[str] = []
-    for channel in depths[:, ::GROUP_FRAMES].tolist():
-        before = _first_guess(stages)
-        for depth in channel:
-            step = depth - before
-            bits.append("1" * abs(step) + ("0" if not step else "00" if step < 0 else "01"))
-            before = depth
-    joined = "".join(bits)
-    size = -(-len(joined) // 8)
-    return int(joined.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+    """The field of depths (channels, frames), the same within each group, neither all `stages` nor all 0."""
+    steps = np.diff(depths[:, ::GROUP_FRAMES].astype(np.int64), axis=1, prepend=_first_guess(stages)).ravel()
+    sizes = np.abs(steps)
+    unary = np.ones(int(sizes.sum()) + len(sizes), np.uint8)
+    unary[np.cumsum(sizes + 1) - 1] = 0
+    rises = (steps[steps != 0] > 0).astype(np.uint8)
+    return np.packbits(np.concatenate([unary, rises])).tobytes()
 
 
 def depth_bits(group_depths: np.ndarray, stages: int) -> int:
@@ -59,30 +78,37 @@ def depth_bits(group_depths: np.ndarray, stages: int) -> int:
 
 def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
     """The depths (channels, frames) that the bytes start with, and how many bytes they are."""
+    count = channels * groups(frames)
     front = body[: most_depth_bytes(stages, channels, frames)]
-    bits = f"{int.from_bytes(front, 'big'):0{8 * len(front)}b}" if front else ""
-    position, rows = 0, []
-    for _ in range(channels):
-        depth, row = _first_guess(stages), []
-        for _ in range(groups(frames)):
-            zero = bits.find("0", position)
-            step = zero - position
-            position = zero + 1 + (step > 0)
-            if zero < 0 or position > len(bits):
-                raise BitstreamError("its stages per frame are cut off")
-            if step:
-                depth += step if bits[zero + 1] == "1" else -step
-            if not 1 <= depth <= stages:
-                raise BitstreamError(f"its stages per frame are absurd: {depth} of {stages}")
-            row.append(depth)
-        rows.append(row)
-    size = -(-position // 8)
-    if "1" in bits[position : 8 * size]:
+    steps, stop = _unpack_steps(front, count)
+    size = -(-stop // 8)
+    if front[size - 1] & (1 << -stop % 8) - 1:
         raise BitstreamError("the bits that fill up the last byte of its stages per frame are not zero")
-    depths = np.repeat(np.array(rows), GROUP_FRAMES, axis=1)[:, :frames]
-    if (depths == stages).all():
-        raise BitstreamError("its stages per frame are absurd: all of them, which are not stored")
-    return depths, size
+    depths = _first_guess(stages) + steps.reshape(channels, -1).cumsum(axis=1)
+    lowest, highest = int(depths.min()), int(depths.max())
+    if lowest < 0 or highest > stages:
+        outside = lowest if lowest < 0 else highest
+        raise BitstreamError(f"its stages per frame are absurd: {outside} of {stages}")
+    if lowest == stages or highest == 0:
+        raise BitstreamError(f"its stages per frame are absurd: {lowest} for all, which is not stored so")
+    return depths.repeat(GROUP_FRAMES, axis=1)[:, :frames], size
+
+
+def _unpack_steps(front: bytes, count: int) -> tuple[np.ndarray, int]:
+    """`count` differences at the start of the bytes, and how many bits they take."""
+    bits = np.unpackbits(np.frombuffer(front, np.uint8))
+    zeros = np.flatnonzero(bits == 0)[:count]
+    if len(zeros) < count:
+        raise BitstreamError(_CUT_OFF)
+    steps = zeros.copy()
+    steps[1:] -= zeros[:-1] + 1
+    moves = np.flatnonzero(steps)
+    first_sign = int(zeros[-1]) + 1
+    stop = first_sign + len(moves)
+    if stop > len(bits):
+        raise BitstreamError(_CUT_OFF)
+    steps[moves] *= 2 * bits[first_sign:stop].astype(np.int64) - 1
+    return steps, stop
 
 
 def _first_guess(stages: int) -> int:

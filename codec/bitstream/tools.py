@@ -17,13 +17,14 @@ import numpy as np
 from ..errors import BitstreamError
 from ..files.output import atomic_output
 from .entropy import EntropyTables
-from .framing import Framing, RawPacket
+from .framing import RawPacket
 from .header import StreamHeader
-from .packing import cut_fixed
+from .packing import check_fixed, cut_fixed
 from .range_coding import cut_range, split_ends
 from .reader import StreamReader
 from .recovery import Loss
-from .source import write_all
+from .stage_counts import count_depths, extremes, limited
+from .writer import PacketWriter
 
 PathOrFile = str | os.PathLike[str] | BinaryIO
 
@@ -92,13 +93,19 @@ def read_info(stream: PathOrFile) -> StreamInfo:
         header_bytes = reader.offset
         frames = packets = range_packets = payload_bytes = 0
         depths = np.zeros(len(reader.header.stages) + 1, np.int64)
+        last, repeats = None, 0  # packets of equal depths share one array, and are counted together
         for packet in reader.raw_packets(recover=True):
             frames += packet.frames
-            if packet.payload is not None:
-                packets += 1
-                range_packets += packet.coding == "range"
-                payload_bytes += len(packet.payload)
-                depths += np.bincount(packet.depths.ravel(), minlength=len(depths))
+            if packet.payload is None:
+                continue
+            packets += 1
+            range_packets += packet.coding == "range"
+            payload_bytes += len(packet.payload)
+            if packet.depths is not last:
+                depths += repeats * _counts(last, len(depths))
+                last, repeats = packet.depths, 0
+            repeats += 1
+        depths += repeats * _counts(last, len(depths))
         return StreamInfo(
             header=reader.header,
             samples=reader.samples,
@@ -111,6 +118,10 @@ def read_info(stream: PathOrFile) -> StreamInfo:
             frames_of_depth=tuple(depths.tolist()),
             holes=tuple(reader.losses),
         )
+
+
+def _counts(depths: np.ndarray | None, size: int) -> np.ndarray:
+    return np.zeros(size, np.int64) if depths is None else count_depths(depths, size - 1)
 
 
 def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Loss, ...]:
@@ -152,28 +163,29 @@ def cut(source: PathOrFile, target: PathOrFile, *, stages: int, overwrite: bool 
 
 def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
     header = dataclasses.replace(reader.header, stages=reader.header.stages[:stages])
-    framing = Framing(header)
-    write_all(out, header.to_bytes())
-    packets = 0
+    writer = PacketWriter(out, header)
     for packet in reader.raw_packets():
         assert packet.payload is not None
         assert packet.coding is not None
-        depths = np.minimum(packet.depths, stages)
+        depths = limited(packet.depths, stages)
         if packet.coding == "range":
-            payload = cut_range(packet.payload, int(packet.depths.max()), int(depths.max()))
+            deepest = extremes(packet.depths)[1]
+            payload = cut_range(packet.payload, deepest, min(deepest, stages))
         else:
             payload = cut_fixed(packet.payload, header.stages, depths)
-        write_all(out, framing.packet(packet.index, depths, packet.coding, payload))
-        packets += 1
-    write_all(out, framing.end(packets, reader.samples))
+        writer.write(depths, packet.coding, payload)
+    writer.end(reader.samples)
 
 
 def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTables | None) -> None:
+    deepest = extremes(packet.depths)[1]
+    assert packet.payload is not None
     if packet.coding == "range" and tables is None:
-        assert packet.payload is not None
-        split_ends(packet.payload, int(packet.depths.max()))
-    else:
+        split_ends(packet.payload, deepest)
+    elif packet.coding == "range":
         reader.decode(packet, tables)
+    elif deepest:
+        check_fixed(packet.payload, reader.header.stages, packet.depths)
 
 
 @contextlib.contextmanager

@@ -54,15 +54,20 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    """The whole codec: encoder, residual quantizer, decoder. One of the two layouts is set."""
+    """The whole codec: encoder, residual quantizer, decoder. One of the two layouts is set.
+
+    `least_stages` is 0 for a model whose decoder was trained with frames without any stage, else 1.
+    """
 
     sample_rate_hz: int
     latent_channels: int
     stages: tuple[StageConfig, ...]
     transform: TransformLayout | None = None
     filterbank: FilterbankLayout | None = None
+    least_stages: int = 1
 
     def __post_init__(self) -> None:
+        require(self.least_stages in (0, 1), f"least_stages is 0 or 1, not {self.least_stages}")
         require(
             1 <= self.sample_rate_hz <= MAX_RATE_HZ,
             f"sample_rate_hz is 1 to {MAX_RATE_HZ}, not {self.sample_rate_hz}",
@@ -101,6 +106,12 @@ class ModelConfig:
     def conceals(self) -> bool:
         """Whether the decoder takes frames that are marked as lost."""
         return self.layout.conceals
+
+    @property
+    def least_weights(self) -> int:
+        """The model has more weights than this, whatever its layout holds beside them."""
+        quantizer = sum(stage.dim * (stage.codewords + self.latent_channels) for stage in self.stages)
+        return self.layout.least_weights + quantizer
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON types."""

@@ -4,10 +4,15 @@ A stage takes about as many dB off the error whatever a frame's level, so that e
 of stages rises in proportion to the level in dB. How steeply was found on speech (recipes/runs/folder/RUNS.md).
 
 The stages are shared out within each packet, so that every packet keeps to the bitrate.
+
+A model may let frames have no stage (`ModelConfig.least_stages`). Then quiet groups of frames may have none, but for
+every fourth of a packet, from the first on: from it the decoder learns 4 times a second how loud a pause is. Groups of
+digital silence have none at all, whatever the bitrate, and a packet of nothing else has 5 bytes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -18,20 +23,30 @@ from ..bitstream import GROUP_FRAMES, NONE, StreamHeader, depth_bits
 STAGES_PER_DB = 0.15
 SMALLEST_POWER = 1e-10  # of a sample, -100 dBFS: levels end there
 ROUNDING = 1e-9  # of bitrates, such as 0.3 kbps in binary
+FLOOR_GROUPS = 4  # one group of so many has a stage, where the others may have none
+SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
 
 
 class Spreader:
     """Takes stages off the codes of a stream, as they are made, until the rest keeps to a bitrate.
 
-    It listens to the audio on its way to the model, and is then given the codes.
+    It listens to the audio on its way to the model, and is then given the codes. Without a bitrate it takes stages off
+    digital silence alone.
     """
 
-    def __init__(self, header: StreamHeader, bitrate_kbps: float) -> None:
+    def __init__(self, header: StreamHeader, bitrate_kbps: float | None, least_stages: int) -> None:
         self._hop, self._packet_frames = header.hop, header.packet_frames
-        self._budget_bits = bitrate_kbps * (1 + ROUNDING) * 1000 / float(header.frame_rate_hz)  # per frame and channel
+        kbps = math.inf if bitrate_kbps is None else bitrate_kbps * (1 + ROUNDING)
+        self._budget_bits = kbps * 1000 / float(header.frame_rate_hz)  # per frame and channel
         self._bits = [stage.index_bits for stage in header.stages]
+        self._least_stages = least_stages
         self._samples = np.zeros((header.channels, 0), np.float32)  # of a frame that is not complete
         self._powers = np.zeros((header.channels, 0))  # of the frames whose codes have not come
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any frame may lose a stage."""
+        return self._budget_bits < sum(self._bits) or self._least_stages == 0
 
     def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on blocks (channels, samples) that add up to whole frames."""
@@ -55,17 +70,23 @@ class Spreader:
 
     def _packet(self, codes: np.ndarray) -> np.ndarray:
         frames = codes.shape[2]
-        depths = spread(self._powers[:, :frames], self._bits, self._budget_bits)
+        powers = self._powers[:, :frames]
+        depths = spread(powers, self._bits, self._budget_bits, self._least_stages)
         self._powers = self._powers[:, frames:]
         return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
 
 
-def spread_clip(codes: np.ndarray, wave: np.ndarray, header: StreamHeader, bitrate_kbps: float) -> np.ndarray:
+def spread_clip(codes: np.ndarray, wave: np.ndarray, spreader: Spreader, hop: int) -> np.ndarray:
     """A `Spreader` on all of a clip: codes (channels, stages, frames), wave (channels, samples)."""
-    spreader = Spreader(header, bitrate_kbps)
-    for _ in spreader.listen(whole_frames([wave], header.hop)):
+    for _ in spreader.listen(whole_frames([wave], hop)):
         pass
     return np.concatenate([codes[..., :0], *spreader.apply([codes])], axis=2)
+
+
+def least_depths(groups: int, least_stages: int) -> np.ndarray:
+    """The fewest stages of each group of a packet that is not silent."""
+    is_floor = np.arange(groups) % FLOOR_GROUPS == 0
+    return np.maximum(is_floor, least_stages).astype(np.int64)
 
 
 def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
@@ -74,7 +95,7 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
     return np.einsum("...i,...i->...", frames, frames, dtype=np.float64) / hop
 
 
-def spread(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float) -> np.ndarray:
+def spread(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int) -> np.ndarray:
     """The stages of each frame of a packet, from the frames' powers; both are (channels, frames).
 
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take `stage_bits`, and
@@ -85,27 +106,46 @@ def spread(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float) ->
     sizes = np.diff(starts, append=frames)
     levels = 10 * np.log10(np.add.reduceat(powers, starts, axis=1) / sizes + SMALLEST_POWER)
     bits = np.cumsum([0, *stage_bits])
-    depths = [_share_out(channel, sizes, bits, budget_bits * frames) for channel in levels]
-    return np.repeat(np.array(depths, np.int32), sizes, axis=1)
+    least = np.tile(least_depths(len(starts), least_stages), (len(powers), 1))
+    most = np.full_like(least, len(stage_bits))
+    if least_stages == 0:
+        silent = _silent(powers, starts)
+        least[silent] = most[silent] = 0
+    if budget_bits < bits[-1]:
+        budget = budget_bits * frames
+        most = [_share_out(*channel, sizes, bits, budget) for channel in zip(levels, least, most, strict=True)]
+    return np.repeat(np.array(most, np.int32), sizes, axis=1)
 
 
-def _share_out(levels: np.ndarray, sizes: np.ndarray, bits: np.ndarray, budget: float) -> np.ndarray:
+def _silent(powers: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Which groups are digital silence, with a frame on either side: frames of a lapped transform reach so far."""
+    loud = powers >= SILENCE_POWER
+    near_loud = loud.copy()
+    near_loud[:, 1:] |= loud[:, :-1]
+    near_loud[:, :-1] |= loud[:, 1:]
+    return ~np.logical_or.reduceat(near_loud, starts, axis=1)
+
+
+def _share_out(
+    levels: np.ndarray, least: np.ndarray, most: np.ndarray, sizes: np.ndarray, bits: np.ndarray, budget: float
+) -> np.ndarray:
     """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a frame take `bits[d]`.
 
-    All groups have a stage. Further ones are given out one at a time: group g is due for stage d + 1 at
-    d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group comes first: a steady tone spends all, too.
+    Groups have `least` to `most` stages. All but the least are given out one at a time: group g is due for stage d + 1
+    at d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group comes first: a steady tone spends all,
+    too.
     """
-    most = len(bits) - 1
-    due = np.arange(1, most) - STAGES_PER_DB * levels[:, None]
+    stages = len(bits) - 1
+    due = np.arange(stages) - STAGES_PER_DB * levels[:, None]
     order = np.argsort(due, axis=None, kind="stable")
     turn = np.empty(order.size, np.int64)
     turn[order] = np.arange(order.size)
     turn = turn.reshape(due.shape)
-    depths, fewest, more = np.ones_like(sizes), 0, order.size + 1
+    depths, fewest, more = least, 0, order.size + 1
     while more - fewest > 1:
         given = (fewest + more) // 2
-        tried = 1 + np.count_nonzero(turn < given, axis=1)
-        if int(bits[tried] @ sizes) + depth_bits(tried, most) <= budget:
+        tried = np.clip(np.count_nonzero(turn < given, axis=1), least, most)
+        if int(bits[tried] @ sizes) + depth_bits(tried, stages) <= budget:
             depths, fewest = tried, given
         else:
             more = given

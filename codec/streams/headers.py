@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
 from ..audio import MAX_CHANNELS
-from ..bitstream import GROUP_FRAMES, VARIED_FROM_MINOR, StageLayout, StreamHeader, default_packet_frames, depth_bits
+from ..bitstream import GROUP_FRAMES, StageLayout, StreamHeader, default_packet_frames, depth_bits
+from ..bitstream.header import MAX_RATE_HZ, MIN_RATE_HZ
 from ..errors import AudioError, BitstreamError, ConfigError
-from ..layouts.config import MAX_RATE_HZ, ModelConfig
-from .allocation import ROUNDING
+from ..layouts.config import ModelConfig
+from .allocation import ROUNDING, least_depths
 from .arguments import whole_number
 
 __all__ = ["Coding"]
@@ -44,8 +43,8 @@ class Coding:
         rate_hz = whole_number("sample_rate_hz", sample_rate_hz)
         bits = whole_number("position_bits", position_bits)
         count = len(self.config.stages) if stages is None else whole_number("stages", stages)
-        if not 1 <= rate_hz <= MAX_RATE_HZ:
-            raise ConfigError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate_hz}")
+        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+            raise ConfigError(f"audio has a sample rate of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, not {rate_hz}")
         if not 1 <= count <= len(self.config.stages):
             raise ConfigError(f"{self.name} has stages 1 to {len(self.config.stages)}, not {count}")
         if not 1 <= channels <= MAX_CHANNELS:
@@ -58,8 +57,8 @@ class Coding:
             layout = tuple(StageLayout(stage.bits, bits * stage.is_space_filling) for stage in used)
             bitrate = None if bitrate_kbps is None else self._bitrate(layout, bitrate_kbps, frame_rate_hz)
             packet_frames = default_packet_frames(layout, frame_rate_hz, channels, channel_bitrate=bitrate)
-            if bitrate is not None and not _has_room(layout, packet_frames, bitrate / frame_rate_hz):
-                bitrate, layout = None, layout[:1]
+            if bitrate is not None and not self._has_room(layout, packet_frames, bitrate / frame_rate_hz):
+                layout = layout[:1]
             return StreamHeader(
                 fingerprint=self.fingerprint,
                 model_rate_hz=self.config.sample_rate_hz,
@@ -68,7 +67,6 @@ class Coding:
                 channels=channels,
                 packet_frames=packet_frames,
                 stages=layout,
-                minor_version=0 if bitrate is None else VARIED_FROM_MINOR,
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
@@ -79,6 +77,13 @@ class Coding:
         if not kbps >= float(least) / 1000 * (1 - ROUNDING):
             raise ConfigError(f"{self.name} needs at least {float(least) / 1000:g} kbps, not {kbps:g}")
         return None if kbps >= float(most) / 1000 * (1 - ROUNDING) else Fraction(kbps) * 1000
+
+    def _has_room(self, layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction) -> bool:
+        """Whether a packet has room for the fewest stages and for telling so: else all frames have one, untold."""
+        least = least_depths(-(-packet_frames // GROUP_FRAMES), self.config.least_stages)
+        frames = min(GROUP_FRAMES * int(least.sum()), packet_frames)
+        bits = layout[0].index_bits * frames + depth_bits(least, len(layout))
+        return bits <= bits_per_frame * packet_frames
 
     def check(self, header: StreamHeader) -> None:
         """Raise a `BitstreamError` unless this model coded the stream."""
@@ -98,9 +103,3 @@ class Coding:
         if not 1 <= count <= len(header.stages):
             raise BitstreamError(f"the stream has {len(header.stages)} stages; stages is 1 to that, not {count}")
         return count
-
-
-def _has_room(layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction) -> bool:
-    """Whether a packet has room for one stage in all frames and for telling so: else all frames have it untold."""
-    groups = np.ones(-(-packet_frames // GROUP_FRAMES), np.int64)
-    return layout[0].index_bits * packet_frames + depth_bits(groups, len(layout)) <= bits_per_frame * packet_frames

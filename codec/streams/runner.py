@@ -62,23 +62,24 @@ class Runner:
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames).
 
-        With a bitrate (of each channel) frames have fewer stages; -1 stands for those that they do not have.
+        With a bitrate (of each channel) frames have fewer stages, and digital silence has none where the model lets
+        it; -1 stands for those that they do not have.
         """
         position_bits = [stage.position_bits for stage in header.stages]
 
         def compute(wave: np.ndarray, _first_frame: int) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
-        spreader = Spreader(header, bitrate_kbps) if bitrate_kbps is not None and header.may_vary else None
+        spreader = Spreader(header, bitrate_kbps, self._config.least_stages)
         waves = whole_frames(blocks, header.hop)
         codes = windowed(
-            waves if spreader is None else spreader.listen(waves),
+            spreader.listen(waves) if spreader.has_work else waves,
             _by_channels(compute, self._channels_at_once(header)),
             context=self._config.layout.encoder_context,
             window=self._window(header),
             items_per_frame=header.hop,
         )
-        return codes if spreader is None else spreader.apply(codes)
+        return spreader.apply(codes) if spreader.has_work else codes
 
     def decode(self, pieces: Iterable[Piece], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
         """Codes → blocks (channels, samples) at the model's rate, from the first `stages` stages.
@@ -134,11 +135,10 @@ class Runner:
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
-        if bitrate_kbps is None or not headers[0].may_vary:
-            return codes
+        spreaders = [Spreader(header, bitrate_kbps, self._config.least_stages) for header in headers]
         return [
-            spread_clip(clip, wave, header, bitrate_kbps)
-            for clip, wave, header in zip(codes, waves, headers, strict=True)
+            spread_clip(clip, wave, spreader, hop) if spreader.has_work else clip
+            for clip, wave, spreader in zip(codes, waves, spreaders, strict=True)
         ]
 
     def decode_batch(

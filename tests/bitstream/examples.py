@@ -59,19 +59,24 @@ def likely_codes(rng, stages, channels, frames, tables):
 
 
 def varied(rng, codes, packet_frames):
-    """Codes of which packet by packet all frames, some, or none keep all their stages, groups of three alike."""
+    """Codes of which packet by packet all frames, some, or none keep all their stages, or frames have none at all.
+
+    The frames of a group of three are alike.
+    """
     codes = codes.copy()
     stages = np.arange(codes.shape[1])[:, None]
     for start in range(0, codes.shape[2], packet_frames):
         packet = codes[:, :, start : start + packet_frames]
-        depths = rng.integers(1, len(stages) + 1, (len(codes), -(-packet.shape[2] // 3)))
-        kind = rng.choice(["full", "some", "fewer"])
+        depths = rng.integers(0, len(stages) + 1, (len(codes), -(-packet.shape[2] // 3)))
+        kind = rng.choice(["full", "some", "fewer", "none"])
         if kind == "full":
             depths[:] = len(stages)
         elif kind == "some":
             depths.flat[rng.integers(depths.size)] = len(stages)
+        elif kind == "fewer":
+            depths = np.minimum(depths, len(stages) - 1)
         else:
-            depths = np.minimum(depths, max(len(stages) - 1, 1))
+            depths[:] = 0
         packet[stages >= depths.repeat(3, axis=1)[:, None, : packet.shape[2]]] = NONE
     return codes
 
@@ -142,11 +147,30 @@ def cut_to(data, stages):
     return out.getvalue()
 
 
-def sealed_packet(head, index, head_byte_value, body):
-    """A packet with any content and a checksum that fits."""
-    content = range_twin.varint(head_byte_value) + body
-    check = zlib.crc32(head.checked_bytes() + content + index.to_bytes(4, "little"))
-    return content + check.to_bytes(4, "little")
+def content(head_value, body):
+    """Head and body of a packet."""
+    return range_twin.varint(head_value) + body
+
+
+def sealed(head, data, index, identity):
+    """Any bytes with a checksum that fits."""
+    checked = head.checked_bytes(identity) + data + index.to_bytes(4, "little")
+    return data + zlib.crc32(checked).to_bytes(4, "little")
+
+
+def forged(head, *contents, missing=b"\0"):
+    """A stream of packets of any contents, with an identity, checksums and a sum that fit.
+
+    `missing` is what stands between the end marker's head and its sum; None for no end marker.
+    """
+    identity = zlib.crc32(contents[0]) if contents else 0
+    packets = [sealed(head, data, index, identity) for index, data in enumerate(contents)]
+    data = head.to_bytes(identity) + b"".join(packets)
+    if missing is None:
+        return data
+    total = zlib.crc32(b"".join(packet[-4:] for packet in packets))
+    end = b"\0" + missing + total.to_bytes(4, "little")
+    return data + sealed(head, end, len(packets), identity)
 
 
 def packet_spans(data):

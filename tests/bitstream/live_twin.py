@@ -64,7 +64,7 @@ def decode_body(body, stages, channels, tables):
     size = sum(sum(b + p for b, p in stages[:depth]) for channel in depths for depth in channel)
     if len(payload) == -(-size // 8):
         return decode_fixed(payload, stages, depths)
-    return range_twin.decode_stream(payload, depths, [p for _, p in stages], tables)
+    return range_twin.decode_stream(payload, depths, [p for _, p in stages], tables)[0]
 
 
 def decode_fixed(payload, stages, depths):

@@ -130,8 +130,11 @@ def varint(value):
 
 
 def decode_stream(stream, depths, position_bits, tables):
-    """The inverse, of a payload without its ends: `depths[channel][frame]` to `codes[channel][stage][frame]`."""
-    decoder = Decoder(stream)
+    """The inverse, of a payload without its ends: `depths[channel][frame]` to `codes[channel][stage][frame]`.
+
+    Also the low end after each stage, and how many bytes it has.
+    """
+    decoder, lows = Decoder(stream), []
     words = [[[] for _ in position_bits] for _ in depths]
     codes = [[[] for _ in position_bits] for _ in depths]
     for stage, bits in enumerate(position_bits):
@@ -149,4 +152,5 @@ def decode_stream(stream, depths, position_bits, tables):
             for word in channel[stage]:
                 position = decoder.decode(positions) if bits and word not in (NONE, last) else 0
                 coded[stage].append(NONE if word == NONE else word << bits | position)
-    return codes
+        lows.append((decoder.low, decoder.position))
+    return codes, lows

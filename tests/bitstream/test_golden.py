@@ -27,28 +27,44 @@ from .examples import (
     write,
 )
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden" / "v1"
 SHA256 = {
-    "v1/empty": "bcce5e397d17fc1a7ee42bd61bc6db757a2fc139197722f60eddf9c51edb178f",
-    "v1/fixed": "00f08ce2fdf89905f5aa272cd7048898e212defa474c4b2da833763536819625",
-    "v1/positions": "f4596ef6c3e4e4d2b5ac550abd193114861af30f2e9af2d94d4ba65ef86b4156",
-    "v1/range": "ccc837e337ffe203b3838f919df467d4849fbe6c8a97202ed716f4f1e5c90c69",
-    "v1/two_channels": "2b6f320cd4c383ca035c5047d2b61de993375ad782b20de69efebfc21ec9f4f3",
-    "v1_1/fixed": "49960d96d27d7856fc7a6e486904cb56b08a54da5584c1afe7acbf7d6de59bbe",
-    "v1_1/range": "f74543efb7f6802fc1149281329832554728da70c296fe7715ee2f4136ac56a0",
-    "v1_1/two_channels": "5ad7932e2884adfc2aca9f85d004a98c835d6ffa428a32897af096f8013e8d7b",
+    "depths_fixed": "bb99ec6f4ef3d31f21511e9f7cb3e349c21ebe89599624a7fcd4a9027b6db891",
+    "depths_range": "da871c08a81808396688485bbbad46ce2fbb6bca60da5c23b5ee17198d78a88f",
+    "depths_two_channels": "1344343a974d1fd5a50ce7e0276121d14fdd74a85f1759d1363cd7f2465fab8d",
+    "empty": "04a3ae029a461ac7a5197f49ee5017a306645b40eddda4cd8e0059cf41c259df",
+    "fixed": "f1f2aab906fab4ab38f1fa9e9ed31a6afe10e0ccff43fbe152cf28c569090f10",
+    "positions": "729cb831a1c79a16dd067ea73b3ba6fecf235ca3b03d6abda4246e31d0828ab9",
+    "range": "5bce90a44c3c2ec779113ea3a79c3ece866b2d7cc3a528f05441c12272ad3495",
+    "silence": "c19985bc694fefe2a21b6f391ee36147169be0e2a3496d76f59b664289430fda",
+    "two_channels": "d4f7a5ed924c96aebe1404b13f4e47b10283a4cc7eeb1fd8dfb2492f3bc9ba4c",
 }
-SAMPLES = {"empty": 0, "fixed": 15_039, "positions": 29_760, "range": 98_000, "two_channels": 35_000}
-VARIED = {"fixed": [True, True, True], "range": [True, True], "two_channels": [False, True]}
+SAMPLES = {
+    "depths_fixed": 15_039,
+    "depths_range": 98_000,
+    "depths_two_channels": 39_000,
+    "empty": 0,
+    "fixed": 15_039,
+    "positions": 29_760,
+    "range": 98_000,
+    "silence": 16_000,
+    "two_channels": 35_000,
+}
+VARIED = {
+    "depths_fixed": [True, True, True],
+    "depths_range": [True, True],
+    "depths_two_channels": [False, True, True],
+    "silence": [True, True, True],
+}
 
 each = pytest.mark.parametrize("name", SHA256)
 
 
 def golden_tables(name):
     """Those that the range-coded streams need, None for the others."""
-    if not name.endswith("/range"):
+    if not name.endswith("range"):
         return None
-    with np.load(GOLDEN / "v1" / "tables.npz") as arrays:
+    with np.load(GOLDEN / "tables.npz") as arrays:
         return EntropyTables.from_arrays(arrays)
 
 
@@ -57,7 +73,7 @@ def golden_codes(name):
 
 
 def test_all_golden_files_are_tested():
-    assert sorted(path.relative_to(GOLDEN).with_suffix("").as_posix() for path in GOLDEN.glob("*/*.dvq")) == [*SHA256]
+    assert sorted(path.stem for path in GOLDEN.glob("*.dvq")) == [*SHA256]
 
 
 @each
@@ -72,7 +88,7 @@ def test_golden_codes(name):
     decoded = np.concatenate([codes[:, :, :0], *(packet.codes for packet in packets)], axis=2)
     np.testing.assert_array_equal(decoded, codes)
     assert {packet.coding for packet in packets} <= {"range" if tables else "fixed"}
-    assert reader.samples == SAMPLES[name.split("/")[1]]
+    assert reader.samples == SAMPLES[name]
     assert not verify(GOLDEN / f"{name}.dvq", tables)
 
 
@@ -104,9 +120,7 @@ def test_the_second_decoder_agrees_on_golden_files(name):
     stream = format_twin.decode(data, tables and twin_tables(tables, reader.header.stages))
     assert stream.codes == golden_codes(name).tolist()
     assert stream.samples == reader.samples
-    version, short_name = name.split("/")
-    assert stream.minor == (version == "v1_1")
-    assert stream.varied == (VARIED[short_name] if stream.minor else [False] * len(stream.varied))
+    assert stream.varied == VARIED.get(name, [False] * len(stream.varied))
 
 
 @settings(max_examples=150, deadline=None)
@@ -117,19 +131,18 @@ def test_the_second_decoder_agrees_on_golden_files(name):
     frames=st.integers(0, 60),
     rates=st.tuples(*[st.sampled_from([8000, 16_000, 22_050, 44_100, 12_345])] * 2),
     with_tables=st.booleans(),
-    minor=st.integers(0, 1),
+    with_depths=st.booleans(),
 )
-def test_the_second_decoder_agrees(rng, stages, channels, frames, rates, with_tables, minor):
+def test_the_second_decoder_agrees(rng, stages, channels, frames, rates, with_tables, with_depths):
     rate_fields = {"model_rate_hz": rates[0], "original_rate_hz": rates[1], "hop": 160}
-    head = header(stages, channels=channels, packet_frames=25, minor_version=minor, **rate_fields)
+    head = header(stages, channels=channels, packet_frames=25, **rate_fields)
     tables = random_tables(rng, stages)
     codes = likely_codes(rng, stages, channels, frames, tables)
-    if minor:
+    if with_depths:
         codes = varied(rng, codes, 25)
     data = write(codes, head, tables if with_tables else None)
     stream = format_twin.decode(data, twin_tables(tables, stages))
     assert stream.codes == codes.tolist()
-    assert stream.minor == minor
     assert stream.varied == [bool((codes[:, :, start : start + 25] == -1).any()) for start in range(0, frames, 25)]
     assert stream.samples == head.samples_in(frames)
     facts = (stream.fingerprint, stream.model_rate, stream.original_rate, stream.hop, stream.packet_frames)

@@ -205,7 +205,7 @@ def test_golden_packets(name):
 def test_a_stream_is_cut_into_packets_and_recorded_again(rng, frames, length, with_tables):
     stages = (StageLayout(6, 2), StageLayout(5))
     tables = random_tables(rng, stages) if with_tables else None
-    head = header(stages, packet_frames=recording_frames(frames), minor_version=1)
+    head = header(stages, packet_frames=recording_frames(frames))
     codes = varied(rng, random_codes(rng, stages, 1, length), head.packet_frames)
     data = write(codes, head, tables)
     live = live_format(stages, tables=tables)
@@ -227,7 +227,7 @@ def test_a_recording_fills_gaps_from_copies():
     codes = [rng.integers(0, 64, (1, 3, 3)) for _ in range(6)]
     first = [np.where(np.arange(3)[:, None] < 1, packet, NONE) for packet in codes]
     file = io.BytesIO()
-    writer = StreamWriter(file, header(live.stages, packet_frames=48, minor_version=1))
+    writer = StreamWriter(file, header(live.stages, packet_frames=48))
     recorder = LiveRecorder(writer, frames=3)
     for number in (0, 3, 4, 5):
         copies = tuple(first[before] for before in range(number - 1, max(number - 3, -1), -1))

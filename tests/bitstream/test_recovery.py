@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import StageLayout, StreamReader, read_info, recovery
+from codec.bitstream import StageLayout, StreamReader, read_info, recovery, verify
 from codec.bitstream.checksum import index_under, packet_check
-from codec.bitstream.framing import Framing
+from codec.bitstream.crc_search import likely_places
+from codec.bitstream.framing import Framing, packet_content
+from codec.bitstream.header import read_header
+from codec.bitstream.source import ByteSource
+from codec.errors import BitstreamError
 
-from .examples import header, packet_spans, random_codes, read, skewed_codes, skewed_tables, varied, write
+from .examples import (
+    forged,
+    header,
+    packet_spans,
+    random_codes,
+    read,
+    sealed,
+    skewed_codes,
+    skewed_tables,
+    varied,
+    write,
+)
+from .range_twin import varint
 
 STAGES = (StageLayout(10),) * 4
 FRAMES, PACKET_FRAMES = 93, 10
@@ -29,10 +43,13 @@ CODES = {
         np.random.default_rng(4), skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES), PACKET_FRAMES
     ),
 }
+for start in range(0, FRAMES, PACKET_FRAMES):  # each packet has something to lose
+    first_group = CODES["varied"][:, :3, start : start + 3]
+    np.maximum(first_group, 0, out=first_group)
 DATA = {
     "fixed": write(CODES["fixed"], HEAD, samples=SAMPLES),
     "range": write(CODES["range"], HEAD, TABLES, samples=SAMPLES),
-    "varied": write(CODES["varied"], dataclasses.replace(HEAD, minor_version=1), TABLES, samples=SAMPLES),
+    "varied": write(CODES["varied"], HEAD, TABLES, samples=SAMPLES),
 }
 SPANS = {name: packet_spans(data) for name, data in DATA.items()}
 PACKETS = 10
@@ -173,19 +190,23 @@ def test_a_cut_end_marker_is_no_packet():
         assert len(reader.losses) == 1
 
 
+def framing_of(data):
+    source = ByteSource(io.BytesIO(data))
+    return Framing(*read_header(source))
+
+
 def test_a_far_packet_is_not_believed_alone():
     """It may be chance: any bytes are a packet of some index. Nor is an end marker with more behind it."""
-    data, framing = DATA["fixed"], Framing(HEAD)
+    data, framing = DATA["fixed"], framing_of(DATA["fixed"])
     place, stop = SPANS["fixed"][4]
     payload = bytes(50)
-    far = framing.packet(1000, framing.full_depths(10), "fixed", payload)
-    near_end = framing.end(8, HEAD.samples_in(80))
+    content = packet_content(HEAD, framing.full_depths(10), "fixed", payload)
+    far = framing.sealed(content, 1000)
+    near_end = framing.end(8, HEAD.samples_in(80), 0)
     for stray in (far, near_end, far + near_end + far):
         recovered("fixed", data[:place] + stray + data[place:], [])
         recovered("fixed", data[:place] + stray + data[stop:], [4])
-    farthest = framing.packet(70_000, framing.full_depths(10), "fixed", payload) + framing.packet(
-        70_001, framing.full_depths(10), "fixed", payload
-    )
+    farthest = framing.sealed(content, 70_000) + framing.sealed(content, 70_001)
     recovered("fixed", data[:place] + farthest + data[stop:], [4])
 
 
@@ -220,30 +241,64 @@ def test_noise_does_not_pass_for_packets():
     recovered("fixed", data[:place] + noise + data[place:], [])
 
 
-def test_a_stream_of_false_lengths_is_given_up(monkeypatch):
-    """Every byte begins a packet that could be, and none is: the work of searching has a limit."""
-    monkeypatch.setattr(recovery, "_WORK_LIMIT", 1 << 24)
-    head = header((StageLayout(16),) * 64, packet_frames=65_535)
-    reader = StreamReader(io.BytesIO(head.to_bytes() + b"\xf9\xff\x3f" * 1_000_000))
+def test_false_lengths_are_searched_to_the_end():
+    """Every third byte begins a packet of two megabytes that could be, and none is."""
+    head = header((StageLayout(16),) * 16, packet_frames=65_535)
+    data = head.to_bytes() + b"\xf9\xff\x3f" * 30_000
+    reader = StreamReader(io.BytesIO(data))
     (packet,) = reader.packets(skewed_tables(head.stages), recover=True)
     assert packet.codes is None
-    assert "then gave up" in reader.losses[0].reason
-    assert reader.offset < 1000
+    assert reader.losses[0].reason.endswith("(90000 bytes skipped)")
+    assert reader.offset == len(data)
 
 
-def test_searching_takes_little_time_per_byte():
-    """Every byte begins a packet of a few bytes that could be the largest there is, under some index."""
-    head = header((StageLayout(1),) * 64, packet_frames=65_535)
-    start = time.process_time()
-    read(head.to_bytes() + b"\x09" * 300, recover=True)
-    assert time.process_time() - start < 0.5
+def test_damage_without_end_is_given_up(monkeypatch):
+    """Searching has a limit, which grows with the bytes: here a foreign byte stands before each packet."""
+    monkeypatch.setattr(recovery, "_WORK_LIMIT", 100)
+    monkeypatch.setattr(recovery, "_WORK_PER_BYTE", 0)
+    data = DATA["fixed"]
+    pieces = [b"x" + data[a:b] for a, b in SPANS["fixed"]]
+    packets, reader = read(data[: SPANS["fixed"][0][0]] + b"".join(pieces), recover=True)
+    assert packets[0].codes is not None
+    assert "then gave up" in reader.losses[-1].reason
+    assert len(reader.losses) < PACKETS
+
+
+def test_missing_packets_are_believed_up_to_a_limit():
+    """Else two packets of ten bytes could claim that many thousands were lost, again and again."""
+    framing = Framing(HEAD, 0)
+    silence = packet_content(HEAD, np.zeros((1, 10), int), "fixed", b"")
+    jumps = [framing.sealed(silence, index) for far in range(1, 6) for index in (far * 30_000, far * 30_000 + 1)]
+    packets, _ = read(HEAD.to_bytes() + b"".join(jumps), recover=True)
+    assert [packet.index for packet in packets if packet.codes is not None] == [30_000, 30_001, 60_000, 60_001]
+
+
+@pytest.mark.parametrize("kind", ["noise", "zeros", "heads"])
+def test_all_places_at_once_are_those_found_one_by_one(kind):
+    rng = np.random.default_rng(5)
+    framing = framing_of(DATA["varied"])
+    garbage = {"noise": rng.bytes(3000), "zeros": bytes(3000), "heads": b"\x0d\x80\x01" * 1000}[kind]
+    data = bytearray(garbage + DATA["varied"] + garbage + DATA["range"] + garbage)
+    expected, farthest = 2, 5
+    found = []
+    for place in range(len(data)):
+        try:
+            unit = framing.read(ByteSource(io.BytesIO(data[place:])))
+        except BitstreamError:
+            continue
+        if 0 <= unit.index - expected <= farthest:
+            found.append(place)
+    assert likely_places(data, len(data), framing, expected, farthest) == found
+    assert len(found) == farthest + 1
+    assert likely_places(data, found[1], framing, expected, farthest) == found[:1]
 
 
 def test_a_short_packet_in_the_middle_keeps_time():
-    """Two streams of one header glued together: no writer makes it, but its indices fit."""
-    short = write(CODES["fixed"][:, :, :7], HEAD)
+    """No writer makes it, but its index fits."""
     data, spans = DATA["fixed"], SPANS["fixed"]
-    glued = short[: packet_spans(short)[0][1]] + data[spans[1][0] :]
+    short = packet_content(HEAD, np.full((1, 7), 4), "fixed", bytes(35))
+    rest = [data[a : b - 4] for a, b in spans[1:]]
+    glued = forged(HEAD, short, *rest, missing=varint(HEAD.samples_in(100) - SAMPLES))
     packets, reader = read(glued, recover=True)
     assert [(p.first_frame, p.frames, p.codes is None) for p in packets[:3]] == [
         (0, 7, False),
@@ -252,6 +307,46 @@ def test_a_short_packet_in_the_middle_keeps_time():
     ]
     assert reader.losses[0][:2] == (7, 3)
     assert reader.samples == SAMPLES
+
+
+@each
+def test_a_packet_of_another_stream_is_lost(name):
+    """Of equal header and index: only the identity and the sum tell."""
+    data, spans = DATA[name], SPANS[name]
+    codes = np.where(CODES[name] < 0, CODES[name], CODES[name] ^ 1)
+    other = write(codes, HEAD, None if name == "fixed" else TABLES, samples=SAMPLES)
+    (a, b), (c, d) = spans[3], packet_spans(other)[3]
+    spliced = data[:a] + other[c:d] + data[b:]
+    with pytest.raises(BitstreamError, match=r"packet 3 at .* the checksum does not fit"):
+        read(spliced, TABLES)
+    recovered(name, spliced, [3])
+
+
+def test_a_splice_of_streams_that_start_alike():
+    """They have one identity, but the end marker knows the packets of its own."""
+    data, spans = DATA["fixed"], SPANS["fixed"]
+    codes = CODES["fixed"].copy()
+    codes[:, :, 30:40] ^= 1
+    other = write(codes, HEAD, samples=SAMPLES)
+    a, b = spans[3]
+    spliced = data[:a] + other[a:b] + data[b:]
+    with pytest.raises(BitstreamError, match=r"the end marker is for other packets: some are of another stream"):
+        read(spliced)
+    packets, reader = read(spliced, recover=True)
+    assert all(packet.codes is not None for packet in packets)
+    assert [(loss.first_frame, loss.frames) for loss in reader.losses] == [(FRAMES, 0)]
+    assert reader.samples == SAMPLES
+    assert "of another stream" in verify(io.BytesIO(spliced))[0].reason
+
+
+def test_the_first_packet_is_the_one_that_the_header_names():
+    data, spans = DATA["fixed"], SPANS["fixed"]
+    forged_header = HEAD.to_bytes(1)
+    packets = [sealed(HEAD, data[a : b - 4], index, 1) for index, (a, b) in enumerate(spans)]
+    with pytest.raises(BitstreamError, match=r"packet 0 .* it is not the packet that the header names"):
+        read(forged_header + b"".join(packets))
+    with pytest.raises(BitstreamError, match="the header names a packet, but the stream has none"):
+        read(forged_header + sealed(HEAD, bytes(6), 0, 1))
 
 
 def test_info_of_a_damaged_stream():

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import StageLayout, StreamReader, cut, read_info, verify
-from codec.bitstream.framing import Framing
 from codec.errors import AudioError, BitstreamError
 
 from .examples import (
+    content,
+    forged,
     header,
     layouts,
     likely_codes,
@@ -133,10 +134,10 @@ def test_info_adds_up(tmp_path):
     assert info.seconds == (120 * 960 - 5) / 48_000
     assert (info.frames, info.packets, info.range_packets, info.fixed_packets) == (120, 3, 2, 1)
     assert info.total_bytes == path.stat().st_size
-    assert info.header_bytes == len(head.to_bytes())
+    assert info.header_bytes == len(head.to_bytes()) == 26
     assert info.header_bytes + info.framing_bytes + info.payload_bytes == info.total_bytes
     # Three packets: one byte of head, four of checksum, the last one 2-byte head and its frame count; the end marker.
-    assert info.framing_bytes == 2 * 5 + 7 + 8
+    assert info.framing_bytes == 2 * 5 + 7 + 12
     assert info.bitrate == pytest.approx(8 * info.total_bytes / info.seconds)
     assert info.holes == ()
 
@@ -162,9 +163,7 @@ def test_verify_decodes_range_coding_where_it_can():
     """Without tables only the ends are looked at: here the stream itself is no code."""
     stages = (StageLayout(4), StageLayout(4))
     head = header(stages, packet_frames=50)
-    framing = Framing(head)
-    payload = b"\x00" + b"\xff" * 9
-    data = head.to_bytes() + framing.packet(0, framing.full_depths(50), "range", payload) + framing.end(1, 50 * 320)
+    data = forged(head, content(10 << 3 | 1, b"\x00" + b"\xff" * 9))
     assert verify(io.BytesIO(data)) == ()
     (fault,) = verify(io.BytesIO(data), skewed_tables(stages))
     assert "stage 0 of the range-coded payload is no code" in fault.reason
@@ -193,7 +192,7 @@ def test_importing_costs_neither_torch_nor_constriction():
 def test_fixed_width_streams_never_import_constriction():
     script = (
         "import io, sys, numpy as np; from codec.bitstream import *;"
-        "head = StreamHeader(fingerprint=bytes(6), model_rate_hz=1, original_rate_hz=1, hop=1, channels=1,"
+        "head = StreamHeader(fingerprint=bytes(6), model_rate_hz=1000, original_rate_hz=1000, hop=1, channels=1,"
         " packet_frames=2, stages=(StageLayout(3),)); file = io.BytesIO(); writer = StreamWriter(file, head);"
         "writer.write(np.zeros((1, 1, 5), int)); writer.close(samples=5);"
         "read_info(io.BytesIO(file.getvalue())); verify(io.BytesIO(file.getvalue()));"

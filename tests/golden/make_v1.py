@@ -1,7 +1,7 @@
-"""Makes the golden streams of format version 1: `python tests/golden/make_v1.py --regenerate`.
+"""Makes the golden streams of format version 1.0: `python tests/golden/make_v1.py --regenerate`.
 
-They are what released versions wrote. A change of the format gets a new version and a new folder; these files stay,
-and stay readable. So regenerate only before the version's first release.
+They are what released versions wrote. A change of the format gets a new version and a new folder; these
+files stay, and stay readable. So regenerate only before the version's first release.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamHeader, StreamWriter
+from codec.bitstream import NONE, EntropyTables, StageLayout, StageTable, StreamHeader, StreamWriter
 
 FOLDER = Path(__file__).parent / "v1"
 
@@ -56,7 +56,6 @@ def header(
     original: int = 16_000,
     channels: int = 1,
     frames: int = 20,
-    minor_version: int = 0,
 ) -> StreamHeader:
     """A header of the golden streams; `frames` are those of a packet."""
     return StreamHeader(
@@ -67,8 +66,21 @@ def header(
         channels=channels,
         packet_frames=frames,
         stages=stages,
-        minor_version=minor_version,
     )
+
+
+def with_depths(codes: np.ndarray, *packets: list[list[int]], packet_frames: int) -> np.ndarray:
+    """The codes with NONE where `packets` say so: for each, its channels' depths by groups of three frames.
+
+    Depths are repeated up to the end of the packet.
+    """
+    codes = codes.astype(np.int32)
+    stages = np.arange(codes.shape[1])[:, None]
+    for number, packet in enumerate(packets):
+        for channel, depths in zip(codes, packet, strict=True):
+            part = channel[:, number * packet_frames : (number + 1) * packet_frames]
+            part[stages >= np.resize(np.repeat(depths, 3), part.shape[1])] = NONE
+    return codes
 
 
 Stream = tuple[StreamHeader, np.ndarray, int, EntropyTables | None]
@@ -77,14 +89,65 @@ Stream = tuple[StreamHeader, np.ndarray, int, EntropyTables | None]
 
 def streams() -> dict[str, Stream]:
     """The streams by name."""
-    rng = np.random.default_rng(7)
+    return plain_streams() | streams_of_depths()
 
+
+def plain_streams() -> dict[str, Stream]:
+    """All frames have all stages."""
+    rng = np.random.default_rng(7)
+    stereo = header(PLAIN, original=44_100, channels=2)
+    ranged = header(SPACE_FILLING, original=37_800, frames=100)
     return {
         "fixed": (header(PLAIN), rng.integers(0, 1024, (1, 3, 47)), 47 * 320 - 1, None),
-        "two_channels": (header(PLAIN, original=44_100, channels=2), rng.integers(0, 1024, (2, 3, 40)), 35_000, None),
+        "two_channels": (stereo, rng.integers(0, 1024, (2, 3, 40)), 35_000, None),
         "positions": (header(SPACE_FILLING, original=48_000), likely_codes(rng, 31), 31 * 960, None),
-        "range": (header(SPACE_FILLING, original=37_800, frames=100), likely_codes(rng, 130), 98_000, tables()),
+        "range": (ranged, likely_codes(rng, 130), 98_000, tables()),
         "empty": (header(PLAIN), np.zeros((1, 3, 0), np.int32), 0, None),
+    }
+
+
+def streams_of_depths() -> dict[str, Stream]:
+    """Frames have fewer stages than the stream, or none."""
+    rng = np.random.default_rng(13)
+    # Up to all stages, up to two of three, and a short packet whose last group is one frame.
+    fixed = [[1, 3, 0, 2]], [[2, 0, 1]], [[3, 3, 1]]
+    # A full packet, a packet of which one channel is full, and a short one of which one channel has nothing.
+    stereo = [[3], [3]], [[3], [2, 3, 1, 1, 0, 2, 2]], [[0], [1, 0]]
+    # Frames that come back after they were gone, with a context of the frame before; then two stages of three.
+    ranged = [[3, 3, 1, 2, 0, 3, 2]], [[2, 1, 0, 2]]
+    # Silence, the floor of quiet speech, and a short packet of silence.
+    silence = [[0]], [[1, 0, 0, 0]], [[0]]
+    two_channels = header(PLAIN, original=44_100, channels=2)
+    long_packets = header(SPACE_FILLING, original=37_800, frames=100)
+
+    def random_codes(channels: int, frames: int) -> np.ndarray:
+        return rng.integers(0, 1024, (channels, 3, frames))
+
+    return {
+        "depths_fixed": (
+            header(PLAIN),
+            with_depths(random_codes(1, 47), *fixed, packet_frames=20),
+            47 * 320 - 1,
+            None,
+        ),
+        "depths_two_channels": (
+            two_channels,
+            with_depths(random_codes(2, 45), *stereo, packet_frames=20),
+            39_000,
+            None,
+        ),
+        "depths_range": (
+            long_packets,
+            with_depths(likely_codes(rng, 130), *ranged, packet_frames=100),
+            98_000,
+            tables(),
+        ),
+        "silence": (
+            header(PLAIN),
+            with_depths(random_codes(1, 50), *silence, packet_frames=20),
+            50 * 320,
+            None,
+        ),
     }
 
 

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from codec.bitstream import GROUP_FRAMES, NONE, StageLayout, StreamHeader
 from codec.bitstream.stage_counts import pack_depths
-from codec.streams.allocation import SMALLEST_POWER, STAGES_PER_DB, Spreader, frame_powers, spread
+from codec.streams.allocation import (
+    SMALLEST_POWER,
+    STAGES_PER_DB,
+    Spreader,
+    frame_powers,
+    least_depths,
+    spread,
+)
 from codec.training.stage_dropout import group_levels as group_levels_of_tensors
 
 
@@ -38,36 +45,68 @@ def levels_of(powers: np.ndarray) -> np.ndarray:
     frames=st.integers(1, 100),
     bits=st.lists(st.integers(1, 12), min_size=2, max_size=16),
     share=st.floats(0, 1),
+    least_stages=st.integers(0, 1),
 )
-def test_the_budget_is_kept_and_spent(rng, frames, bits, share):
-    powers = 10 ** rng.uniform(-10, -1, (1, frames))
+def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
+    powers = 10 ** rng.uniform(-8.9, -1, (1, frames))
     budget = bits[0] + share * (sum(bits) - bits[0])
-    depths = spread(powers, bits, budget)
+    depths = spread(powers, bits, budget, least_stages)
+    least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[None, :frames]
     assert depths.shape == powers.shape
-    assert depths.min() >= 1
+    assert (depths >= least).all()
     assert depths.max() <= len(bits)
-    if depths.max() > 1:
+    if (depths > least).any() and (depths < len(bits)).any():
         assert cost_bits(depths, bits) <= budget * frames
     levels = levels_of(powers)
-    assert (np.diff(depths[0][np.argsort(levels[0])]) >= 0).all()  # a louder frame has no fewer stages
+    free = depths[0] > least[0]  # of those above their least, a louder frame has no fewer stages
+    assert (np.diff(depths[0][free][np.argsort(levels[0][free])]) >= 0).all()
     if depths.min() < len(bits):  # another one for the group whose turn it is would be too many
         due = np.where(depths < len(bits), depths - STAGES_PER_DB * levels, np.inf)
         one_more = depths + (due <= due.min() + 1e-9)
         assert (one_more == len(bits)).all() or cost_bits(one_more, bits) > budget * frames
 
 
+def test_every_fourth_group_of_a_pause_has_a_stage():
+    powers = np.full((1, 60), 1e-8)
+    powers[:, 30:45] = 0.01
+    depths = spread(powers, [10] * 8, 15.0, 0)
+    groups = depths[0, ::GROUP_FRAMES].tolist()
+    assert groups[:10] == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0]
+    assert min(groups[10:15]) >= 4
+    assert groups[15:] == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("budget", [15.0, np.inf])
+def test_digital_silence_has_no_stage(budget):
+    """Nor has what is below -90 dBFS; a frame beside sound is not silent."""
+    powers = np.full((2, 60), 0.01)
+    powers[0, 11:40] = 0
+    powers[1] = 0.9e-9
+    depths = spread(powers, [10] * 8, budget, 0)
+    silent = np.flatnonzero(depths[0] == 0)
+    assert silent.tolist() == list(range(12, 39))
+    assert not depths[1].any()
+    if budget == np.inf:
+        assert (depths[0][depths[0] > 0] == 8).all()
+
+
+def test_a_model_without_such_frames_keeps_a_stage_in_silence():
+    assert (spread(np.zeros((1, 60)), [10] * 8, np.inf, 1) == 8).all()
+    assert (spread(np.zeros((1, 60)), [10] * 8, 12.0, 1) >= 1).all()
+
+
 def test_channels_do_not_share():
     rng = np.random.default_rng(1)
     powers = 10 ** rng.uniform(-8, -1, (2, 60))
-    both = spread(powers, [10] * 8, 35.0)
+    both = spread(powers, [10] * 8, 35.0, 0)
     for channel in range(2):
-        np.testing.assert_array_equal(both[channel], spread(powers[channel : channel + 1], [10] * 8, 35.0)[0])
+        np.testing.assert_array_equal(both[channel], spread(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0])
 
 
 @pytest.mark.parametrize("budget", [20.0, 27.0, 45.0, 75.0])
 def test_a_steady_tone_spends_its_budget_too(budget):
     """Groups of equal level take turns, the earlier ones first."""
-    depths = spread(np.full((1, 60), 0.01), [10] * 8, budget)
+    depths = spread(np.full((1, 60), 0.01), [10] * 8, budget, 1)
     assert np.ptp(depths) <= 1
     assert (np.diff(depths) <= 0).all()
     assert budget * 60 - 10 * GROUP_FRAMES - 2 <= cost_bits(depths, [10] * 8) <= budget * 60
@@ -76,7 +115,7 @@ def test_a_steady_tone_spends_its_budget_too(budget):
 def test_three_stages_for_twenty_decibels():
     powers = np.full((1, 60), 0.01)
     powers[:, 30:] *= 100
-    stepped = spread(powers, [10] * 8, 45.5)
+    stepped = spread(powers, [10] * 8, 45.5, 1)
     assert set(stepped[0, 30:] - stepped[0, 0]) <= {2, 3}
     assert set(stepped[0, 30:] - stepped[0, 29]) <= {3, 4}
 
@@ -86,26 +125,25 @@ def test_a_spreader_takes_pieces_of_any_size(piece):
     rng = np.random.default_rng(2)
     header = StreamHeader(
         fingerprint=bytes(6),
-        model_rate_hz=800,
-        original_rate_hz=800,
-        hop=16,
+        model_rate_hz=1000,
+        original_rate_hz=1000,
+        hop=20,
         channels=2,
         packet_frames=20,
         stages=(StageLayout(5),) * 6,
-        minor_version=1,
     )
-    wave = (rng.standard_normal((2, 16 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
+    wave = (rng.standard_normal((2, 20 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
     codes = rng.integers(0, 32, (2, 6, 47)).astype(np.int32)
-    spreader = Spreader(header, 0.6)  # of 50 frames/s: 12 bits a frame
+    spreader = Spreader(header, 0.6, 1)  # of 50 frames/s: 12 bits a frame
     blocks = [wave[:, start : start + 5 * piece] for start in range(0, wave.shape[1], 5 * piece)]
     for given_block, passed in zip(blocks, spreader.listen(iter(blocks)), strict=True):
         np.testing.assert_array_equal(passed, given_block)
     made = list(spreader.apply(codes[..., start : start + piece] for start in range(0, 47, piece)))
     assert [packet.shape[2] for packet in made] == [20, 20, 7]
-    powers = frame_powers(wave, 16)
+    powers = frame_powers(wave, 20)
     for number, packet in enumerate(made):
         span = slice(20 * number, 20 * number + packet.shape[2])
-        depths = spread(powers[:, span], [5] * 6, 12.0)
+        depths = spread(powers[:, span], [5] * 6, 12.0, 1)
         np.testing.assert_array_equal(np.count_nonzero(packet != NONE, axis=1), depths)
         there = packet != NONE
         np.testing.assert_array_equal(packet[there], codes[..., span][there])

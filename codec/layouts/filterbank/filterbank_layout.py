@@ -50,6 +50,13 @@ class FilterbankLayout:
         return self.frontend_stride * math.prod(self.strides)
 
     @property
+    def least_weights(self) -> int:
+        """Encoder and decoder have more weights than this: those of the front end and of the strided layers."""
+        widest = self.encoder_width << len(self.strides) - 1
+        front_end = self.encoder_width * self.frontend_kernel
+        return front_end + widest * max(widest, self.residual_kernel) + self.decoder_width
+
+    @property
     def noise_values(self) -> int:
         """Values of noise that the decoder takes for each frame: none."""
         return 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ..receptive_field import Context
 from ..require import require
 
+MAX_HOP = 2048  # the transform's matrix holds 2·hop² numbers
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformLayout:
@@ -36,6 +38,7 @@ class TransformLayout:
     def __post_init__(self) -> None:
         require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
         require(self.hop % 2 == 0, f"bands add up to an even hop, not {self.hop}")
+        require(self.hop <= MAX_HOP, f"bands add up to a hop of at most {MAX_HOP}, not {self.hop}")
         for name in ("width", "expansion"):
             require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
         for name in ("encoder_blocks", "decoder_blocks", "noise_channels"):
@@ -53,6 +56,13 @@ class TransformLayout:
     def hop(self) -> int:
         """Coefficients of a frame."""
         return sum(self.bands)
+
+    @property
+    def least_weights(self) -> int:
+        """Encoder and decoder have more weights than this: those of the first layer and of the blocks."""
+        of_a_block = self.kernel + 2 * self.expansion * self.width
+        blocks = (self.encoder_blocks + self.decoder_blocks) * of_a_block
+        return self.width * (self.hop + blocks + self.noise_values)
 
     @property
     def encoder_reach(self) -> tuple[int, ...]:

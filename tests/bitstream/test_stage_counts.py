@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import NONE, EntropyTables, StageLayout, StageTable, StreamWriter, read_info, verify
+from codec.bitstream import NONE, EntropyTables, StageLayout, StageTable, StreamWriter, depth_bits, read_info, verify
 from codec.bitstream.framing import Framing
+from codec.bitstream.stage_counts import most_depth_bytes, pack_depths, unpack_depths
 
 from . import format_twin, range_twin
 from .examples import (
@@ -25,7 +26,6 @@ from .examples import (
     read_codes,
     read_raw,
     seeds,
-    skewed_codes,
     skewed_tables,
     twin_tables,
     varied,
@@ -40,7 +40,7 @@ PACKET_FRAMES = 20
 def varied_streams(draw):
     """The bytes of a stream of varied packets and full ones, its codes, its header and its tables, if any."""
     rng, stages = draw(seeds), draw(layouts(max_codebook_bits=6))
-    head = header(stages, channels=draw(st.integers(1, 3)), packet_frames=PACKET_FRAMES, minor_version=1)
+    head = header(stages, channels=draw(st.integers(1, 3)), packet_frames=PACKET_FRAMES)
     tables = random_tables(rng, stages)
     codes = varied(rng, likely_codes(rng, stages, head.channels, draw(st.integers(0, 50)), tables), PACKET_FRAMES)
     if draw(st.booleans()):
@@ -79,7 +79,7 @@ def test_the_second_decoder_and_the_twin_agree(stream):
     for packet, expected in zip(read_raw(data)[0], packets_of(codes), strict=True):
         np.testing.assert_array_equal(packet.depths, (expected != NONE).sum(1))
         assert bool(data[packet.offset] & VARIED) == (expected == NONE).any()
-        assert packet.size_bytes <= Framing(head).full_packet_bytes + 3 * (packet.frames < PACKET_FRAMES)
+        assert packet.size_bytes <= Framing(head, 0).full_packet_bytes + 3 * (packet.frames < PACKET_FRAMES)
         if packet.coding == "range":
             assert packet.payload == range_twin.encode(expected.tolist(), position_bits, twin)
 
@@ -105,7 +105,7 @@ def test_every_cut(stream):
         is_varied = [bool(cut[packet.offset] & VARIED) for packet in packets]
         assert is_varied == [bool((packet == NONE).any()) for packet in packets_of(kept)]
         if tables is None:
-            cut_head = header(head.stages[:keep], channels=head.channels, packet_frames=PACKET_FRAMES, minor_version=1)
+            cut_head = header(head.stages[:keep], channels=head.channels, packet_frames=PACKET_FRAMES)
             assert cut == write(kept, cut_head)
         for fewer in range(1, keep + 1):
             assert cut_to(cut, fewer) == cut_to(data, fewer)
@@ -135,21 +135,35 @@ def test_verify_and_info_find_no_fault(stream):
 
 
 @settings(max_examples=60, deadline=None)
-@given(rng=seeds, stages=layouts(max_codebook_bits=6), frames=st.integers(0, 40), with_tables=st.booleans())
-def test_full_packets_are_those_of_version_1_0(rng, stages, frames, with_tables):
-    """Only the version in the header differs, and with it the checksums."""
-    codes = skewed_codes(rng, stages, 1, frames)
-    tables = random_tables(rng, stages) if with_tables else None
-    old = write(codes, header(stages, packet_frames=PACKET_FRAMES), tables)
-    new = write(codes, header(stages, packet_frames=PACKET_FRAMES, minor_version=1), tables)
-    assert (old[3], new[3]) == (0x10, 0x11)
-    assert len(old) == len(new)
-    assert [new[a : b - 4] for a, b in packet_spans(new)] == [old[a : b - 4] for a, b in packet_spans(old)]
+@given(rng=seeds, stages=st.integers(1, 127), channels=st.integers(1, 3), frames=st.integers(1, 40))
+def test_depths_come_back(rng, stages, channels, frames):
+    groups = rng.integers(0, stages + 1, (channels, -(-frames // 3)))
+    groups.flat[0] = (groups.flat[-1] + 1) % (stages + 1)  # not all alike
+    depths = groups.repeat(3, axis=1)[:, :frames]
+    if set(depths.ravel()) in ({0}, {stages}):
+        return
+    field = pack_depths(depths, stages)
+    found, size = unpack_depths(field + b"rest", stages, channels, frames)
+    np.testing.assert_array_equal(found, depths)
+    assert size == len(field) == -(-sum(depth_bits(channel, stages) for channel in groups) // 8)
+    assert size <= most_depth_bytes(stages, channels, frames)
+
+
+def test_silence_costs_five_bytes_a_packet():
+    codes = np.full((2, 4, 45), NONE)
+    data = write(codes, header((StageLayout(10),) * 4, channels=2, packet_frames=20))
+    assert [stop - start for start, stop in packet_spans(data)] == [5, 5, 6]
+    np.testing.assert_array_equal(read_codes(data), codes)
+    assert verify(io.BytesIO(data)) == ()
+    info = read_info(io.BytesIO(data))
+    assert info.frames_of_depth == (90, 0, 0, 0, 0)
+    assert info.payload_bytes == 0
+    assert info.channel_bitrate() == 0
 
 
 def test_bytes_are_those_of_the_specification():
-    """Depths 4, 1 and 2 of four stages: 1101, 11100, 101 from a first guess of 2; then 34 bits of indices."""
-    head = header((StageLayout(2),) * 4, packet_frames=9, minor_version=1)
+    """Depths 4, 1, 2 of four stages from a first guess of 2: 110, 1110, 10, up, down, up; then 34 bits of indices."""
+    head = header((StageLayout(2),) * 4, packet_frames=9)
     codes = np.array(
         [
             [
@@ -162,7 +176,7 @@ def test_bytes_are_those_of_the_specification():
     )
     data = write(codes, head)
     ((start, stop),) = packet_spans(data)
-    assert data[start : stop - 4] == bytes([8 << 3 | VARIED | SHORT, 7]) + bytes.fromhex("de50 1b1bfd5a80")
+    assert data[start : stop - 4] == bytes([8 << 3 | VARIED | SHORT, 7]) + bytes.fromhex("dd50 1b1bfd5a80")
 
 
 @pytest.mark.parametrize("stages", [2, 3, 8, 127])
@@ -173,7 +187,7 @@ def test_depths_that_change_most(stages, channels):
     codes = np.zeros((channels, stages, frames), np.int8)
     codes[:, 1:, np.arange(frames) // 3 % 2 == 0] = NONE
     for tables in (None, skewed_tables(layout)):
-        head = header(layout, channels=channels, packet_frames=frames, minor_version=1)
+        head = header(layout, channels=channels, packet_frames=frames)
         np.testing.assert_array_equal(read_codes(write(codes, head, tables), tables), codes)
 
 
@@ -195,7 +209,7 @@ def test_frames_that_come_back_have_a_context(source):
             row = {"none": 0, "previous_frame": before, "previous_stage": channel[0, frame] >> 1}[source]
             before = likely[row] if there[frame] else 8
             channel[1, frame] = before << 2 if there[frame] else NONE
-    head = header(stages, channels=2, packet_frames=frames, minor_version=1)
+    head = header(stages, channels=2, packet_frames=frames)
     data = write(codes, head, tables)
     (packet,) = read(data, tables)[0]
     assert packet.coding == "range"
@@ -207,7 +221,7 @@ def test_frames_that_come_back_have_a_context(source):
 
 def test_unsigned_indices_are_never_missing():
     codes = np.full((1, 2, 3), 255, np.uint8)
-    head = header((StageLayout(8),) * 2, minor_version=1)
+    head = header((StageLayout(8),) * 2)
     np.testing.assert_array_equal(read_codes(write(codes, head)), codes)
 
 
@@ -217,8 +231,8 @@ def test_unsigned_indices_are_never_missing():
         (2, 4, "frame 4 has other stages than its group of 3 frames"),
         (2, [5, 7], "frame 6 has other stages than its group of 3 frames"),
         (2, 8, "frame 9 has other stages than its group of 3 frames"),
-        (slice(None), 2, r"the first stage is missing \(channel 0, stage 0, frame 2\)"),
-        (1, slice(3, 5), r"a stage before the last is missing \(channel 0, stage 1, frame 3\)"),
+        (0, slice(0, 3), r"a stage before another is missing \(channel 0, stage 0, frame 0\)"),
+        (1, slice(3, 5), r"a stage before another is missing \(channel 0, stage 1, frame 3\)"),
     ],
 )
 def test_writer_refuses(stage, frames, message):
@@ -226,23 +240,17 @@ def test_writer_refuses(stage, frames, message):
     codes = np.zeros((1, 3, 10), int)
     codes[0, stage, frames] = NONE
     with pytest.raises(ValueError, match=message):
-        write(codes, header((StageLayout(3),) * 3, minor_version=1))
+        write(codes, header((StageLayout(3),) * 3))
 
 
 def test_writer_refuses_a_short_last_group_that_is_uneven():
     codes = np.zeros((1, 2, 5), int)
     codes[0, 1, 4] = NONE
     with pytest.raises(ValueError, match="frame 4 has other stages than its group"):
-        write(codes, header(packet_frames=50, minor_version=1))
+        write(codes, header(packet_frames=50))
 
 
-def test_writer_needs_a_header_that_says_so():
-    codes = np.zeros((1, 2, 3), int)
-    codes[0, 1] = NONE
-    file = io.BytesIO()
-    writer = StreamWriter(file, header())
-    with pytest.raises(ValueError, match="fewer stages than others need a header of minor version 1"):
-        writer.write(codes)
-    assert (writer.frames, len(file.getvalue())) == (0, len(header().to_bytes()))
-    with pytest.raises(ValueError, match=r"index -2 \(channel 0, stage 1, frame 0\) is outside 0 to 1023"):
-        StreamWriter(io.BytesIO(), header(minor_version=1)).write(2 * codes)
+def test_writer_refuses_indices_below_none():
+    codes = np.full((1, 2, 3), 2 * NONE)
+    with pytest.raises(ValueError, match=r"index -2 \(channel 0, stage 0, frame 0\) is outside 0 to 1023"):
+        StreamWriter(io.BytesIO(), header()).write(codes)
