@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 from tyro.conf import arg
 
@@ -41,6 +41,9 @@ class Decode:
     """Sample rate of the audio: by default that of what was encoded, else the model's, or any."""
     stages: Count = None
     """Decode only the first N stages."""
+    max_hours: Annotated[Optional[float], arg(metavar="HOURS", help_behavior_hint="")] = None  # noqa: UP045
+    """The most audio to decode, over all channels. By default 24 hours, and of a small file less: five minutes, and a
+    second for every ten bytes."""
     recover: Flag = False
     """Put silence where the stream is damaged, and say what was lost, instead of failing."""
     format: Annotated[Text, arg(metavar="FORMAT")] = None
@@ -52,7 +55,7 @@ class Decode:
     debug: Debug = False
 
     def __post_init__(self) -> None:
-        check_positive(stages=self.stages)
+        check_positive(stages=self.stages, **{"max-hours": self.max_hours})
         _parsed_rate(self.rate)
 
     def run(self) -> int:
@@ -95,6 +98,7 @@ class Decode:
                 sample_rate_hz=_parsed_rate(self.rate),
                 stages=self.stages,
                 recover=self.recover,
+                max_seconds=None if self.max_hours is None else 3600 * self.max_hours,
                 subtype=self.subtype,
                 overwrite=self.many.force,
             )

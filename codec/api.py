@@ -18,8 +18,9 @@ from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_finger
 from .layouts.config import ModelConfig
 from .streams.arguments import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
 from .streams.headers import Coding
+from .streams.limits import limited_packets
 from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
-from .streams.runner import Runner
+from .streams.runner import Piece, Runner
 
 if TYPE_CHECKING:
     import torch
@@ -191,6 +192,7 @@ class Codec:
         sample_rate_hz: OutputRate = "original",
         stages: int | None = None,
         recover: bool = False,
+        max_seconds: float | None = None,
     ) -> Audio:
         """Decode to memory.
 
@@ -199,14 +201,16 @@ class Codec:
             sample_rate_hz: "original" (exactly as many samples as were coded), "model", or a rate.
             stages: decode only the first stages.
             recover: replace damaged packets by silence instead of raising.
+            max_seconds: the most audio to decode, in seconds over all channels, of rates up to 48 kHz. By default a
+                day, and of a small file less: 300 seconds and a tenth of one for each of its bytes.
 
         Raises:
-            BitstreamError: damaged, or coded with another model.
+            BitstreamError: damaged, coded with another model, or too long.
         """
         with ExitStack() as stack:
             stream = source if isinstance(source, Encoded) else open_stream(stack, source)
             rate = output_rate(stream.header, sample_rate_hz)
-            return _audio(self._decoded(stream, rate, stages, recover), stream.header, rate)
+            return _audio(self._decoded(stream, rate, stages, recover, max_seconds), stream.header, rate)
 
     def decode_batch(
         self,
@@ -246,6 +250,7 @@ class Codec:
         sample_rate_hz: OutputRate = "original",
         stages: int | None = None,
         recover: bool = False,
+        max_seconds: float | None = None,
         subtype: str | None = None,
         overwrite: bool = False,
     ) -> DecodedFile:
@@ -265,7 +270,7 @@ class Codec:
                     overwrite=overwrite,
                 )
             )
-            counter = Counter(self._decoded(stream, rate, stages, recover))
+            counter = Counter(self._decoded(stream, rate, stages, recover, max_seconds))
             for block in counter:
                 writer.write(block)
         seconds = stream.header.seconds
@@ -302,13 +307,21 @@ class Codec:
         return np.concatenate([wave[:, :0], *self._resampled([wave], header)], axis=-1)
 
     def _decoded(
-        self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool
+        self,
+        stream: Encoded | StreamReader,
+        rate: int,
+        stages: int | None,
+        recover: bool,
+        max_seconds: float | None,
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at `rate`, of the exact length."""
         self._coding.check(stream.header)
         count = self._coding.stages_of(stream.header, stages)
-        packets = [stream] if isinstance(stream, Encoded) else stream.packets(self.tables, recover=recover)
-        return self._at_rate(self._runner.decode(packets, stream.header, count), stream, rate)
+        if isinstance(stream, Encoded):
+            pieces: Iterable[Piece] = [stream]
+        else:
+            pieces = limited_packets(stream, self.tables, rate=rate, max_seconds=max_seconds, recover=recover)
+        return self._at_rate(self._runner.decode(pieces, stream.header, count), stream, rate)
 
     def _at_rate(self, waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int) -> Iterator[np.ndarray]:
         """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
@@ -326,8 +339,10 @@ class Codec:
             if isinstance(stream, Encoded):
                 return stream
             empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
-            packets = [packet.codes for packet in stream.packets(self.tables) if packet.codes is not None]
-            codes = np.concatenate([empty, *packets], axis=-1)
+            rate = stream.header.model_rate_hz
+            packets = limited_packets(stream, self.tables, rate=rate, max_seconds=None)
+            pieces = [packet.codes for packet in packets if packet.codes is not None]
+            codes = np.concatenate([empty, *pieces], axis=-1)
             return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self.tables)
 
     def _frames(self, seconds: float) -> int:

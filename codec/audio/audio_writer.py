@@ -128,10 +128,10 @@ class AudioWriter:
             raise AudioError(f"cannot write {self._name}: samples to write are NaN or infinite; is the model damaged?")
         self._frames += block.shape[1]
         self._check_size()
-        samples = self._quantized(block.T)
-        with self._libsndfile_errors():
-            for start in range(0, len(samples), _WRITE_SAMPLES):
-                self._sound.write(samples[start : start + _WRITE_SAMPLES])
+        for start in range(0, block.shape[1], _WRITE_SAMPLES):
+            samples = self._quantized(block[:, start : start + _WRITE_SAMPLES].T)
+            with self._libsndfile_errors():
+                self._sound.write(samples)
 
     def _quantized(self, samples: np.ndarray) -> np.ndarray:
         """Integers rounded here, in the high bits of an int32: libsndfile would cut the low bits off, a bias."""

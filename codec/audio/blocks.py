@@ -47,7 +47,8 @@ def cut_to(blocks: Iterable[np.ndarray], slack: int, length: Callable[[], int]) 
         yield held[..., : length() - done]
 
 
-def silence(channels: int, samples: int, block: int = 1 << 16) -> Iterator[np.ndarray]:
-    """Zeros."""
+def silence(channels: int, samples: int, block_samples: int = 1 << 16) -> Iterator[np.ndarray]:
+    """Zeros, in blocks of so many samples over all channels."""
+    block = max(1, block_samples // channels)
     for start in range(0, samples, block):
         yield np.zeros((channels, min(block, samples - start)), dtype=np.float32)

@@ -9,6 +9,8 @@ import soxr
 
 __all__ = ["resample_blocks", "resampled_length"]
 
+_BLOCK_SAMPLES = 1 << 20  # over all channels, before or after: memory does not grow with channels or rates
+
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     """Samples after resampling: ceil(samples · to_hz / from_hz), in integers."""
@@ -32,12 +34,14 @@ def resample_blocks(blocks: Iterable[np.ndarray], *, from_hz: int, to_hz: int, c
     def push(block: np.ndarray, last: bool = False) -> np.ndarray:
         return stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
 
+    most = max(1, _BLOCK_SAMPLES * from_hz // (channels * max(from_hz, to_hz)))
     for block in blocks:
         taken += block.shape[1]
-        resampled = push(block)
-        made += resampled.shape[1]
-        if resampled.shape[1]:
-            yield resampled
+        for start in range(0, block.shape[1], most):
+            resampled = push(block[:, start : start + most])
+            made += resampled.shape[1]
+            if resampled.shape[1]:
+                yield resampled
     # soxr makes round(N · to / from) samples; zeros behind the signal, as soxr itself assumes, give the last one.
     silence = np.zeros((channels, from_hz // to_hz + 2), dtype=np.float32)
     tail = push(silence, last=True)[:, : resampled_length(taken, from_hz, to_hz) - made]

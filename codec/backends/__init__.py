@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from ..checkpoint import Checkpoint
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..streams.runner import Network
 
 __all__ = ["Backend", "load_backend"]
@@ -31,6 +31,7 @@ def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
         CheckpointError: The weights do not fit the configuration.
         ConfigError: The backend is not installed, or the device is not there.
     """
+    _check_size(checkpoint)
     if name == "auto":
         name = "torch" if find_spec("torch") else "onnx"
     if name == "torch":
@@ -44,6 +45,16 @@ def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
 
         return OnnxBackend(checkpoint, device)
     raise ConfigError(f"backend is auto, torch or onnx, not {name!r}")
+
+
+def _check_size(checkpoint: Checkpoint) -> None:
+    """Refuse a configuration of more weights than there are, before any are made."""
+    found = sum(tensor.size for tensor in checkpoint.weights.values())
+    if checkpoint.config.least_weights > found:
+        raise CheckpointError(
+            f"the model's configuration needs more than {checkpoint.config.least_weights} weights,"
+            f" but there are {found}: the file is damaged"
+        )
 
 
 def _require(module: str, remedy: str) -> None:
