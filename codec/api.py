@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .audio import AudioWriter, open_audio, resample_blocks, resampled_length
-from .audio.blocks import Counter, cut_to
+from .audio import AudioWriter, open_audio
+from .audio.blocks import Counter
+from .audio.sound import Sound, read_sound
 from .backends import load_backend
 from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
-from .checkpoint import DEFAULT_MODEL, Checkpoint, find_model, model_with_fingerprint
+from .checkpoint import DEFAULT_MODEL, Checkpoint, model_with_fingerprint
+from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
-from .streams.arguments import OutputRate, checked_wave, open_output, open_stream, optional_number, output_rate
+from .streams.arguments import OutputRate, open_output, open_stream, optional_number, output_rate
 from .streams.headers import Coding
-from .streams.limits import limited_packets
+from .streams.pipeline import Pipeline
 from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
-from .streams.runner import Piece, Runner
+from .streams.runner import Runner
+from .streams.tokens import CodeVectors, clips_of_codes, one_clip
 
 if TYPE_CHECKING:
     import torch
 
 Path_ = str | PathLike[str]
+Codes: TypeAlias = "ArrayLike | torch.Tensor"
 Coded = Encoded | bytes | Path_ | BinaryIO | StreamReader
 
 BATCH_SECONDS = 60.0
@@ -51,28 +56,49 @@ class Codec:
         self.config: ModelConfig = checkpoint.config
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
+        self._checkpoint = checkpoint
         self._coding = Coding(self.config, self.fingerprint, name)
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
         network = load_backend(checkpoint, backend, device=device)
         self.device = network.device
         self._runner = Runner(network, self.config)
+        self._pipeline = Pipeline(self._runner, self._coding, self.tables)
 
     @classmethod
-    def load(cls, name_or_path: Path_ = DEFAULT_MODEL, *, device: str = "auto", backend: str = "auto") -> Codec:
-        """Load a shipped model by name, or a model file.
+    def load(
+        cls,
+        name_or_path: Path_ = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        backend: str = "auto",
+        revision: str | None = None,
+    ) -> Codec:
+        """Load a model.
 
         Args:
-            name_or_path: see `shipped_models` for the names.
+            name_or_path: the name of a shipped model (see `shipped_models`), a model file, a folder that
+                `save_pretrained` wrote, or, where none of these is there, an id "owner/name" on the Hugging Face hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
             backend: what computes: "torch"; "onnx" (onnxruntime, on the CPU, which starts quickest); or "auto",
                 torch where it is installed. Their codes are equal, but for ties within the rounding of floats.
+            revision: of the hub's repository: a branch, a tag or a commit.
 
         Raises:
             CheckpointError: no such model, or its file is damaged.
             ConfigError: the device is not there, or the backend is not installed.
         """
-        path = find_model(name_or_path)
-        return cls(Checkpoint.load(path), name=path.stem, device=device, backend=backend)
+        path = find_pretrained(name_or_path, revision=revision)
+        return cls(Checkpoint.load(path), name=pretrained_name(name_or_path), device=device, backend=backend)
+
+    from_pretrained = load  # the name that users of other libraries look for
+
+    def save_pretrained(self, folder: Path_) -> None:
+        """Write a folder that `from_pretrained` loads: the model, its configuration, a model card."""
+        save_model(self._checkpoint, folder, name=self.name)
+
+    def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
+        """Upload what `save_pretrained` writes to "owner/name" on the Hugging Face hub; returns the commit's URL."""
+        return push_model(self._checkpoint, repository, private=private)
 
     @classmethod
     def load_for(cls, stream: StreamReader, *, device: str = "auto", backend: str = "auto") -> Codec:
@@ -80,7 +106,6 @@ class Codec:
 
         Example:
             >>> from io import BytesIO
-            >>> from codec import StreamReader
             >>> file = Codec.load(device="cpu").encode([0.0] * 320, sample_rate_hz=16000).to_bytes()
             >>> stream = StreamReader(BytesIO(file))
             >>> Codec.load_for(stream, device="cpu").decode(stream).wave.shape
@@ -91,9 +116,9 @@ class Codec:
 
     def encode(
         self,
-        wave: ArrayLike | torch.Tensor,
+        sound: Sound,
         *,
-        sample_rate_hz: int,
+        sample_rate_hz: int | None = None,
         stages: int | None = None,
         bitrate_kbps: float | None = None,
         position_bits: int = 0,
@@ -101,8 +126,10 @@ class Codec:
         """Encode audio held in memory.
 
         Args:
-            wave: floats (samples,) or (channels, samples), nominally in [-1, 1]; each channel is coded by itself.
-            sample_rate_hz: of `wave`; resampled to the model's rate if it differs.
+            sound: floats (samples,) or (channels, samples), nominally in [-1, 1], as an array, a list or a tensor; each
+                channel is coded by itself. Or what knows its own rate: the path of an audio file, an entry of an audio
+                column of Hugging Face `datasets`, an `AudioSignal` of audiotools.
+            sample_rate_hz: of an array; resampled to the model's rate if it differs.
             stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps` at most.
             bitrate_kbps: the most that a channel may take, before entropy coding and framing. Frames then have as many
                 stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.streams`);
@@ -114,10 +141,10 @@ class Codec:
             ConfigError: more stages than the model has, a bitrate below that of one, or positions on a stage without a
                 curve.
         """
-        wave = checked_wave(wave)
+        wave, rate = read_sound(sound, sample_rate_hz)
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        header = self._header(sample_rate_hz, len(wave), stages, kbps, position_bits)
-        codes = list(self._codes([wave], header, kbps))
+        header = self._coding.header(rate, len(wave), stages, kbps, position_bits)
+        codes = list(self._pipeline.encode([wave], header, kbps))
         empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
         return Encoded(
             codes=np.concatenate([empty, *codes], axis=-1),
@@ -143,19 +170,19 @@ class Codec:
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
+            header = self._coding.header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
             counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
-            for codes in self._codes(counter, header, kbps):
+            for codes in self._pipeline.encode(counter, header, kbps):
                 writer.write(codes)
             writer.close(samples=counter.samples)
         return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
 
     def encode_batch(
         self,
-        waves: Sequence[ArrayLike | torch.Tensor],
+        sounds: Sequence[Sound],
         *,
-        sample_rate_hz: int,
+        sample_rate_hz: int | None = None,
         stages: int | None = None,
         bitrate_kbps: float | None = None,
         position_bits: int = 0,
@@ -172,18 +199,11 @@ class Codec:
             >>> [clip.codes.shape for clip in clips]
             [(1, 14, 25), (1, 14, 50)]
         """
-        checked = [checked_wave(wave) for wave in waves]
+        read = [read_sound(sound, sample_rate_hz) for sound in sounds]
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        headers = [self._header(sample_rate_hz, len(wave), stages, kbps, position_bits) for wave in checked]
-        if not headers:
-            return []
-        at_model_rate = [self._at_model_rate(wave, header) for wave, header in zip(checked, headers, strict=True)]
-        clips = self._runner.encode_batch(at_model_rate, headers, kbps, self._frames(batch_seconds))
-        return [
-            # codes of a clip's own: a view would keep its whole batch in memory
-            Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self.tables)
-            for codes, wave, header in zip(clips, checked, headers, strict=True)
-        ]
+        headers = [self._coding.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read]
+        waves = [wave for wave, _ in read]
+        return self._pipeline.encode_clips(waves, headers, kbps, batch_seconds)
 
     def decode(
         self,
@@ -210,7 +230,7 @@ class Codec:
         with ExitStack() as stack:
             stream = source if isinstance(source, Encoded) else open_stream(stack, source)
             rate = output_rate(stream.header, sample_rate_hz)
-            return _audio(self._decoded(stream, rate, stages, recover, max_seconds), stream.header, rate)
+            return _audio(self._pipeline.decode(stream, rate, stages, recover, max_seconds), stream.header, rate)
 
     def decode_batch(
         self,
@@ -225,22 +245,9 @@ class Codec:
         Arguments as in `decode` and `encode_batch`.
         """
         clips = [self._read(source) for source in sources]
-        kept = [self._coding.stages_of(clip.header, stages) for clip in clips]
-        layouts = [
-            tuple(stage.position_bits for stage in clip.header.stages[:count])
-            for clip, count in zip(clips, kept, strict=True)
-        ]
-        waves: dict[int, np.ndarray] = {}
-        for layout in set(layouts):
-            numbers = [number for number in range(len(clips)) if layouts[number] == layout]
-            codes = [clips[number].codes[:, : len(layout)] for number in numbers]
-            made = self._runner.decode_batch(codes, layout, self._frames(batch_seconds))
-            waves.update(zip(numbers, made, strict=True))
-        return [
-            _audio(self._at_rate([waves[number]], clip, rate), clip.header, rate)
-            for number, clip in enumerate(clips)
-            for rate in [output_rate(clip.header, sample_rate_hz)]
-        ]
+        rates = [output_rate(clip.header, sample_rate_hz) for clip in clips]
+        waves = self._pipeline.decode_clips(clips, rates, stages, batch_seconds)
+        return [_audio(wave, clip.header, rate) for wave, clip, rate in zip(waves, clips, rates, strict=True)]
 
     def decode_file(
         self,
@@ -260,93 +267,75 @@ class Codec:
         """
         with ExitStack() as stack:
             stream = open_stream(stack, source)
-            rate = output_rate(stream.header, sample_rate_hz)
+            rate, channels = output_rate(stream.header, sample_rate_hz), stream.header.channels
             writer = stack.enter_context(
-                AudioWriter(
-                    target,
-                    sample_rate_hz=rate,
-                    channels=stream.header.channels,
-                    subtype=subtype,
-                    overwrite=overwrite,
-                )
+                AudioWriter(target, sample_rate_hz=rate, channels=channels, subtype=subtype, overwrite=overwrite)
             )
-            counter = Counter(self._decoded(stream, rate, stages, recover, max_seconds))
+            counter = Counter(self._pipeline.decode(stream, rate, stages, recover, max_seconds))
             for block in counter:
                 writer.write(block)
         seconds = stream.header.seconds
         lost = [(seconds(loss.first_frame), seconds(loss.frames), loss.reason) for loss in stream.losses]
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
 
-    def _header(
-        self, sample_rate_hz: int, channels: int, stages: int | None, bitrate_kbps: float | None, position_bits: int
-    ) -> StreamHeader:
-        return self._coding.header(
-            sample_rate_hz=sample_rate_hz,
-            channels=channels,
-            stages=stages,
-            bitrate_kbps=bitrate_kbps,
-            position_bits=position_bits,
-        )
-
-    def _codes(
-        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
-    ) -> Iterator[np.ndarray]:
-        """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        return self._runner.encode(self._resampled(blocks, header), header, bitrate_kbps)
-
-    def _resampled(self, blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
-        """From the original rate to the model's."""
-        return resample_blocks(
-            blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
-        )
-
-    def _at_model_rate(self, wave: np.ndarray, header: StreamHeader) -> np.ndarray:
-        """All of a wave at the model's rate; not copied where that is its own."""
-        if header.original_rate_hz == header.model_rate_hz:
-            return wave
-        return np.concatenate([wave[:, :0], *self._resampled([wave], header)], axis=-1)
-
-    def _decoded(
-        self,
-        stream: Encoded | StreamReader,
-        rate: int,
-        stages: int | None,
-        recover: bool,
-        max_seconds: float | None,
-    ) -> Iterator[np.ndarray]:
-        """Blocks (channels, samples) at `rate`, of the exact length."""
-        self._coding.check(stream.header)
-        count = self._coding.stages_of(stream.header, stages)
-        if isinstance(stream, Encoded):
-            pieces: Iterable[Piece] = [stream]
-        else:
-            pieces = limited_packets(stream, self.tables, rate=rate, max_seconds=max_seconds, recover=recover)
-        return self._at_rate(self._runner.decode(pieces, stream.header, count), stream, rate)
-
-    def _at_rate(self, waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int) -> Iterator[np.ndarray]:
-        """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
-        header = stream.header
-        waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
-        waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
-        slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
-        return cut_to(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
-
     def _read(self, source: Coded) -> Encoded:
         """All of a stream in memory."""
         with ExitStack() as stack:
-            stream = source if isinstance(source, Encoded) else open_stream(stack, source)
-            self._coding.check(stream.header)
-            if isinstance(stream, Encoded):
-                return stream
-            empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
-            rate = stream.header.model_rate_hz
-            packets = limited_packets(stream, self.tables, rate=rate, max_seconds=None)
-            pieces = [packet.codes for packet in packets if packet.codes is not None]
-            codes = np.concatenate([empty, *pieces], axis=-1)
-            return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self.tables)
+            return self._pipeline.read(source if isinstance(source, Encoded) else open_stream(stack, source))
 
-    def _frames(self, seconds: float) -> int:
-        return max(1, int(seconds * self.config.frame_rate_hz))
+    @overload
+    def decode_codes(
+        self, codes: Codes, *, sample_rate_hz: OutputRate = ..., lengths: None = ..., position_bits: int = ...
+    ) -> Audio: ...
+
+    @overload
+    def decode_codes(
+        self, codes: Codes, *, sample_rate_hz: OutputRate = ..., lengths: Codes, position_bits: int = ...
+    ) -> list[Audio]: ...
+
+    def decode_codes(
+        self,
+        codes: Codes,
+        *,
+        sample_rate_hz: OutputRate = "model",
+        lengths: Codes | None = None,
+        position_bits: int = 0,
+    ) -> Audio | list[Audio]:
+        """Decode codes without a stream around them, such as a language model's.
+
+        Args:
+            codes: whole numbers (stages, frames) or (channels, stages, frames), of the first stages, as many as there
+                are; -1 stands for a stage that a frame does not have.
+            sample_rate_hz: "model", or a rate to resample to.
+            lengths: frames of each clip, (batch,), where `codes` is a padded batch (batch, stages, frames).
+            position_bits: those of `encode`.
+
+        Example:
+            >>> codec = Codec.load(device="cpu")
+            >>> [audio.wave.shape for audio in codec.decode_codes([[[5, 6]], [[7, -1]]], lengths=[2, 1])]
+            [(1, 640), (1, 320)]
+        """
+        clips = [one_clip(codes)] if lengths is None else clips_of_codes(codes, lengths)
+        encoded = [self._coding.without_stream(clip, position_bits) for clip in clips]
+        if lengths is None:
+            return self.decode(encoded[0], sample_rate_hz=sample_rate_hz)
+        return self.decode_batch(encoded, sample_rate_hz=sample_rate_hz)
+
+    def latents(self, codes: Codes, *, position_bits: int = 0) -> np.ndarray:
+        """The vectors that codes (as of `decode_codes`) stand for: float32 (channels, latent channels, frames).
+
+        Each is the sum of the rows of `codebooks` that a frame's codes name.
+        """
+        return self._vectors.latents(one_clip(codes), position_bits)
+
+    @cached_property
+    def codebooks(self) -> list[np.ndarray]:
+        """For each stage float32 (codewords, latent channels): where embeddings of codes can start from."""
+        return self._vectors.codebooks()
+
+    @cached_property
+    def _vectors(self) -> CodeVectors:
+        return CodeVectors(self.config, self._checkpoint.weights)
 
 
 def _audio(blocks: Iterable[np.ndarray], header: StreamHeader, rate: int) -> Audio:

@@ -20,7 +20,7 @@ class TorchBackend:
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         self._device = _device(device)
-        self.model = _build(checkpoint).to(self._device)
+        self.model = build_model(checkpoint).to(self._device)
 
     @property
     def device(self) -> str:
@@ -76,7 +76,8 @@ class _ShapesAlone(TorchFunctionMode):
         return self._INSTEAD.get(func, func)(*args, **(kwargs or {}))
 
 
-def _build(checkpoint: Checkpoint) -> CodecModel:
+def build_model(checkpoint: Checkpoint) -> CodecModel:
+    """The model of a checkpoint, for inference."""
     with torch.device("meta"), _ShapesAlone():  # no memory for what the file does not hold
         model = CodecModel.plain(checkpoint.config)
     weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}

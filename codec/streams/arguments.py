@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import operator
-import sys
 from contextlib import ExitStack
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Any, BinaryIO, Literal
 
 from ..bitstream import StreamHeader, StreamReader
 from ..errors import AudioError, BitstreamError, ConfigError
 from ..files.output import atomic_output
 from ..layouts.config import MAX_RATE_HZ
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["OutputRate", "checked_wave", "open_output", "open_stream", "optional_number", "output_rate", "whole_number"]
+__all__ = ["OutputRate", "open_output", "open_stream", "optional_number", "output_rate", "whole_number"]
 
 OutputRate = int | Literal["original", "model"]
 
@@ -56,35 +49,6 @@ def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
     if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
         raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
     return rate
-
-
-def checked_wave(wave: ArrayLike | torch.Tensor) -> np.ndarray:
-    """Finite float32 (channels, samples)."""
-    wave = _as_array(wave)
-    try:
-        array = np.asarray(wave)
-    except ValueError as error:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples): {error}") from error
-    if array.ndim == 1:
-        array = array[None]
-    if array.ndim != 2:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples), not {array.shape}")
-    if not np.issubdtype(array.dtype, np.floating):
-        raise AudioError(f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768")
-    with np.errstate(over="ignore"):
-        array = np.asarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise AudioError("the audio holds NaN or infinite samples")
-    return array
-
-
-def _as_array(wave: ArrayLike | torch.Tensor) -> ArrayLike:
-    """A tensor as an array; whoever gives one has imported torch, and nobody else needs it."""
-    module = sys.modules.get("torch")
-    if module is None or not isinstance(wave, module.Tensor):
-        return cast("ArrayLike", wave)
-    tensor = cast("torch.Tensor", wave).detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def optional_number(name: str, value: object) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from ..audio import MAX_CHANNELS
 from ..bitstream import GROUP_FRAMES, StageLayout, StreamHeader, default_packet_frames, depth_bits
 from ..bitstream.header import MAX_RATE_HZ, MIN_RATE_HZ
@@ -12,6 +14,7 @@ from ..errors import AudioError, BitstreamError, ConfigError
 from ..layouts.config import ModelConfig
 from .allocation import ROUNDING, least_depths
 from .arguments import whole_number
+from .results import Encoded
 
 __all__ = ["Coding"]
 
@@ -26,7 +29,6 @@ class Coding:
 
     def header(
         self,
-        *,
         sample_rate_hz: object,
         channels: int,
         stages: object | None,
@@ -77,6 +79,12 @@ class Coding:
         if not kbps >= float(least) / 1000 * (1 - ROUNDING):
             raise ConfigError(f"{self.name} needs at least {float(least) / 1000:g} kbps, not {kbps:g}")
         return None if kbps >= float(most) / 1000 * (1 - ROUNDING) else Fraction(kbps) * 1000
+
+    def without_stream(self, codes: np.ndarray, position_bits: object) -> Encoded:
+        """Codes (channels, stages, frames) as if just encoded, from audio at the model's rate."""
+        rate = self.config.sample_rate_hz
+        header = self.header(rate, codes.shape[0], codes.shape[1], None, position_bits)
+        return Encoded(codes=codes, samples=codes.shape[2] * self.config.hop, header=header)
 
     def _has_room(self, layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction) -> bool:
         """Whether a packet has room for the fewest stages and for telling so: else all frames have one, untold."""

@@ -1,0 +1,113 @@
+"""The way of a stream through a model: resampled, coded by the network, and back, cut to the exact length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ..audio import resample_blocks, resampled_length
+from ..audio.blocks import cut_to
+from ..bitstream import EntropyTables, StreamHeader, StreamReader
+from .headers import Coding
+from .limits import limited_packets
+from .results import Encoded
+from .runner import Piece, Runner
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """A network, the streams that it codes, and the entropy tables of its codes."""
+
+    def __init__(self, runner: Runner, coding: Coding, tables: EntropyTables | None) -> None:
+        self._runner, self._coding, self._tables = runner, coding, tables
+
+    def encode(
+        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
+    ) -> Iterator[np.ndarray]:
+        """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
+        return self._runner.encode(_to_model_rate(blocks, header), header, bitrate_kbps)
+
+    def encode_clips(
+        self,
+        waves: Sequence[np.ndarray],
+        headers: Sequence[StreamHeader],
+        bitrate_kbps: float | None,
+        batch_seconds: float,
+    ) -> list[Encoded]:
+        """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are computed at once."""
+        if not headers:
+            return []
+        resampled = [_whole_at_model_rate(wave, header) for wave, header in zip(waves, headers, strict=True)]
+        clips = self._runner.encode_batch(resampled, headers, bitrate_kbps, self._frames(batch_seconds))
+        return [
+            # codes of a clip's own: a view would keep its whole batch in memory
+            Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self._tables)
+            for codes, wave, header in zip(clips, waves, headers, strict=True)
+        ]
+
+    def decode(
+        self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool, max_seconds: float | None
+    ) -> Iterator[np.ndarray]:
+        """Blocks (channels, samples) at `rate`, of the exact length."""
+        self._coding.check(stream.header)
+        count = self._coding.stages_of(stream.header, stages)
+        if isinstance(stream, Encoded):
+            pieces: Iterable[Piece] = [stream]
+        else:
+            pieces = limited_packets(stream, self._tables, rate=rate, max_seconds=max_seconds, recover=recover)
+        return _at_rate(self._runner.decode(pieces, stream.header, count), stream, rate)
+
+    def decode_clips(
+        self, clips: Sequence[Encoded], rates: Sequence[int], stages: int | None, batch_seconds: float
+    ) -> list[list[np.ndarray]]:
+        """What `decode` gives of each clip; `batch_seconds` of audio are computed at once."""
+        kept = [self._coding.stages_of(clip.header, stages) for clip in clips]
+        layouts = [
+            tuple(stage.position_bits for stage in clip.header.stages[:count])
+            for clip, count in zip(clips, kept, strict=True)
+        ]
+        waves: dict[int, np.ndarray] = {}
+        for layout in set(layouts):
+            numbers = [number for number in range(len(clips)) if layouts[number] == layout]
+            codes = [clips[number].codes[:, : len(layout)] for number in numbers]
+            made = self._runner.decode_batch(codes, layout, self._frames(batch_seconds))
+            waves.update(zip(numbers, made, strict=True))
+        return [list(_at_rate([waves[n]], clips[n], rates[n])) for n in range(len(clips))]
+
+    def read(self, stream: Encoded | StreamReader) -> Encoded:
+        """All of a stream in memory."""
+        self._coding.check(stream.header)
+        if isinstance(stream, Encoded):
+            return stream
+        empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
+        packets = limited_packets(stream, self._tables, rate=stream.header.model_rate_hz, max_seconds=None)
+        pieces = [packet.codes for packet in packets if packet.codes is not None]
+        codes = np.concatenate([empty, *pieces], axis=-1)
+        return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self._tables)
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, int(seconds * self._coding.config.frame_rate_hz))
+
+
+def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
+    return resample_blocks(
+        blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
+    )
+
+
+def _whole_at_model_rate(wave: np.ndarray, header: StreamHeader) -> np.ndarray:
+    """Not copied where that is its own."""
+    if header.original_rate_hz == header.model_rate_hz:
+        return wave
+    return np.concatenate([wave[:, :0], *_to_model_rate([wave], header)], axis=-1)
+
+
+def _at_rate(waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int) -> Iterator[np.ndarray]:
+    """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
+    header = stream.header
+    waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
+    waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
+    slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
+    return cut_to(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
