@@ -1,0 +1,329 @@
+"""A corpus as Parquet: every clip once with the codes of `Codec.encode`, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from synthesis import synthesize_speech
+from torch.utils.data import DataLoader
+
+from codec import AudioError, Codec, ConfigError
+from codec.training.data.manifest import build_manifest, write_manifest
+
+pytest.importorskip("pyarrow")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recipes.corpus.__main__ import Arguments, main, on_ray
+from recipes.corpus.plan import Plan, find_items, write_plan
+from recipes.corpus.read import Arguments as ReadArguments
+from recipes.corpus.read import CodeCrops, codes_of, decode_row
+from recipes.corpus.read import main as read_main
+from recipes.corpus.shard import Settings
+
+ROOT = Path(__file__).parents[2]
+BAD = {"a/nan_1.wav", "b/text_1.wav"}
+_MANY = 40
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Clips of many lengths in two folders, one at another rate, one of two channels, one empty, two that are bad."""
+    root = tmp_path_factory.mktemp("data")
+    speech = synthesize_speech(6.0, seed=3).astype(np.float32)
+    for folder in ("a", "b", ".hidden"):
+        (root / folder).mkdir()
+    for number in range(12):
+        clip = speech[number * 500 : number * 500 + 4000 + 7000 * (number % 5)]
+        soundfile.write(root / "ab"[number % 2] / f"s{number % 3}_{number}.wav", clip, 16_000)
+    soundfile.write(root / "a" / "fast_1.flac", speech[:50_000], 44_100)
+    soundfile.write(root / "b" / "both_1.wav", np.stack([speech[:9000], speech[9000:18_000]], 1), 16_000)
+    soundfile.write(root / "b" / "empty_1.wav", speech[:0], 16_000)
+    soundfile.write(root / ".hidden" / "h_1.wav", speech[:9000], 16_000)
+    soundfile.write(root / "a" / "nan_1.wav", np.array([0.0, np.nan]), 16_000, subtype="FLOAT")
+    (root / "b" / "text_1.wav").write_text("no audio")
+    (root / "notes.txt").write_text("no audio either")
+    return root
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("many")
+    speech = synthesize_speech(4.0, seed=5).astype(np.float32)
+    for number in range(_MANY):
+        soundfile.write(root / f"s_{number:02}.wav", speech[100 * number : 100 * number + 30_000], 16_000)
+    return root
+
+
+def rows(out: Path) -> list[dict]:
+    return [row for shard in sorted(out.glob("shard-*.parquet")) for row in pq.read_table(shard).to_pylist()]
+
+
+def errors(out: Path) -> dict[str, str]:
+    return {row["path"]: row["error"] for row in pq.read_table(out / "errors.parquet").to_pylist()}
+
+
+def clips_below(root: Path) -> list[str]:
+    found = [path.relative_to(root) for path in root.rglob("*") if path.suffix in (".wav", ".flac")]
+    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))
+
+
+def assert_all_codes_are_those_of_encode(out: Path, root: Path, model: Path, **options) -> None:
+    codec = Codec.load(model, device="cpu")
+    found = rows(out)
+    assert sorted(row["path"] for row in found) == [path for path in clips_below(root) if path not in BAD]
+    for row in found:
+        expected = codec.encode(root / row["path"], **options)
+        np.testing.assert_array_equal(codes_of(row), expected.codes)
+        assert row["samples"] == expected.samples
+        assert row["sample_rate_hz"] == expected.header.original_rate_hz
+        assert row["fingerprint"] == codec.fingerprint.hex()
+        assert row["speaker"] == Path(row["path"]).stem.rpartition("_")[0]
+
+
+def run(data: Path, out: Path, model: Path, **options) -> None:
+    main(Arguments(**{"data": data, "out": out, "model": str(model), "workers": 0, "shard_mb": 0.1} | options))
+
+
+@pytest.mark.parametrize("options", [{}, {"stages": 2}, {"bitrate_kbps": 0.7}])
+def test_codes_are_those_of_encode_and_bad_files_are_rows_of_errors(data, tiny_model, tmp_path, capsys, options):
+    given = {"bitrate" if name == "bitrate_kbps" else name: value for name, value in options.items()}
+    run(data, tmp_path, tiny_model, **given)
+    assert Plan(tmp_path).shards > 3
+    assert_all_codes_are_those_of_encode(tmp_path, data, tiny_model, **options)
+    assert errors(tmp_path).keys() == BAD
+    assert "NaN" in errors(tmp_path)["a/nan_1.wav"]
+    assert f"15 clips in {Plan(tmp_path).shards} shards, 2 in errors.parquet" in capsys.readouterr().err
+
+
+def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model, tmp_path, capsys):
+    run(data, tmp_path, tiny_model)
+    shards = sorted(tmp_path.glob("shard-*"))
+    before = {shard: (shard.read_bytes(), shard.stat().st_mtime_ns) for shard in shards}
+    shards[1].unlink()
+    (tmp_path / ".0123.part").write_text("half of a shard")
+    run(data, tmp_path, tiny_model)
+    assert f"{len(shards) - 1} of {len(shards)} shards are there, going on" in capsys.readouterr().err
+    assert {shard: shard.read_bytes() for shard in shards} == {shard: content for shard, (content, _) in before.items()}
+    assert [s for s in shards if s.stat().st_mtime_ns != before[s][1]] == [shards[1]]
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_folder_goes_on_with_its_own_settings_only(data, tiny_model, tmp_path):
+    run(data, tmp_path, tiny_model, stages=2)
+    with pytest.raises(ConfigError, match="was begun with stages 2, not 3; go on with that, or choose another folder"):
+        run(data, tmp_path, tiny_model, stages=3)
+
+
+def test_a_manifest_is_a_corpus_too(data, tiny_model, tmp_path):
+    manifest, _ = build_manifest(data, speaker_rule=lambda path: f"voice of {path.stem}")
+    write_manifest(manifest, tmp_path / "clips.jsonl")
+    run(tmp_path / "clips.jsonl", tmp_path / "out", tiny_model)
+    assert [row["path"] for row in rows(tmp_path / "out")] == [clip.path for clip in manifest.clips]
+    assert {row["speaker"] for row in rows(tmp_path / "out")} >= {"voice of fast_1"}
+
+
+def parquet(folder: Path, root: Path, paths: list[str], name: str, **columns) -> None:
+    audio = [{"bytes": (root / path).read_bytes(), "path": path} for path in paths]
+    pq.write_table(pa.table({"audio": audio, **columns}), folder / name, row_group_size=3)
+
+
+def test_parquet_with_an_audio_column_as_datasets_writes_it(data, tiny_model, tmp_path):
+    paths, folder = clips_below(data), tmp_path / "in"
+    folder.mkdir()
+    parquet(folder, data, paths[:7], "0.parquet", speaker_id=list(range(7)))
+    parquet(folder, data, paths[7:], "1.parquet", speaker_id=list(range(len(paths) - 7)))
+    run(folder, tmp_path / "out", tiny_model, shard_mb=0.2)
+    names = {f"0.parquet#{row}": path for row, path in enumerate(paths[:7])}
+    names |= {f"1.parquet#{row}": path for row, path in enumerate(paths[7:])}
+    found, codec = rows(tmp_path / "out"), Codec.load(tiny_model, device="cpu")
+    assert {names[row["path"]] for row in found} == set(paths) - BAD
+    assert {names[path] for path in errors(tmp_path / "out")} == BAD
+    for row in found:
+        np.testing.assert_array_equal(codes_of(row), codec.encode(data / names[row["path"]]).codes)
+        assert row["speaker"] == row["path"].partition("#")[2]
+    run(folder / "0.parquet", tmp_path / "one", tiny_model)
+    assert len(rows(tmp_path / "one")) + len(errors(tmp_path / "one")) == 7
+
+
+def test_what_is_no_corpus(tmp_path, tiny_model):
+    with pytest.raises(AudioError, match="no folder, no manifest"):
+        find_items(tmp_path / "nothing", "prefix")
+    with pytest.raises(ConfigError, match="there is no audio below"):
+        run(tmp_path, tmp_path / "out", tiny_model)
+    pq.write_table(pa.table({"sound": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(AudioError, match="no column audio, only sound"):
+        run(tmp_path / "x.parquet", tmp_path / "out", tiny_model)
+    with pytest.raises(ConfigError, match="--speakers is folder, prefix, libritts, not 'name'"):
+        run(tmp_path, tmp_path / "out", tiny_model, speakers="name")
+
+
+@pytest.fixture(scope="module")
+def corpus(data, tiny_model, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("corpus")
+    run(data, out, tiny_model)
+    return out
+
+
+def test_datasets_load_the_shards(corpus):
+    datasets = pytest.importorskip("datasets")
+    files = sorted(map(str, corpus.glob("shard-*.parquet")))
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(corpus / "cache"))
+    for row, expected in zip(loaded, rows(corpus), strict=True):
+        np.testing.assert_array_equal(codes_of(row), codes_of(expected))
+
+
+def test_rows_decode_to_the_clip(corpus, data, tiny_model, tmp_path, capsys):
+    codec = Codec.load(tiny_model, device="cpu")
+    for row in rows(corpus):
+        audio, original = decode_row(codec, row), codec.decode(codec.encode(data / row["path"]))
+        assert (audio.wave.shape, audio.sample_rate_hz) == (original.wave.shape, original.sample_rate_hz)
+        if audio.sample_rate_hz == 16_000:
+            np.testing.assert_array_equal(audio.wave, original.wave)
+    shard = corpus / "shard-000001.parquet"
+    read_main(ReadArguments(f"{shard}#0", tmp_path / "out.wav"))
+    first = pq.read_table(shard).to_pylist()[0]
+    assert soundfile.info(tmp_path / "out.wav").frames == first["samples"]
+    assert capsys.readouterr().out.startswith(first["path"])
+    with pytest.raises(AudioError, match="has rows 0 to"):
+        read_main(ReadArguments(f"{shard}#99", tmp_path / "out.wav"))
+    with pytest.raises(AudioError, match="names no row; give SHARD#ROW"):
+        read_main(ReadArguments(str(shard), tmp_path / "out.wav"))
+    other = Codec.load("speech_16khz", device="cpu", backend="onnx")
+    with pytest.raises(AudioError, match="was coded with the model"):
+        decode_row(other, first)
+
+
+def test_crops_of_every_clip_once_an_epoch(corpus):
+    whole = [codes_of(row)[0] for row in rows(corpus)]
+    crops = CodeCrops(corpus, frames=30, seed=1)
+    first = [crop.numpy() for crop in crops]
+    assert len(first) == len(whole)
+    assert {crop.shape for crop in first} == {(4, 30)}
+    sources = [find_crop(crop, whole) for crop in first]
+    assert sorted(sources) == list(range(len(whole)))
+    assert all(np.array_equal(a, b) for a, b in zip(first, crops, strict=True))
+    crops.set_epoch(1)
+    second = [find_crop(crop.numpy(), whole) for crop in crops]
+    assert sorted(second) == sorted(sources)
+    assert second != sources
+
+
+def find_crop(crop: np.ndarray, whole: list[np.ndarray]) -> int:
+    """Which clip a crop is of: it must be a stretch of exactly one."""
+    length = int((crop[0] >= 0).sum())
+    assert (crop[:, length:] == -1).all()
+    found = []
+    for number, codes in enumerate(whole):
+        if length == min(codes.shape[1], crop.shape[1]):
+            starts = range(codes.shape[1] - length + 1)
+            found += [number] * any(np.array_equal(codes[:, s : s + length], crop[:, :length]) for s in starts)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_processes_and_workers_share_the_clips(corpus):
+    whole = [codes_of(row)[0] for row in rows(corpus)]
+    seen = []
+    for rank in range(2):
+        loader = DataLoader(CodeCrops(corpus, frames=30, rank=rank, processes=2), batch_size=2, num_workers=2)
+        seen += [find_crop(crop.numpy(), whole) for batch in loader for crop in batch]
+    assert sorted(seen) == list(range(len(whole)))
+    assert next(iter(DataLoader(CodeCrops(corpus, frames=30), batch_size=4))).dtype == torch.int64
+
+
+needs_ray = pytest.mark.skipif(
+    "CI" not in os.environ, reason="Ray takes minutes to start on a busy machine; CI=1 runs this"
+)
+
+
+def start(many: Path, out: Path, model: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "recipes.corpus", "--data", many, "--out", out, "--model", model]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*map(str, command), "--shard-mb", "0.1", *options],
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for_shards(out: Path, count: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 240
+    while len(list(out.glob("shard-*"))) < count:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen) -> Iterator[int]:
+    """The processes below it that make shards."""
+    psutil = pytest.importorskip("psutil")
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "MapWorker" in " ".join(child.cmdline()):
+            yield child.pid
+
+
+@needs_ray
+def test_a_killed_worker_and_a_killed_driver_lose_nothing(many, tiny_model, tmp_path):
+    pytest.importorskip("ray")
+    first = start(many, tmp_path, tiny_model)
+    try:
+        wait_for_shards(tmp_path, 2, first)
+        (worker,) = workers_of(first)
+        os.kill(worker, signal.SIGKILL)
+        made = len(list(tmp_path.glob("shard-*")))
+        wait_for_shards(tmp_path, made + 3, first)  # another worker goes on
+    finally:
+        first.kill()
+        first.communicate()
+    shards = Plan(tmp_path).shards
+    assert len(list(tmp_path.glob("shard-*"))) < shards
+    again = start(many, tmp_path, tiny_model)
+    _, said = again.communicate(timeout=240)
+    assert again.returncode == 0, said
+    assert f"of {shards} shards are there, going on" in said
+    assert f"{_MANY} clips in {shards} shards, 0 in errors.parquet" in said
+    assert_all_codes_are_those_of_encode(tmp_path, many, tiny_model)
+
+
+@needs_ray
+def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    shutil.copy(tiny_model, tmp_path / "model.safetensors")
+    settings = {"root": str(many), "model": "", "stages": None, "bitrate": None, "speakers": "prefix"}
+    _, items = find_items(many, "prefix")
+    write_plan(tmp_path, items, settings, shard_bytes=100_000)
+    shards = Plan(tmp_path).shards
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        doomed = cluster.add_node(num_cpus=1)
+        made = on_ray(
+            tmp_path, Settings(device="cpu"), list(range(shards)),
+            workers=2, gpus=0, address=cluster.address,
+        )  # fmt: skip
+        results = [next(made), next(made)]
+        nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        assert len(nodes) == 2
+        cluster.remove_node(doomed)
+        cluster.add_node(num_cpus=1)
+        results += made
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert {result["shard"] for result in results} == set(range(shards))
+    assert sum(result["clips"] for result in results) == _MANY
+    assert_all_codes_are_those_of_encode(tmp_path, many, tiny_model)
