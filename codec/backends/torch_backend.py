@@ -13,6 +13,8 @@ from torch.overrides import TorchFunctionMode
 from ..checkpoint import Checkpoint
 from ..errors import CheckpointError, ConfigError
 from ..model import CodecModel
+from ..model.streaming import decode_step, encode_step
+from ..streams.runner import Arrays
 
 
 class TorchBackend:
@@ -38,6 +40,34 @@ class TorchBackend:
         with tf32(allowed=False):
             made = None if noise is None else torch.from_numpy(noise).to(self._device)
             return self.model.decode(batch, position_bits, made).cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_step(
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        with tf32(allowed=False):
+            codes, after = encode_step(
+                self.model, self._tensor(hops), [*map(self._tensor, state)], first, end, position_bits
+            )
+        return codes.int().cpu().numpy(), _arrays(after)
+
+    @torch.inference_mode()
+    def decode_step(
+        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        batch = self._tensor(codes.astype(np.int64))
+        tensors = [*map(self._tensor, state)]
+        with tf32(allowed=False):
+            hops, after = decode_step(self.model, batch, self._tensor(noise[None]), tensors, first, end, position_bits)
+        return hops.cpu().numpy(), _arrays(after)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+def _arrays(tensors: Sequence[torch.Tensor]) -> Arrays:
+    """Copies: a view would keep the whole window in memory."""
+    return tuple(tensor.cpu().numpy().copy() for tensor in tensors)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -17,3 +18,22 @@ class Context:
 
     before: int
     after: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A layer that sees frames of `width` values around one frame: what it has to remember of a stream."""
+
+    before: int
+    after: int
+    width: int
+
+
+def look_ahead(layers: Sequence[Layer]) -> int:
+    """Frames that have to come before the first result does."""
+    return sum(layer.after for layer in layers)
+
+
+def context(layers: Sequence[Layer], *, before: int = 0, after: int = 0) -> Context:
+    """What layers see one after the other, and so much more on both sides."""
+    return Context(before=before + sum(layer.before for layer in layers), after=after + look_ahead(layers))

@@ -34,6 +34,9 @@ class Piece(Protocol):
     def frames(self) -> int: ...
 
 
+Arrays = tuple[np.ndarray, ...]
+
+
 class Network(Protocol):
     """The model as a function of arrays, whatever computes it; called from any thread."""
 
@@ -46,6 +49,26 @@ class Network(Protocol):
 
         A code of -1 stands for none, of a frame that has fewer stages. `noise` is (1 or batch, frames, noise_values),
         made by `codec.layouts.noise`; without it the codes are those of the first frames of a stream.
+        """
+        ...
+
+    def encode_step(
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        """The next frames of a stream: float32 hops (batch, frames, hop) → codes (batch, stages, frames), new state.
+
+        Hop `first` is the first one; codes are those of frames that the encoder's look-ahead lies behind. The stream
+        has `end` frames. What the state holds `codec.layouts.receptive_field` says.
+        """
+        ...
+
+    def decode_step(
+        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        """The next frames of a stream: codes (batch, stages, frames) → float32 hops (batch, frames, hop), new state.
+
+        Hops are those that the decoder's look-ahead lies behind, and so does `noise` (look-ahead + frames, values)
+        start, which goes on up to the new frames.
         """
         ...
 

@@ -13,9 +13,11 @@ from ...checkpoint import Checkpoint
 from ...errors import ConfigError
 from ...layouts.config import ModelConfig
 from ...layouts.noise import decoder_noise
+from ...streams.runner import Arrays
 from ...threads import allowed_threads
 from .model_graphs import model_graphs
 from .quantizer_graph import has_curves
+from .streaming_graph import decoder_step_graph, encoder_step_graph
 
 _ERRORS_ONLY = 3
 
@@ -28,6 +30,7 @@ class OnnxBackend:
             raise ConfigError(f"device {device!r} needs the torch backend; onnxruntime computes on the cpu")
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
+        self._weights = checkpoint.weights
         self._graphs = model_graphs(checkpoint.config, checkpoint.weights)
 
     # Whoever only encodes, or only decodes, waits for one session.
@@ -39,6 +42,14 @@ class OnnxBackend:
     def _decoder(self) -> onnxruntime.InferenceSession:
         return _session(self._graphs.decoder.to_bytes())
 
+    @cached_property
+    def _encoder_step(self) -> onnxruntime.InferenceSession:
+        return _session(encoder_step_graph(self._config, self._weights).to_bytes())
+
+    @cached_property
+    def _decoder_step(self) -> onnxruntime.InferenceSession:
+        return _session(decoder_step_graph(self._config, self._weights).to_bytes())
+
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder, wave=waves, **self._positions(position_bits))
         return codes[:, : len(position_bits)]
@@ -49,6 +60,21 @@ class OnnxBackend:
         inputs = {"noise": noise} if self._config.noise_values else {}
         codes = codes.astype(np.int32, copy=False)
         return _run(self._decoder, codes=codes, **inputs, **self._positions(position_bits))
+
+    def encode_step(
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        positions = self._positions(position_bits)
+        codes, after = _run_step(self._encoder_step, "codes", state, first, end, hops=hops, **positions)
+        return codes[:, : len(position_bits)], after
+
+    def decode_step(
+        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+    ) -> tuple[np.ndarray, Arrays]:
+        inputs = {"noise": noise[None]} if self._config.noise_values else {}
+        codes = codes.astype(np.int32, copy=False)
+        positions = self._positions(position_bits)
+        return _run_step(self._decoder_step, "hops", state, first, end, codes=codes, **inputs, **positions)
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not has_curves(self._config):
@@ -67,3 +93,14 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
 def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndarray:
     (output,) = session.run(None, inputs)
     return cast("np.ndarray", output)
+
+
+def _run_step(
+    session: onnxruntime.InferenceSession, result: str, state: Arrays, first: int, end: int, **inputs: np.ndarray
+) -> tuple[np.ndarray, Arrays]:
+    """The result and the new state of a graph of `streaming_graph`."""
+    states = {f"state_{number}": array for number, array in enumerate(state)}
+    numbers = {"first": np.array(first, np.int64), "end": np.array(end, np.int64)}
+    names = [result, *(f"new_{name}" for name in states)]
+    made, *after = session.run(names, inputs | states | numbers)
+    return cast("np.ndarray", made), tuple(cast("list[np.ndarray]", after))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..receptive_field import Context
+from ..receptive_field import Context, Layer, context
 from ..require import require
 
 MAX_HOP = 2048  # the transform's matrix holds 2·hop² numbers
@@ -80,19 +80,30 @@ class TransformLayout:
         return self.decoder_blocks * self.noise_channels
 
     @property
-    def encoder_context(self) -> Context:
-        """Frames of audio around one frame that its latent depends on.
+    def encoder_layers(self) -> list[Layer]:
+        """MDCT, band levels, blocks: the layers of the encoder that see several frames.
 
-        A frame's MDCT reaches into both neighbours, and the smoothed level takes in the neighbours' MDCT.
+        The MDCT sees two hops of the waveform, which starts half a hop before its first sample: hop t reaches from
+        sample (t − ½)·hop to (t + ½)·hop.
         """
-        return self._context(self.encoder_reach, before=2, after=1 + self.level_look_ahead)
+        transform = Layer(before=0, after=1, width=self.hop)
+        levels = Layer(before=1, after=self.level_look_ahead, width=self.hop)
+        return [transform, levels, *self._blocks(self.encoder_reach)]
+
+    @property
+    def decoder_layers(self) -> list[Layer]:
+        """Blocks and overlap-add: the layers of the decoder that see several frames; hops as in the encoder."""
+        return [*self._blocks(self.decoder_reach), Layer(before=1, after=0, width=self.hop)]
+
+    @property
+    def encoder_context(self) -> Context:
+        """Frames of audio around one frame that its latent depends on; a hop begins in the frame of audio before."""
+        return context(self.encoder_layers, before=1)
 
     @property
     def decoder_context(self) -> Context:
-        """Frames of codes around one frame that its samples depend on."""
-        return self._context(self.decoder_reach, before=1, after=1)
+        """Frames of codes around one frame that its samples depend on; a frame of audio ends in the next hop."""
+        return context(self.decoder_layers, after=1)
 
-    def _context(self, reach: tuple[int, ...], *, before: int, after: int) -> Context:
-        """What blocks see that look so many frames ahead each, and a transform outside of them."""
-        ahead = sum(reach)
-        return Context(before=before + (self.kernel - 1) * len(reach) - ahead, after=after + ahead)
+    def _blocks(self, reach: tuple[int, ...]) -> list[Layer]:
+        return [Layer(before=self.kernel - 1 - after, after=after, width=self.width) for after in reach]

@@ -67,7 +67,13 @@ class Analysis(nn.Module):
         power = self.bands.mean(coefficients.square()).transpose(1, 2)  # batch bands frames
         padded = F.pad(power, self.neighbours, mode="replicate")
         smooth = F.avg_pool1d(padded, 1 + sum(self.neighbours), stride=1).transpose(1, 2)
-        level = (smooth + QUIETEST).sqrt()
+        return self.features(coefficients, smooth)
+
+    def features(
+        self, coefficients: Float[Tensor, "batch frames hop"], power: Float[Tensor, "batch frames bands"]
+    ) -> Float[Tensor, "batch frames features"]:
+        """[u, log g] from MDCT coefficients and the smoothed mean power of their bands."""
+        level = (power + QUIETEST).sqrt()
         return torch.cat([coefficients / self.bands.spread(level), level.log() - LEVEL_CENTRE], dim=-1)
 
 
@@ -84,11 +90,15 @@ class Synthesis(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch 1 time"]:
         half = self.hop // 2
-        shape, log_level = features[..., : self.hop], features[..., self.hop :]
-        level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
-        first, second = ((shape * self.bands.spread(level)) @ self.basis).chunk(2, dim=-1)  # batch frames hop
+        first, second = (self.coefficients(features) @ self.basis).chunk(2, dim=-1)  # batch frames hop
         hops = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
         return hops.flatten(1)[:, None, half:-half]
+
+    def coefficients(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch frames hop"]:
+        """g·u."""
+        shape, log_level = features[..., : self.hop], features[..., self.hop :]
+        level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
+        return shape * self.bands.spread(level)
 
 
 class Block(nn.Module):
@@ -108,7 +118,13 @@ class Block(nn.Module):
             self.narrow.bias.zero_()
 
     def forward(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch frames width"]:
-        y = self.norm(self.depthwise(F.pad(x.transpose(1, 2), self.padding)).transpose(1, 2))
+        return self.on_window(F.pad(x, (0, 0, *self.padding)))
+
+    def on_window(self, window: Float[Tensor, "batch padded width"]) -> Float[Tensor, "batch frames width"]:
+        """The result for frames that stand in their window, with what the convolution sees around them."""
+        before, after = self.padding
+        x = window[:, before : window.shape[1] - after]
+        y = self.norm(self.depthwise(window.transpose(1, 2)).transpose(1, 2))
         return x + self.scale * self.narrow(F.gelu(self.widen(y)))
 
 
@@ -162,19 +178,31 @@ class TransformDecoder(nn.Module):
         lost: Bool[Tensor, "batch frames"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
         """`noise` has a batch of its own or one for all clips; frames that are `lost` do not see their latent."""
-        x = latent.transpose(1, 2)  # batch frames channels
-        if lost is not None and self.unknown is not None:
-            x = torch.where(lost[..., None], self.unknown.to(x.dtype), x)
-        x = self.entry(x)
+        x = self.enter(latent, lost)
         for number, block in enumerate(self.blocks):
-            if self.noise:
-                assert noise is not None
-                start = number * self.noise_channels
-                x = x + self.noise[number](noise[..., start : start + self.noise_channels])
-            x = block(x)
+            x = block(self.add_noise(number, x, noise))
         features = self.exit(x)
         with torch.autocast(latent.device.type, enabled=False):
             return self.synthesis(features.to(self.synthesis.basis.dtype))
+
+    def enter(
+        self, latent: Float[Tensor, "batch channels frames"], lost: Bool[Tensor, "batch frames"] | None
+    ) -> Float[Tensor, "batch frames width"]:
+        """What the first block sees."""
+        x = latent.transpose(1, 2)
+        if lost is not None and self.unknown is not None:
+            x = torch.where(lost[..., None], self.unknown.to(x.dtype), x)
+        return self.entry(x)
+
+    def add_noise(
+        self, number: int, x: Float[Tensor, "batch frames width"], noise: Float[Tensor, "_ frames values"] | None
+    ) -> Float[Tensor, "batch frames width"]:
+        """What enters block `number`: of the frames' noise, its own share goes through a linear layer of its own."""
+        if not self.noise:
+            return x
+        assert noise is not None
+        start = number * self.noise_channels
+        return x + self.noise[number](noise[..., start : start + self.noise_channels])
 
     @torch.no_grad()
     def add_mean(self, mean: Float[Tensor, " channels"]) -> None:

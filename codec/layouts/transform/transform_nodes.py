@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_channels: int) -> str:
     """`TransformEncoder`: wave → latent (batch, latent_channels, frames)."""
-    features = _analysis(part.graph, wave, layout)
-    x = _linear(part.child("entry"), features, layout.hop + len(layout.bands), layout.width)
-    for block, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
-        x = _block(block, x, layout, ahead)
-    x = _linear(part.child("exit"), x, layout.width, latent_channels)
+    x = linear(part.child("entry"), _analysis(part.graph, wave, layout), layout.hop + len(layout.bands), layout.width)
+    for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
+        x = _block(child, x, layout, ahead)
+    x = linear(part.child("exit"), x, layout.width, latent_channels)
     return part.graph.node("Transpose", x, perm=[0, 2, 1])
 
 
@@ -26,20 +25,32 @@ def transform_decoder(
     part: Part, latent: str, noise: str, lost: str, layout: TransformLayout, latent_channels: int
 ) -> str:
     """`TransformDecoder`: latent, noise (1 or batch, frames, values), lost (batch, frames) → wave."""
+    x = enter(part, latent, lost, layout, latent_channels)
+    blocks = part.child("blocks").children()
+    for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
+        x = _block(child, add_noise(part, number, x, noise, layout), layout, ahead)
+    made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    return _synthesis(part.graph, made, layout)
+
+
+def enter(part: Part, latent: str, lost: str, layout: TransformLayout, latent_channels: int) -> str:
+    """`TransformDecoder.enter`: latent, lost (batch, frames) → (batch, frames, width)."""
     graph = part.graph
     x = graph.node("Transpose", latent, perm=[0, 2, 1])
     if layout.conceals:
         x = graph.node("Where", graph.unsqueeze(lost, 2), part.constant("unknown", latent_channels), x)
-    x = _linear(part.child("entry"), x, latent_channels, layout.width)
-    blocks = zip(part.child("blocks").children(), part.child("noise").children(), layout.decoder_reach, strict=False)
-    for number, (block, entry, ahead) in enumerate(blocks):
-        if count := layout.noise_channels:
-            values = graph.slice(noise, number * count, (number + 1) * count, axis=2)
-            weight = graph.constant(entry.weight("weight", layout.width, count).T)
-            x = graph.node("Add", x, graph.node("MatMul", values, weight))
-        x = _block(block, x, layout, ahead)
-    features = _linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
-    return _synthesis(part.graph, features, layout)
+    return linear(part.child("entry"), x, latent_channels, layout.width)
+
+
+def add_noise(part: Part, number: int, x: str, noise: str, layout: TransformLayout) -> str:
+    """`TransformDecoder.add_noise`: noise (1 or batch, frames, values)."""
+    graph, count = part.graph, layout.noise_channels
+    if not count:
+        return x
+    entry = part.child("noise").child(str(number))
+    values = graph.slice(noise, number * count, (number + 1) * count, axis=2)
+    weight = graph.constant(entry.weight("weight", layout.width, count).T)
+    return graph.node("Add", x, graph.node("MatMul", values, weight))
 
 
 def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
@@ -55,8 +66,12 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     ahead = layout.level_look_ahead
     padded = graph.node("Concat", first, power, *[last] * ahead, axis=1)
     smooth = graph.node("AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[2 + ahead])
-    smooth = graph.node("Add", graph.node("Transpose", smooth, perm=[0, 2, 1]), graph.number(QUIETEST))
-    level = graph.node("Sqrt", smooth)
+    return features(graph, coefficients, graph.node("Transpose", smooth, perm=[0, 2, 1]), layout)
+
+
+def features(graph: Graph, coefficients: str, power: str, layout: TransformLayout) -> str:
+    """`Analysis.features`: coefficients (batch, frames, hop) and power (batch, frames, bands) → [u, log g]."""
+    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
     shape = graph.node("Div", coefficients, _spread(graph, level, layout))
     log_level = graph.node("Sub", graph.node("Log", level), graph.number(LEVEL_CENTRE))
     return graph.node("Concat", shape, log_level, axis=-1)
@@ -64,35 +79,51 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
 
 def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
     """`Synthesis`: [u, log g] (batch, frames, hop + bands) → wave (batch, 1, frames·hop)."""
-    hop, half = layout.hop, layout.hop // 2
-    shape, log_level = graph.slice(features, 0, hop, axis=2), graph.slice(features, hop, None, axis=2)
-    log_level = graph.node("Add", log_level, graph.number(LEVEL_CENTRE))
-    level = graph.node("Exp", graph.node("Clip", log_level, *map(graph.number, LEVEL_RANGE)))
-    coefficients = graph.node("Mul", shape, _spread(graph, level, layout))
-    frames = graph.node("MatMul", coefficients, graph.constant(mdct_basis(hop)))
-    first, second = graph.slice(frames, 0, hop, axis=2), graph.slice(frames, hop, None, axis=2)
+    half = layout.hop // 2
+    first, second = overlapping(graph, coefficients_of(graph, features, layout), layout)
     first = graph.node("Pad", first, graph.integers(0, 0, 0, 0, 1, 0))  # one frame of zeros behind
     second = graph.node("Pad", second, graph.integers(0, 1, 0, 0, 0, 0))  # and one before
     hops = graph.node("Reshape", graph.node("Add", first, second), graph.integers(0, 1, -1))
     return graph.slice(hops, half, -half, axis=2)
 
 
+def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str:
+    """`Synthesis.coefficients`: [u, log g] → g·u."""
+    hop = layout.hop
+    shape, log_level = graph.slice(features, 0, hop, axis=2), graph.slice(features, hop, None, axis=2)
+    log_level = graph.node("Add", log_level, graph.number(LEVEL_CENTRE))
+    level = graph.node("Exp", graph.node("Clip", log_level, *map(graph.number, LEVEL_RANGE)))
+    return graph.node("Mul", shape, _spread(graph, level, layout))
+
+
+def overlapping(graph: Graph, coefficients: str, layout: TransformLayout) -> tuple[str, str]:
+    """The two hops of waveform (batch, frames, hop) that each frame spans."""
+    hop = layout.hop
+    frames = graph.node("MatMul", coefficients, graph.constant(mdct_basis(hop)))
+    return graph.slice(frames, 0, hop, axis=2), graph.slice(frames, hop, None, axis=2)
+
+
 def _block(part: Part, x: str, layout: TransformLayout, look_ahead: int) -> str:
     """`Block`: x + γ·perceptron(norm(depthwise convolution(x)))."""
+    return block(part, x, x, layout, pads=[layout.kernel - 1 - look_ahead, look_ahead])
+
+
+def block(part: Part, x: str, window: str, layout: TransformLayout, pads: list[int]) -> str:
+    """`Block`: x + γ·perceptron(norm(depthwise convolution(window))), of a window that is padded so."""
     graph, width, inner = part.graph, layout.width, layout.expansion * layout.width
     depthwise, norm = part.child("depthwise"), part.child("norm")
     y = graph.node(
         "Conv",
-        graph.node("Transpose", x, perm=[0, 2, 1]),
+        graph.node("Transpose", window, perm=[0, 2, 1]),
         depthwise.constant("weight", width, 1, layout.kernel),
         depthwise.constant("bias", width),
         group=width,
-        pads=[layout.kernel - 1 - look_ahead, look_ahead],
+        pads=pads,
     )
     y = graph.node("Transpose", y, perm=[0, 2, 1])
     y = graph.node("LayerNormalization", y, norm.constant("weight", width), norm.constant("bias", width), axis=-1)
-    y = _linear(part.child("widen"), y, width, inner)
-    y = _linear(part.child("narrow"), _gelu(graph, y), inner, width)
+    y = linear(part.child("widen"), y, width, inner)
+    y = linear(part.child("narrow"), _gelu(graph, y), inner, width)
     return graph.node("Add", x, graph.node("Mul", y, part.constant("scale", width)))
 
 
@@ -103,7 +134,8 @@ def _gelu(graph: Graph, x: str) -> str:
     return graph.node("Mul", half, graph.node("Add", error, graph.number(1.0)))
 
 
-def _linear(part: Part, x: str, channels_in: int, channels_out: int) -> str:
+def linear(part: Part, x: str, channels_in: int, channels_out: int) -> str:
+    """A linear layer on the last axis."""
     weight = part.graph.constant(part.weight("weight", channels_out, channels_in).T)
     return part.graph.node("Add", part.graph.node("MatMul", x, weight), part.constant("bias", channels_out))
 

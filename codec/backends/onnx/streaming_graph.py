@@ -1,0 +1,146 @@
+"""The transform layout on a stream as graphs with state in and out, layer by layer as `codec.model.streaming`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...layouts.config import LOST, ModelConfig
+from ...layouts.receptive_field import Layer, look_ahead
+from ...layouts.transform.mdct import band_pool, mdct_basis
+from ...layouts.transform.transform_layout import TransformLayout
+from ...layouts.transform.transform_nodes import (
+    add_noise,
+    block,
+    coefficients_of,
+    enter,
+    features,
+    linear,
+    overlapping,
+)
+from .graph import Graph
+from .parts import Part
+from .quantizer_graph import dequantize, has_curves, quantize
+
+
+class _Step:
+    """The new frames on their way through the layers; `behind` is how many frames their numbers have fallen behind.
+
+    Makes the inputs `first`, `end`, `state_0`, …, and the outputs `new_state_0`, ….
+    """
+
+    def __init__(self, graph: Graph, layers: list[Layer], x: str, axis: int) -> None:
+        self._graph = graph
+        self._layers = layers
+        self._done = 0
+        self.behind = 0
+        first = graph.input("first", "int64", [])
+        self._end = graph.input("end", "int64", [])
+        count = graph.node("Gather", graph.node("Shape", x), graph.integer(axis))
+        self._there: dict[int, str] = {}  # by how far the numbers are behind
+        self._numbers = graph.node("Range", first, graph.node("Add", first, count), graph.integer(1))
+
+    def window(self, x: str) -> str:
+        """What the next layer sees: the frames that it kept, and these."""
+        graph, layer, name = self._graph, self._layers[self._done], f"state_{self._done}"
+        kept = layer.before + layer.after
+        before = graph.input(name, "float32", ["batch", kept, layer.width])
+        window = graph.node("Concat", before, x, axis=1)
+        after = graph.slice(window, -kept, None, axis=1) if kept else before
+        graph.output(f"new_{name}", after, "float32", ["batch", kept, layer.width])
+        self._done += 1
+        self.behind += layer.after
+        return window
+
+    def numbers(self) -> str:
+        """The frames' numbers, (frames, 1)."""
+        here = self._graph.node("Sub", self._numbers, self._graph.integer(self.behind))
+        return self._graph.unsqueeze(here, 1)
+
+    def inside(self, x: str) -> str:
+        """The frames, zero where the stream has none."""
+        graph = self._graph
+        if self.behind not in self._there:
+            numbers = self.numbers()
+            is_before, is_within = graph.node("Less", numbers, graph.integer(0)), graph.node("Less", numbers, self._end)
+            self._there[self.behind] = graph.node("And", graph.node("Not", is_before), is_within)
+        return graph.node("Where", self._there[self.behind], x, graph.number(0.0))
+
+    def level_power(self, power: str, after: int) -> str:
+        """Means over the frame before, the frame and `after` frames; the stream's ends count in place of others."""
+        graph, numbers = self._graph, self.numbers()
+        own = graph.slice(power, 1, -after if after else None, axis=1)
+        before = graph.slice(power, 0, -1 - after, axis=1)
+        is_first = graph.node("Equal", numbers, graph.integer(0))
+        total = graph.node("Add", own, graph.node("Where", is_first, own, before))
+        if after:
+            is_last = graph.node("Equal", numbers, graph.node("Sub", self._end, graph.integer(1)))
+            following = graph.slice(power, 2, None, axis=1)
+            total = graph.node("Add", total, graph.node("Where", is_last, own, following))
+        return graph.node("Div", total, graph.number(2.0 + after))
+
+
+def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
+    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → codes (batch, stages, frames), states."""
+    layout = _layout(config)
+    model = Part(Graph("encoder_step"), weights, "")
+    graph, part = model.graph, model.child("encoder")
+    hops = graph.input("hops", "float32", ["batch", "frames", layout.hop])
+    step = _Step(graph, layout.encoder_layers, hops, axis=1)
+    window = step.window(hops)
+    spans = graph.node("Concat", graph.slice(window, 0, -1, axis=1), graph.slice(window, 1, None, axis=1), axis=2)
+    coefficients = graph.node("MatMul", spans, graph.constant(mdct_basis(layout.hop).T))
+    window = step.window(coefficients)
+    power = graph.node("MatMul", graph.node("Mul", window, window), graph.constant(band_pool(layout.bands)))
+    power = step.level_power(power, layout.level_look_ahead)
+    own = graph.slice(window, 1, -layout.level_look_ahead or None, axis=1)
+    x = linear(part.child("entry"), features(graph, own, power, layout), layout.hop + len(layout.bands), layout.width)
+    for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
+        x = _block(step, child, x, layout, ahead)
+    latent = graph.node(
+        "Transpose", linear(part.child("exit"), x, layout.width, config.latent_channels), perm=[0, 2, 1]
+    )
+    codes = quantize(model.child("quantizer"), latent, _positions(graph, config), config)
+    graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
+    return graph
+
+
+def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
+    """`decode_step`: codes, noise (1, look-ahead + frames, values), first, end, states → hops, states."""
+    layout = _layout(config)
+    layers = layout.decoder_layers
+    model = Part(Graph("decoder_step"), weights, "")
+    graph, part = model.graph, model.child("decoder")
+    codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
+    noise = graph.input("noise", "float32", [1, "padded", config.noise_values]) if config.noise_values else ""
+    step = _Step(graph, layers, codes, axis=2)
+    latent = dequantize(model.child("quantizer"), codes, _positions(graph, config), config)
+    first_stage = graph.node("Gather", codes, graph.integer(0), axis=1)
+    lost = graph.node("Equal", first_stage, graph.constant(np.array(LOST, np.int32))) if config.conceals else ""
+    x = enter(part, latent, lost, layout, config.latent_channels)
+    for number, ahead in enumerate(layout.decoder_reach):
+        here = graph.slice(noise, look_ahead(layers) - step.behind, -step.behind or None, axis=1) if noise else ""
+        x = add_noise(part, number, x, here, layout)
+        x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
+    made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    begun, rest = overlapping(graph, step.inside(coefficients_of(graph, made, layout)), layout)
+    hops = graph.node("Add", begun, graph.slice(step.window(rest), 0, -1, axis=1))
+    graph.output("hops", hops, "float32", ["batch", "frames", layout.hop])
+    return graph
+
+
+def _block(step: _Step, part: Part, x: str, layout: TransformLayout, ahead: int) -> str:
+    window = step.window(step.inside(x))
+    before = layout.kernel - 1 - ahead
+    own = part.graph.slice(window, before, -ahead or None, axis=1)
+    return block(part, own, window, layout, pads=[0, 0])
+
+
+def _layout(config: ModelConfig) -> TransformLayout:
+    assert config.transform is not None
+    return config.transform
+
+
+def _positions(graph: Graph, config: ModelConfig) -> str:
+    return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""
