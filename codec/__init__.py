@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric
     from .report import listening_page, report_page
+    from .streams.live import LiveDecoder, LiveEncoder
     from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
+    from .wire import ReceiverStatistics, RtpReceiver, RtpSender, SenderStatistics
 
 __version__ = "0.1.0"
 
@@ -54,7 +56,9 @@ _HOMES = {
     "files.output": ("atomic_output",),
     "report": ("listening_page", "report_page"),
     "streams.results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
+    "streams.live": ("LiveDecoder", "LiveEncoder"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
+    "wire": ("ReceiverStatistics", "RtpReceiver", "RtpSender", "SenderStatistics"),
 }
 
 __all__ = [
@@ -80,10 +84,16 @@ __all__ = [
     "Encoded",
     "EncodedFile",
     "Evaluation",
+    "LiveDecoder",
+    "LiveEncoder",
     "Metric",
     "ModelConfig",
     "ModelInfo",
+    "ReceiverStatistics",
     "Recordings",
+    "RtpReceiver",
+    "RtpSender",
+    "SenderStatistics",
     "Signal",
     "Source",
     "StageConfig",

@@ -15,12 +15,15 @@ from .audio import AudioWriter, open_audio
 from .audio.blocks import Counter
 from .audio.sound import Sound, read_sound
 from .backends import load_backend
-from .bitstream import EntropyTables, StreamHeader, StreamReader, StreamWriter
+from .bitstream import EntropyTables, LiveFormat, StageLayout, StreamHeader, StreamReader, StreamWriter
+from .bitstream.layout import MAX_CHANNELS
 from .checkpoint import DEFAULT_MODEL, Checkpoint, model_with_fingerprint
+from .errors import ConfigError
 from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
-from .streams.arguments import OutputRate, open_output, open_stream, optional_number, output_rate
+from .streams.arguments import OutputRate, open_output, open_stream, optional_number, output_rate, whole_number
 from .streams.headers import Coding
+from .streams.live import LiveDecoder, LiveEncoder, checked_copies, checked_rate
 from .streams.pipeline import Pipeline
 from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
 from .streams.runner import Runner
@@ -277,6 +280,63 @@ class Codec:
         seconds = stream.header.seconds
         lost = [(seconds(loss.first_frame), seconds(loss.frames), loss.reason) for loss in stream.losses]
         return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
+
+    def live_encoder(
+        self,
+        *,
+        sample_rate_hz: int,
+        bitrate_kbps: float | None = None,
+        packet_ms: float = 60,
+        channels: int = 1,
+        dtx: bool = False,
+        copies: int = 0,
+    ) -> LiveEncoder:
+        """An encoder for a call: samples in, as they come, packets out (codec/bitstream/LIVE.md).
+
+        Args:
+            sample_rate_hz: of the samples; resampled to the model's rate if it differs, which takes some milliseconds.
+            bitrate_kbps: of each channel, on average, before entropy coding; None for all that the model has. It can be
+                changed while the encoder runs.
+            packet_ms: 20 to 120, whole frames.
+            channels: each is coded by itself.
+            dtx: pauses may have frames without a stage, which take no bits; see `RtpSender` for leaving them out.
+            copies: how many packets before it each packet repeats, in their first stages: at 20 % loss speech stays
+                intelligible with 2.
+
+        Raises:
+            ConfigError: the model is not of the transform layout, or an argument is out of range.
+
+        Example:
+            >>> codec = Codec.load(device="cpu")
+            >>> encoder = codec.live_encoder(sample_rate_hz=16000, bitrate_kbps=3, packet_ms=60)
+            >>> decoder = codec.live_decoder(sample_rate_hz=16000)
+            >>> packets = encoder.push([0.0] * 16000) + encoder.flush()
+            >>> sum(len(decoder.push(packet)) for packet in packets) + len(decoder.flush())
+            16320
+        """
+        rate, count = whole_number("sample_rate_hz", sample_rate_hz), whole_number("channels", channels)
+        return LiveEncoder(
+            self._runner.network,
+            self.config,
+            self._live_format(count),
+            sample_rate_hz=checked_rate(rate),
+            bitrate_kbps=optional_number("bitrate_kbps", bitrate_kbps),
+            packet_ms=packet_ms,
+            dtx=dtx,
+            copies=checked_copies(whole_number("copies", copies)),
+        )
+
+    def live_decoder(self, *, sample_rate_hz: int, channels: int = 1) -> LiveDecoder:
+        """A decoder for a call: packets in, or None for each that was lost, samples out. See `live_encoder`."""
+        rate, count = whole_number("sample_rate_hz", sample_rate_hz), whole_number("channels", channels)
+        live = self._live_format(count)
+        return LiveDecoder(self._runner.network, self.config, live, sample_rate_hz=checked_rate(rate))
+
+    def _live_format(self, channels: int) -> LiveFormat:
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise ConfigError(f"a call has 1 to {MAX_CHANNELS} channels, not {channels}")
+        layout = [StageLayout(stage.bits) for stage in self.config.stages]
+        return LiveFormat(fingerprint=self.fingerprint, stages=layout, channels=channels, tables=self.tables)
 
     def _read(self, source: Coded) -> Encoded:
         """All of a stream in memory."""

@@ -21,6 +21,7 @@ MAX_COPIES = 15
 _HAS_COPIES = 0x80
 _FRAMES_BITS = 4
 _MAX_COPY_BYTES = 255
+_MOST_SILENT_BYTES = 255  # at most: fields of all channels, and no indices
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +96,10 @@ class LiveFormat:
         return LivePacket(
             sequence=content[0] % SEQUENCE_NUMBERS, codes=self._unpack_body(content[start:]), copies=copies
         )
+
+    def is_silent(self, data: bytes) -> bool:
+        """Whether a packet has no copies, and no frame of it has a stage."""
+        return len(data) <= _MOST_SILENT_BYTES and not data[0] & _HAS_COPIES and self.unpack(data).is_silent
 
     def _unpack_copies(self, content: bytes) -> tuple[tuple[np.ndarray | None, ...], int]:
         """The copies, and where the body starts."""

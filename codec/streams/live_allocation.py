@@ -1,0 +1,68 @@
+"""How many stages each group of frames gets as it comes: `allocation`'s rule, with savings instead of a view ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..bitstream import GROUP_FRAMES
+from .allocation import SMALLEST_POWER, STAGES_PER_DB
+
+_LEVEL_SECONDS = 3.0  # over which the mean level is taken
+_MOST_SAVED_SECONDS = 1.0  # of the bitrate, that pauses leave to what comes
+_MOST_OWED_SECONDS = 0.12
+
+
+class LiveAllocation:
+    """Depths of a channel's frames at a bitrate that is kept on average.
+
+    Loud groups get more stages than quiet ones, in proportion to their level in dB over the running mean. What is not
+    spent is saved, and what is saved is spent on what comes; little may be owed.
+
+    Attributes:
+        bitrate_kbps: may change at any time; None for all stages.
+    """
+
+    def __init__(
+        self, stage_bits: Sequence[int], *, frame_rate_hz: float, bitrate_kbps: float | None, least_depth: int
+    ) -> None:
+        self.bitrate_kbps = bitrate_kbps
+        self._bits = np.cumsum([0, *stage_bits])
+        self._frame_rate_hz = frame_rate_hz
+        self._least = least_depth
+        self._mean_level: float | None = None
+        self._saved_bits = 0.0
+
+    def depths(self, powers: np.ndarray) -> np.ndarray:
+        """The depths of a packet's frames from their mean powers, both (frames,)."""
+        if self.bitrate_kbps is None:
+            return np.full(len(powers), len(self._bits) - 1)
+        depths = [
+            np.full(len(group), self._depth(group, self.bitrate_kbps * 1000 / self._frame_rate_hz))
+            for group in np.split(powers, range(GROUP_FRAMES, len(powers), GROUP_FRAMES))
+        ]
+        return np.concatenate(depths)
+
+    def _depth(self, powers: np.ndarray, bits_per_frame: float) -> int:
+        frames = len(powers)
+        level = 10 * np.log10(powers.mean() + SMALLEST_POWER)
+        self._follow(level, frames)
+        bits_per_second = bits_per_frame * self._frame_rate_hz
+        affordable = bits_per_frame + (self._saved_bits + _MOST_OWED_SECONDS * bits_per_second) / frames
+        share = 1 + self._saved_bits / (_MOST_SAVED_SECONDS * bits_per_second)
+        mean_depth = np.interp(bits_per_frame * share, self._bits, np.arange(len(self._bits)))
+        assert self._mean_level is not None
+        wished = round(mean_depth + STAGES_PER_DB * (level - self._mean_level))
+        most = int(np.searchsorted(self._bits, affordable, side="right")) - 1
+        depth = int(np.clip(min(wished, most), self._least, len(self._bits) - 1))
+        saved = self._saved_bits + frames * (bits_per_frame - self._bits[depth])
+        self._saved_bits = float(min(saved, _MOST_SAVED_SECONDS * bits_per_second))
+        return depth
+
+    def _follow(self, level: float, frames: int) -> None:
+        """Move the mean level toward this one; pauses far below it count less."""
+        if self._mean_level is None:
+            self._mean_level = level
+        weight = frames / (_LEVEL_SECONDS * self._frame_rate_hz)
+        self._mean_level += weight * (max(level, self._mean_level - 30) - self._mean_level)
