@@ -1,7 +1,7 @@
 """Fuzz a target, guided by coverage: `PYTHONPATH=tests:. python -m fuzz.run TARGET SECONDS` (pip install atheris).
 
 Inputs that reach new code are added to `runs/fuzz/TARGET`; one that finds a fault is written beside the
-traceback. `python -m fuzz.run minimise TARGET` keeps the smallest set of them that reaches as much.
+traceback. `python -m fuzz.run TARGET minimise` adds the smallest set of them that reaches as much to the corpus.
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import atheris
-
-with atheris.instrument_imports(include=["codec"]):
-    from fuzz.targets import TARGETS
-
 FOUND = Path("runs/fuzz")
 CORPUS = Path(__file__).parent / "corpus"
 LONGEST = 4096
 
 
-def main(arguments: list[str]) -> None:
-    if arguments[0] == "minimise":
-        target = arguments[1]
+def main(target: str, seconds: str) -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["codec"]):
+        from fuzz.targets import TARGETS
+
+    (FOUND / target).mkdir(parents=True, exist_ok=True)
+    if seconds == "minimise":
         options = ["-merge=1", str(CORPUS / target), str(FOUND / target)]
     else:
-        target, seconds = arguments
-        options = [f"-max_total_time={seconds}", "-timeout=30", "-print_final_stats=1"]
+        options = [f"-max_total_time={seconds}", "-timeout=60", "-print_final_stats=1"]
         options += [f"-artifact_prefix={FOUND}/{target}-", str(FOUND / target), str(CORPUS / target)]
-    (FOUND / target).mkdir(parents=True, exist_ok=True)
     atheris.Setup([sys.argv[0], f"-max_len={LONGEST}", *options], TARGETS[target])
     atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])
