@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+ANSWERS = """{"format": "diveq-codec listening 1", "evaluation": "", "test": "mushra", "listener": "Ann",
+"answers": [{"clip": "a", "ratings": [{"system": null, "rating": 100}, {"system": "a codec", "rating": 60}]}]}"""
 VERBS = {
     "encode": ["speech.flac", "speech.dvq", "--bitrate", "3"],
     "decode": ["speech.dvq", "heard.wav"],
@@ -26,6 +28,7 @@ VERBS = {
     "models": [],
     "eval": ["speech.flac", "heard.wav", "--out", "results", "--metrics", "si_sdr,mel_distance"],
     "report": ["results/evaluation.json", "report.html"],
+    "answers": ["answers.json"],
     "export": ["speech_16khz", "graphs"],
 }
 """Arguments of each verb, in an order in which each finds its files."""
@@ -42,6 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("speech.flac").write_bytes(speech.read_bytes())
+        Path("answers.json").write_text(ANSWERS)
         public_names()
         every_verb(defaults="pesq" not in arguments.absent)
         mono_and_stereo()
@@ -85,6 +89,7 @@ def mono_and_stereo() -> None:
     soundfile.write("stereo.wav", np.stack([mono, mono[::-1]], axis=1), rate)
     example = python_example()
     for file in ("speech.flac", "stereo.wav"):
+        Path("speech.dvq").unlink(missing_ok=True)  # the example writes it
         exec(example.replace("speech.wav", file), {})
 
 

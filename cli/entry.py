@@ -38,6 +38,7 @@ VERBS = {
     "models": "List the shipped models, or describe model files.",
     "export": "Write a model as ONNX graphs, for programs in other languages.",
     "report": "Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.",
+    "answers": "Sum up what the listeners of a blind page said.",
 }
 """Verbs, each a class of that name, capitalised, in a module of that name; and the first line of its help, which is
 here as modules take time to import."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .layouts.config import ModelConfig, StageConfig
     from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric
-    from .report import listening_page, report_page
+    from .report import ListeningResult, listening_page, listening_result, report_page
     from .streams.live import LiveDecoder, LiveEncoder
     from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
@@ -54,7 +54,7 @@ _HOMES = {
     "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
     "backends.onnx.export_graphs": ("export_onnx",),
     "files.output": ("atomic_output",),
-    "report": ("listening_page", "report_page"),
+    "report": ("ListeningResult", "listening_page", "listening_result", "report_page"),
     "streams.results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "streams.live": ("LiveDecoder", "LiveEncoder"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
@@ -84,6 +84,7 @@ __all__ = [
     "Encoded",
     "EncodedFile",
     "Evaluation",
+    "ListeningResult",
     "LiveDecoder",
     "LiveEncoder",
     "Metric",
@@ -109,6 +110,7 @@ __all__ = [
     "export_onnx",
     "find_sources",
     "listening_page",
+    "listening_result",
     "load_metric",
     "model_candidates",
     "model_info",

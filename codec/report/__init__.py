@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .answers import ListeningResult, listening_result
 from .listening_test import listening_page
 from .summary_page import report_page
 
-__all__ = ["listening_page", "report_page"]
+__all__ = ["ListeningResult", "listening_page", "listening_result", "report_page"]

@@ -106,7 +106,7 @@ def _grid(x: Scale, y: Scale, size: Size) -> Markup:
         ]
     parts += [
         tag("path", d=f"M{size.left} {bottom}H{right}", class_="axis"),
-        tag("text", "kbps", x=(size.left + right) / 2, y=size.height - 6, class_="tick x"),
+        tag("text", "kbps, logarithmic", x=(size.left + right) / 2, y=size.height - 6, class_="tick x"),
     ]
     return tag("g", *parts, aria_hidden="true")
 

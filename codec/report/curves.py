@@ -11,6 +11,9 @@ from .figures import ticks
 __all__ = ["Curve", "Point", "Scale", "curves_of", "kbps_scale", "quality_scale"]
 
 
+_MOST_TICKS = 10  # of rates; more run into each other on a phone
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """A system: its place in `Evaluation.systems`, its rate and mean, and the ends of the interval (or the mean)."""
@@ -67,13 +70,19 @@ class Scale:
 
 
 def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
-    """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the points."""
+    """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the points.
+
+    Its ticks are 1, 1.5, 2, 3, 4, 6, 8, 12, …; of many octaves 1, 2, 4, 8, … alone.
+    """
     rates = [point.kbps for curve in curves for point in curve.points]
     low, high = min(rates) / 1.15, max(rates) * 1.15
-    doublings = [2.0**power for power in range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)]
-    if len(doublings) < 2:
-        doublings = [rate for rate in ticks(low, high) if low <= rate <= high]
-    return Scale(low, high, tuple(doublings), True, start, end)
+    octaves = range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)
+    marks = [2.0**octave * half for octave in octaves for half in (1, 1.5) if low <= 2.0**octave * half <= high]
+    if len(marks) > _MOST_TICKS:
+        marks = [mark for mark in marks if math.log2(mark).is_integer()]
+    elif len(marks) < 3:
+        marks = [rate for rate in ticks(low, high) if low <= rate <= high]
+    return Scale(low, high, tuple(marks), True, start, end)
 
 
 def quality_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:

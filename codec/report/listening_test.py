@@ -1,9 +1,9 @@
 """A blind listening test of an evaluation's clips, on one page.
 
-The page offers a test in the manner of MUSHRA (ITU-R BS.1534, without anchors: each trial rates all versions of a clip,
-the reference hidden among them, from 0 to 100) and an ABX test (is X the reference A, or the coded B?). What is heard
-goes by opaque ids; which id is which system stands in the page as base64, so that it is not read by accident: whoever
-wants to cheat can.
+The page offers a test in the manner of MUSHRA (ITU-R BS.1534: each trial rates all versions of a clip from 0 to 100,
+the reference hidden among them, and as low anchor the reference without all above 3.5 kHz) and an ABX test (is X the
+reference A, or the coded B?). What is heard goes by opaque ids; which id is which system stands in the page as base64,
+so that it is not read by accident: whoever wants to cheat can.
 
 The answers are saved as a JSON file, names in clear:
 
@@ -13,6 +13,7 @@ The answers are saved as a JSON file, names in clear:
 An answer of a MUSHRA test is {"clip": "a.flac", "ratings": [{"system": "Opus 6 kbps", "rating": 62}, …]}; the system
 is null for the hidden reference. One of an ABX test is {"clip": "a.flac", "system": "Opus 6 kbps", "a": "reference" or
 "system", "x": "a" or "b", "answer": "a" or "b", "correct": true or false}. Fewer answers than trials: not finished.
+`diveq-codec answers` sums up such files.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..evaluation.result import Evaluation, read_evaluation
 from .document import document
 from .listening_panel import clip_anchor, embedded_data, transport
 from .markup import Markup, tag
-from .recordings import RecordedClip, Recording, record_clips
+from .recordings import ANCHOR, ANCHOR_NAME, RecordedClip, Recording, record_clips
 from .selection import choose_clips
 
 __all__ = ["listening_page"]
@@ -47,8 +48,8 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
         ConfigError: The file cannot be read, is no evaluation, or none of its recordings can be heard.
     """
     found, folder = read_evaluation(evaluation), Path(evaluation).parent
-    recorded, missing = record_clips(found, folder, choose_clips(found, clips))
-    heard = [clip for clip in recorded if len(clip.recordings) > 1]
+    recorded, missing = record_clips(found, folder, choose_clips(found, clips), with_anchor=True)
+    heard = [clip for clip in recorded if any(r.system not in (None, ANCHOR) for r in clip.recordings)]
     if not heard:
         reason = f" ({missing[0]})" if missing else ""
         raise ConfigError(f"{evaluation}: no clip has recordings of its reference and of a system{reason}")
@@ -56,6 +57,7 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
     facts = {
         "evaluation": identity,
         "data": found.data,
+        "anchor": ANCHOR_NAME,
         "clips": [{"id": clip_anchor(clip.clip), "name": found.references[clip.clip].name} for clip in heard],
         "key": _key(found, heard, identity),
     }
@@ -73,6 +75,10 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
     )
 
 
+def _name(evaluation: Evaluation, system: int) -> str:
+    return ANCHOR_NAME if system == ANCHOR else evaluation.systems[system].name
+
+
 def _opaque(identity: str, recording: Recording, clip: int) -> str:
     """A name for a recording that tells nothing; those of one clip sort in an order that tells nothing either."""
     return hashlib.sha256(f"{identity} {clip} {recording.system}".encode()).hexdigest()[:12]
@@ -84,7 +90,7 @@ def _key(evaluation: Evaluation, clips: list[RecordedClip], identity: str) -> st
         clip_anchor(clip.clip): {
             _opaque(identity, recording, clip.clip): None
             if recording.system is None
-            else evaluation.systems[recording.system].name
+            else _name(evaluation, recording.system)
             for recording in clip.recordings
         }
         for clip in clips
@@ -108,9 +114,14 @@ def _setup(clips: int) -> Markup:
             _choice("mushra", f"Rate all versions of each clip from 0 to 100 (MUSHRA style, {clips} trials)", True),
             _choice("abx", "Say whether X is A or B (ABX)", False),
         ),
-        _field("Trials of ABX", type="number", name="count", min=1, max=500, value=_ABX_TRIALS),
+        _field("How many trials", "count-field", type="number", name="count", min=1, max=500, value=_ABX_TRIALS),
         _field("Your name", type="text", name="listener", autocomplete="off"),
-        _field("Seed of the random order", type="number", name="seed", min=0, max=4294967295),
+        tag(
+            "details",
+            tag("summary", "Order of the trials"),
+            tag("p", "It follows from this number: the same number gives the same order.", class_="note"),
+            _field("Number of the order", type="number", name="seed", min=0, max=4294967295),
+        ),
         tag("button", "Start", type="submit", class_="main"),
         tag("p", "Your answers are kept in this browser, and leave it only as the file that you save.", class_="note"),
         id="setup",
@@ -121,8 +132,9 @@ def _choice(value: str, words: str, checked: bool) -> Markup:
     return tag("label", tag("input", type="radio", name="kind", value=value, checked=checked), words, class_="choice")
 
 
-def _field(words: str, **attributes: str | int) -> Markup:
-    return tag("label", tag("span", words), tag("input", required=attributes["type"] == "number", **attributes))
+def _field(words: str, identity: str | None = None, **attributes: str | int) -> Markup:
+    entry = tag("input", required=attributes["type"] == "number", **attributes)
+    return tag("label", tag("span", words), entry, id=identity, class_="field")
 
 
 def _trial() -> Markup:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from ..evaluation.result import Evaluation
 from .chart import NARROW, WIDE, chart, swatch
-from .curves import curves_of
+from .curves import Curve, curves_of
 from .markup import Markup, tag
 from .tables import extremes_table
 
 __all__ = ["metric_panels"]
+
+MEANINGS = {
+    "pesq_wb": "Predicts a listening test from an ear's view of the two signals (ITU-T P.862.2), 1.04 to 4.64.",
+    "pesq_nb": "PESQ up to 4 kHz, as over a telephone (ITU-T P.862), 1.02 to 4.55.",
+    "stoi": "How much of the speech's envelope is kept, a measure of intelligibility, up to 1.",
+    "estoi": "STOI made stricter for noises that come and go, up to 1.",
+    "visqol": "Predicts a listening test from similarity of spectrograms, 1 to 5.",
+    "distillmos": "A network that predicts listeners' ratings of the coded speech alone, 1 to 5.",
+    "dnsmos_p808": "A network that predicts listeners' ratings (ITU-T P.808) of the coded speech alone, 1 to 5.",
+    "dnsmos_ovrl": "A network that predicts ratings of speech and background together (ITU-T P.835), 1 to 5.",
+    "si_sdr": "The level of the original over that of the error, at the best gain; waveforms must agree, not sounds.",
+    "mel_distance": "The mean difference of mel spectra on a logarithmic scale.",
+    "stft_distance": "The difference of spectra at several resolutions.",
+    "log_spectral_distance": "The root-mean-square difference of spectra in dB.",
+}
+"""What each metric says, for those who have not met it."""
 
 
 def metric_panels(evaluation: Evaluation, anchors: dict[int, str]) -> Markup:
@@ -30,10 +46,11 @@ def _panel(evaluation: Evaluation, number: int, anchors: dict[int, str]) -> Mark
     facts = evaluation.metric(metric)
     unit = f"In {facts.unit}; " if facts.unit else ""
     words = f"{unit}{'higher' if facts.higher_is_better else 'lower'} is better."
+    meaning = MEANINGS.get(metric, "")
     return tag(
         "div",
         tag("h3", facts.title),
-        tag("p", words[0].upper() + words[1:]),
+        tag("p", f"{meaning} {words[0].upper()}{words[1:]}".strip()),
         _chart(evaluation, metric),
         extremes_table(evaluation, metric, anchors),
         role="tabpanel",
@@ -55,6 +72,13 @@ def _chart(evaluation: Evaluation, metric: str) -> Markup:
         chart(evaluation, metric, WIDE),
         chart(evaluation, metric, NARROW),
         tag("ul", *items, class_="legend"),
-        tag("figcaption", f"Means over the bitrate; the bars are 95 % intervals over clips.{missing}"),
+        tag("figcaption", f"Means over the bitrate; the bars are 95 % intervals over clips.{_alone(curves)}{missing}"),
         class_="curves",
     )
+
+
+def _alone(curves: tuple[Curve, ...]) -> str:
+    """A hint where there is nothing to compare with."""
+    if len(curves) > 1:
+        return ""
+    return " There is no other codec here to compare with: give eval decoded folders of one, too."

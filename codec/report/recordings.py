@@ -15,14 +15,16 @@ from ..errors import AudioError
 from ..evaluation.result import Evaluation
 from .spectrogram import Axes, spectrogram_png
 
-__all__ = ["MAX_BYTES", "RecordedClip", "Recording", "record_clips"]
+__all__ = ["ANCHOR", "ANCHOR_NAME", "MAX_BYTES", "RecordedClip", "Recording", "record_clips"]
 
 MAX_BYTES = 20_000_000
+ANCHOR, ANCHOR_NAME = -1, "Low anchor, 3.5 kHz"  # of ITU-R BS.1534
+_ANCHOR_HZ = 3500
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One version of a clip: of which system (its place in `Evaluation.systems`; None is the reference)."""
+    """One version of a clip: `system` is a place in `Evaluation.systems`, `ANCHOR`, or None for the reference."""
 
     system: int | None
     path: Path
@@ -47,7 +49,12 @@ class RecordedClip:
 
 
 def record_clips(
-    evaluation: Evaluation, folder: Path, clips: Iterator[int] | tuple[int, ...], *, max_bytes: int = MAX_BYTES
+    evaluation: Evaluation,
+    folder: Path,
+    clips: Iterator[int] | tuple[int, ...],
+    *,
+    max_bytes: int = MAX_BYTES,
+    with_anchor: bool = False,
 ) -> tuple[tuple[RecordedClip, ...], tuple[str, ...]]:
     """The clips that can be heard, in the order given, as many as go into `max_bytes`, and why others are not there.
 
@@ -56,12 +63,13 @@ def record_clips(
         folder: That of the evaluation's file, to which the names are relative.
         clips: Places in `evaluation.references`.
         max_bytes: Of all data URIs together.
+        with_anchor: The low anchor of listening tests goes with each clip.
     """
     kept: list[RecordedClip] = []
     missing: list[str] = []
     for clip in clips:
         try:
-            recorded = _record(evaluation, folder, clip)
+            recorded = _record(evaluation, folder, clip, with_anchor)
         except AudioError as error:
             missing.append(str(error))
             continue
@@ -74,7 +82,7 @@ def record_clips(
     return tuple(kept), tuple(missing)
 
 
-def _record(evaluation: Evaluation, folder: Path, clip: int) -> RecordedClip:
+def _record(evaluation: Evaluation, folder: Path, clip: int, with_anchor: bool) -> RecordedClip:
     reference = evaluation.references[clip]
     if reference.audio is None:
         raise AudioError(f"{reference.name}: the evaluation names no recording of it")
@@ -82,6 +90,8 @@ def _record(evaluation: Evaluation, folder: Path, clip: int) -> RecordedClip:
     samples, rate = _read(path, reference.audio)
     axes = Axes.of(_mono(samples), rate)
     recordings = [_recording(None, path, samples, rate, axes)]
+    if with_anchor:
+        recordings.append(_recording(ANCHOR, path, _low_passed(samples, rate), rate, axes))
     unreadable = []
     for number, system in enumerate(evaluation.systems):
         audio = system.clips[clip].audio
@@ -106,6 +116,13 @@ def _read(path: Path, name: str) -> tuple[np.ndarray, int]:
     if not len(samples):
         raise AudioError(f"{name}: holds no samples")
     return samples, rate
+
+
+def _low_passed(samples: np.ndarray, rate: int) -> np.ndarray:
+    """int16 (samples, channels) without all above 3.5 kHz."""
+    spectrum = np.fft.rfft(samples, axis=0)
+    spectrum[np.fft.rfftfreq(len(samples), 1 / rate) > _ANCHOR_HZ] = 0
+    return np.rint(np.fft.irfft(spectrum, len(samples), axis=0)).clip(-32768, 32767).astype(np.int16)
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:

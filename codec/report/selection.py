@@ -10,16 +10,19 @@ from ..evaluation.result import Evaluation
 
 __all__ = ["choose_clips", "is_recorded", "ranked_clips"]
 
+_SENTENCE_SECONDS = 3
+
 
 def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
     """At most `count` of the clips that have recordings, evenly spaced in the ranking, the worst and the best included.
 
     Returns:
-        Places in `evaluation.references`, ascending.
+        Places in `evaluation.references`, ascending, but those too short for a sentence last.
     """
     heard = [clip for clip in ranked_clips(evaluation) if is_recorded(evaluation, clip)]
     places = np.rint(np.linspace(0, len(heard) - 1, min(count, len(heard)))).astype(int)
-    return tuple(sorted(heard[place] for place in places))
+    chosen = (heard[place] for place in places)
+    return tuple(sorted(chosen, key=lambda clip: (evaluation.references[clip].seconds < _SENTENCE_SECONDS, clip)))
 
 
 def ranked_clips(evaluation: Evaluation) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
 from os import PathLike
 from pathlib import Path
 
+from .. import __version__
 from ..evaluation.result import Evaluation, read_evaluation
 from .code_use import code_use
 from .document import document
@@ -43,7 +45,13 @@ def report_page(
         "Listen": listening_panel(found, recorded, missing, links),
         **_details(found),
     }
-    body = tag("main", _head(found, list(sections)), *(_section(*section) for section in sections.items()))
+    made = f"Made by diveq-codec report {__version__} on {date.today().isoformat()}."
+    body = tag(
+        "main",
+        _head(found, list(sections)),
+        *(_section(*section) for section in sections.items()),
+        tag("footer", tag("p", made, class_="note")),
+    )
     return document(
         _title(found),
         body,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +37,9 @@ def without(tmp_path_factory):
 def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded_bytes, without, hidden):
     """Where torch is not installed; and where it is, alone."""
     environment = without(*hidden)
+    rating = {"clip": "a", "ratings": [{"system": None, "rating": 100}]}
+    facts = {"format": "diveq-codec listening 1", "evaluation": "", "test": "mushra", "answers": [rating]}
+    (coded / "answers.json").write_text(json.dumps(facts))
     commands = (
         ("encode", "speech.wav", "out.dvq", "--model", tiny, "--quiet"),
         ("decode", "out.dvq", "heard.wav", "--model", tiny, "--subtype", "FLOAT", "--quiet"),
@@ -45,6 +49,7 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
         ("models", tiny),
         ("eval", "speech.wav", "heard.wav", "--out", "results", "--quiet"),
         ("report", "results/evaluation.json", "report.html"),
+        ("answers", "answers.json"),
         ("export", tiny, "graphs"),
     )
     assert {command[0] for command in commands} == set(VERBS)

@@ -25,7 +25,7 @@ def axis(picture: Element, kind: str, at: str):
     pairs = [
         (float(mark.attributes[at]), float(mark.text.replace("\N{MINUS SIGN}", "-")))
         for mark in marks
-        if mark.text != "kbps"
+        if mark.text != "kbps, logarithmic"
     ]
     pixels, values = np.array(pairs).T
     assert len(pairs) >= 2

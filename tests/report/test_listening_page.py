@@ -37,12 +37,31 @@ def test_the_key_tells_what_each_recording_is(source):
     facts = embedded(page, "test")
     key = json.loads(base64.b64decode(facts["key"]))
     expected = dict(zip([None, "Tone 0", "Tone 1", "Tone 2"], (REFERENCE_HZ, *SYSTEM_HZ), strict=True))
+    expected["Low anchor, 3.5 kHz"] = REFERENCE_HZ
     assert [clip["name"] for clip in facts["clips"]] == ["speaker/0.flac", "speaker/1.flac", "speaker/2.flac"]
     for number, clip in enumerate(facts["clips"]):
         audio = embedded(page, clip["id"])["audio"]
         assert audio.keys() == key[clip["id"]].keys()
         heard = {key[clip["id"]][name]: frequency(uri) for name, uri in audio.items()}
         assert heard == pytest.approx({system: hz + number for system, hz in expected.items()}, abs=1)
+
+
+def test_the_low_anchor_is_the_reference_without_its_highs(tmp_path, source):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    soundfile.write(tmp_path / "reference/0.wav", noise, 16_000)
+    page = parse(listening_page(source, clips=1))
+    facts = embedded(page, "test")
+    (clip,) = facts["clips"]
+    key = json.loads(base64.b64decode(facts["key"]))[clip["id"]]
+    audio = {key[name]: uri for name, uri in embedded(page, clip["id"])["audio"].items()}
+    heard = [
+        soundfile.read(io.BytesIO(base64.b64decode(audio[name].partition(",")[2])))[0]
+        for name in (None, facts["anchor"])
+    ]
+    reference, anchor = (np.abs(np.fft.rfft(wave)) for wave in heard)
+    edge = int(3500 / 16_000 * len(noise))
+    np.testing.assert_allclose(anchor[:edge], reference[:edge], atol=0.02)
+    assert anchor[edge + 1 :].max() < 0.02
 
 
 def test_no_name_of_a_system_stands_in_the_page(source):
@@ -58,7 +77,7 @@ def test_ids_and_their_order_differ_from_clip_to_clip(tmp_path):
     facts = embedded(page, "test")
     key = json.loads(base64.b64decode(facts["key"]))
     ids = [name for clip in facts["clips"] for name in key[clip["id"]]]
-    assert len(set(ids)) == 8 * 4
+    assert len(set(ids)) == 8 * 5
     orders = {tuple(key[clip["id"]][name] for name in embedded(page, clip["id"])["audio"]) for clip in facts["clips"]}
     assert len(orders) > 3
 

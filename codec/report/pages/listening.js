@@ -34,7 +34,7 @@ function shuffled(items, random) {
 }
 
 const referenceOf = (clip) => Object.keys(key[clip]).find((id) => key[clip][id] === null);
-const codedOf = (clip) => Object.keys(key[clip]).filter((id) => key[clip][id] !== null);
+const codedOf = (clip) => Object.keys(key[clip]).filter((id) => ![null, facts.anchor].includes(key[clip][id]));
 
 // All versions of each clip in an order of their own.
 function ratingTrials({ seed }) {
@@ -156,11 +156,17 @@ class ListeningTest {
     this.rows = [];
     onDigit(byId("trial"), (index) => this.choose(index));
     byId("setup").addEventListener("submit", (event) => this.begin(event));
+    byId("setup").addEventListener("change", () => this.showCount());
+    this.showCount();
     for (const id of ["save", "save-now"]) byId(id).addEventListener("click", () => download(this.state));
     for (const id of ["restart", "again"]) byId(id).addEventListener("click", () => this.restart());
     this.newSeed();
     const kept = memory.load();
     if (kept) this.resume(kept);
+  }
+
+  showCount() {
+    byId("count-field").hidden = byId("setup").elements.kind.value !== "abx";
   }
 
   newSeed() {
@@ -209,8 +215,9 @@ class ListeningTest {
 
   showEnd() {
     this.player.open([], 0);
-    const { listener, seed } = this.state;
-    byId("end-words").textContent = `These are the results${listener ? ` of ${listener}` : ""}, seed ${seed}.`;
+    const { listener } = this.state;
+    byId("end-words").textContent = `These are the results${listener ? ` of ${listener}` : ""}. Save the answers: `
+      + "the file is what the makers of the test need.";
     byId("result").replaceChildren(resultTable(this.state));
     byId("end-title").focus();
   }
@@ -228,7 +235,7 @@ class ListeningTest {
   }
 
   showAbx(trial, audio, seconds) {
-    byId("task").textContent = `A and B differ. Which of them is X? Seed ${this.state.seed}.`;
+    byId("task").textContent = "A and B differ. Which of them is X?";
     const ids = [...trial.ids, trial.ids[trial.x === "a" ? 0 : 1]];
     this.open(ids.map((id) => audio[id]), seconds, ["A", "B", "X"].map((name) => [name, null]), 1);
     const decide = (answer) => element("button", { type: "button", className: "main", onclick: () => this.answer(answer) },
@@ -238,7 +245,7 @@ class ListeningTest {
 
   showRating(trial, audio, seconds) {
     byId("task").textContent = "How near is each version to the reference? One of them is the reference itself: "
-      + `it belongs at 100. Seed ${this.state.seed}.`;
+      + "it belongs at 100.";
     const ratings = {};
     const next = element("button", { type: "button", className: "main", disabled: true }, "Next");
     const rated = (id, value) => {
