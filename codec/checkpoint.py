@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,11 @@ class Checkpoint:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> bytes:
-        """6 bytes that name the weights, the tables and the configuration."""
+        """6 bytes that name the weights, the tables and the configuration; computed once."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> bytes:
         # Through the strict reader, so that a whole number in a field for fractions counts as what a file gives back.
         config = ModelConfig.from_dict(self.config.to_dict())
         digest = hashlib.sha256(json.dumps(_departures(config), sort_keys=True).encode())

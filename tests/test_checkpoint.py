@@ -89,6 +89,7 @@ def test_any_change_of_a_weight_or_table_changes_the_fingerprint(checkpoint, dat
     [
         {"sample_rate_hz": 16_001},
         {"latent_channels": 33},
+        {"least_stages": 0},
         {"filterbank": tiny_filterbank(causal=True).filterbank},
         {"filterbank": tiny_filterbank(dilations=(1, 3, 9)).filterbank},  # the default
         {"transform": tiny_transform().transform, "filterbank": None},
