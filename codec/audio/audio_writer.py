@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioError
-from ..files.output import atomic_path, is_special_file
+from ..files.output import atomic_path, is_special_file, scratch_path
 
 __all__ = ["AUDIO_FORMATS", "AudioWriter"]
 
@@ -231,8 +230,7 @@ def _writable_path(target: Target, *, overwrite: bool) -> Iterator[Path]:
         with atomic_path(target, overwrite=overwrite) as path:
             yield path
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "audio"
+    with scratch_path() as path:
         yield path
         with contextlib.ExitStack() as stack:
             pipe = stack.enter_context(open(target, "wb")) if isinstance(target, (str, os.PathLike)) else target

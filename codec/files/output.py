@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
 import stat
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import AudioError
 
-__all__ = ["atomic_output", "atomic_path", "is_special_file"]
+try:
+    import fcntl
+except ImportError:  # on Windows, where an open file cannot be removed: that tells the same as a lock
+    fcntl = None
+
+__all__ = [
+    "abandon_outputs",
+    "atomic_output",
+    "atomic_path",
+    "is_being_written",
+    "is_special_file",
+    "remove_stale_part",
+    "scratch_path",
+]
+
+_ABANDON_SECONDS = 0.3
+
+_unfinished: set[Path] = set()
+_changing = threading.Lock()  # held while a file is begun or gets its final name
+
+
+def abandon_outputs() -> None:
+    """Remove all unfinished files of this process, which is about to end: no thread begins or finishes one any more."""
+    _changing.acquire(timeout=_ABANDON_SECONDS)  # for ever
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def is_special_file(path: str | os.PathLike[str]) -> bool:
@@ -60,14 +89,116 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
     """Like `atomic_output`, for writers that want a file's name: gives that of an empty file in the same folder."""
     target = Path(os.path.realpath(path))  # through symbolic links: the link stays, its target is replaced
     _check_target(target, overwrite=overwrite)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        _create(temporary, target)
+    with _new_part(target) as temporary:
         yield temporary
-        _publish(temporary, target, overwrite=overwrite)
+        with _changing:
+            _publish(temporary, target, overwrite=overwrite)
+            _unfinished.discard(temporary)
+
+
+@contextlib.contextmanager
+def scratch_path() -> Iterator[Path]:
+    """Give the name of an empty temporary file, which is removed when the block ends."""
+    with _changing:
+        descriptor, name = tempfile.mkstemp()
+        _unfinished.add(Path(name))
+    os.close(descriptor)
+    try:
+        yield Path(name)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _remove(Path(name))
+
+
+def is_being_written(path: str | os.PathLike[str]) -> bool:
+    """Whether a live process, this one included, is writing the file of this name by `atomic_path`."""
+    remove_stale_part(path)
+    return _part_of(Path(os.path.realpath(path))).exists()
+
+
+def remove_stale_part(path: str | os.PathLike[str]) -> None:
+    """Remove what a killed process has left of its attempt to write the file of this name."""
+    part = _part_of(Path(os.path.realpath(path)))
+    with contextlib.suppress(OSError):  # there is none, or it is locked, or this file system has no locks
+        if fcntl is None:
+            part.unlink()
+            return
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, part):
+                part.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _part_of(target: Path) -> Path:
+    """The name under which a file is written; of one length for all, as names have up to 255 bytes."""
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
+    return target.with_name(f".{digest[:16]}.part")
+
+
+@contextlib.contextmanager
+def _new_part(target: Path) -> Iterator[Path]:
+    """An empty file beside the target, locked while it is written so that nobody takes it for a leftover."""
+    remove_stale_part(target)
+    try:
+        with _changing:
+            path, descriptor = _create(target)
+            _unfinished.add(path)
+    except OSError as error:
+        raise AudioError(f"cannot write {target}: {error.strerror}") from error
+    if fcntl is None:
+        os.close(descriptor)  # Windows renames no open file
+    try:
+        yield path
+    finally:
+        _remove(path)
+        if fcntl is not None:
+            os.close(descriptor)
+
+
+def _create(target: Path) -> tuple[Path, int]:
+    """A new file, open and locked, with the target's permission bits, or those that the umask leaves a new file."""
+    path = _part_of(target)
+    try:
+        descriptor = _open_locked(path)
+    except FileExistsError:  # another process or thread writes the same target: the first to end gives it its name
+        path = target.with_name(f".{secrets.token_hex(8)}.part")
+        descriptor = _open_locked(path)
+    try:
+        if target.exists():
+            shutil.copymode(target, path)
+    except OSError:
+        path.unlink()
+        os.close(descriptor)
+        raise
+    return path, descriptor
+
+
+def _open_locked(path: Path) -> int:
+    # os.open and not tempfile, whose files are private (0600) whatever the umask says.
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if not _is_at(descriptor, path):  # another process, which looks for leftovers, has locked it first
+        os.close(descriptor)
+        raise FileExistsError(path)
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+    _unfinished.discard(path)
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
@@ -81,17 +212,6 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 def _exists(target: Path) -> str:
     return f"{target} exists already; choose another name, or allow overwriting (overwrite=True)"
-
-
-def _create(temporary: Path, target: Path) -> None:
-    """Make the empty file, with the target's permission bits, or those that the umask leaves a new file."""
-    try:
-        # os.open and not tempfile, whose files are private (0600) whatever the umask says.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        if target.exists():
-            shutil.copymode(target, temporary)
-    except OSError as error:
-        raise AudioError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
