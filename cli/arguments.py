@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 
-from tyro.conf import Positional, arg, create_mutex_group
+from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from .errors import UsageError
@@ -14,15 +15,8 @@ from .errors import UsageError
 if TYPE_CHECKING:
     from codec import Codec, StreamReader
 
-_NO_DEFAULT = ""  # nothing is said of a default where there is none
-
-Flag = Annotated[bool, arg(help_behavior_hint=_NO_DEFAULT)]
-Debug = Annotated[bool, arg(help="Show the traceback of an error.", help_behavior_hint=_NO_DEFAULT)]
-Force = Annotated[bool, arg(help="Replace existing files.", help_behavior_hint=_NO_DEFAULT)]
-Json = Annotated[bool, arg(help="One JSON object per line, for programs.", help_behavior_hint=_NO_DEFAULT)]
-
 # To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as long as all else of
-# --help; hence `Optional`, and a constructor that says how to check.
+# --help; hence `Optional`, and constructors that say how to check.
 _path_names = PrimitiveConstructorSpec(
     nargs="*",
     metavar="PATH...",
@@ -30,12 +24,63 @@ _path_names = PrimitiveConstructorSpec(
     is_instance=lambda value: isinstance(value, tuple),
     str_from_instance=list,
 )
-Paths = Annotated[tuple, _path_names, Positional, arg(metavar="PATH...", help_behavior_hint=_NO_DEFAULT)]
-Count = Annotated[Optional[int], arg(metavar="N", help_behavior_hint=_NO_DEFAULT)]  # noqa: UP045
-Text = Annotated[Optional[str], arg(help_behavior_hint=_NO_DEFAULT)]  # noqa: UP045
-_one_of_both = create_mutex_group(required=False, title="size and quality")
-Stages = Annotated[Count, _one_of_both]
-Bitrate = Annotated[Optional[float], _one_of_both, arg(metavar="KBPS", help_behavior_hint=_NO_DEFAULT)]  # noqa: UP045
+
+
+def number(kind: Callable[[str], Any], expected: str) -> PrimitiveConstructorSpec[Any]:
+    """An option's positive number; `expected` names the option and says what it takes."""
+
+    def parse(words: list[str]) -> Any:
+        try:
+            value = kind(words[0])
+        except ValueError:
+            value = 0
+        if not 0 < value < float("inf"):
+            raise UsageError(f"{expected}, not {words[0]!r}")
+        return value
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=parse,
+        is_instance=lambda value: isinstance(value, int | float),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def count(option: str) -> PrimitiveConstructorSpec[Any]:
+    """A whole number from 1 on."""
+    return number(int, f"{option} is a whole number, 1 or more")
+
+
+def default(text: str) -> Any:
+    """What help says of a default."""
+    return f"(default: {text})"
+
+
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+Debug = Annotated[bool, arg(help="Show the traceback of an error.", help_behavior_hint="")]
+Force = Annotated[bool, arg(help="Replace existing files.", help_behavior_hint="")]
+Json = Annotated[bool, arg(help="One JSON object per line, for programs.", help_behavior_hint="")]
+Paths = Annotated[tuple, _path_names, Positional, arg(metavar="PATH...", help_behavior_hint="")]
+Text = Annotated[Optional[str], arg(help_behavior_hint="")]  # noqa: UP045
+Stages = Annotated[
+    Optional[int],  # noqa: UP045
+    count("--stages"),
+    arg(metavar="N", help_behavior_hint=default("all")),
+]
+Bitrate = Annotated[
+    Optional[float],  # noqa: UP045
+    number(float, "--bitrate is a positive number of kbps, such as 3"),
+    arg(metavar="KBPS", help_behavior_hint=default("the model's maximum")),
+]
+Threads = Annotated[
+    Optional[int],  # noqa: UP045
+    count("--threads"),
+    arg(metavar="N", help_behavior_hint=default("all")),
+]
+Jobs = Annotated[int, count("--jobs"), arg(metavar="N", help_behavior_hint=default("1"))]
+Model = Annotated[Text, arg(metavar="NAME|PATH")]
+Device = Annotated[str, arg(metavar="auto|cpu|cuda", help_behavior_hint=default("auto"))]
 
 
 class Verb(Protocol):
@@ -49,28 +94,25 @@ class Verb(Protocol):
         ...
 
 
-def check_positive(**values: float | None) -> None:
-    """Raise a `UsageError` for a value that is given and not positive."""
-    for name, value in values.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"--{name} is a positive number, not {value:g}")
+def check_one_of(*, stages: int | None, bitrate: float | None) -> None:
+    """Raise a `UsageError` where both are given."""
+    if stages is not None and bitrate is not None:
+        raise UsageError("--stages and --bitrate are not allowed together: give one")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
     """The model, and what it runs on."""
 
-    model: Annotated[Text, arg(metavar="NAME|PATH")] = None
-    """A shipped model's name, or a model file. By default the default one; to decode, the one that encoded."""
-    device: Annotated[str, arg(metavar="auto|cpu|cuda", help_behavior_hint=_NO_DEFAULT)] = "auto"
-    """auto takes a GPU where there is one."""
-    backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=_NO_DEFAULT)] = "auto"
+    model: Model = None
+    """A model file, a run's folder, or the name of a model that was shipped or lies in a folder of $DIVEQ_MODELS.
+    (default: speech_16khz; to decode, the one that encoded)"""
+    device: Device = "auto"
+    """What to compute on; auto takes a GPU where there is one."""
+    backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=default("auto"))] = "auto"
     """auto computes with PyTorch where it is installed, else with onnxruntime, which starts quickest."""
-    threads: Count = None
-    """Processor threads to compute with, over all jobs. By default all of them."""
-
-    def __post_init__(self) -> None:
-        check_positive(threads=self.threads)
+    threads: Threads = None
+    """Processor threads to compute with, over all jobs."""
 
     def load(self) -> Codec:
         """The model that is named, or the default one."""
@@ -79,7 +121,7 @@ class Engine:
         return Codec.load(self.model or DEFAULT_MODEL, device=self.device, backend=self.backend)
 
     def load_for(self, stream: StreamReader) -> Codec:
-        """The shipped model that a stream was coded with."""
+        """The model that a stream was coded with."""
         from codec import Codec
 
         return Codec.load_for(stream, device=self.device, backend=self.backend)
@@ -97,13 +139,20 @@ class Engine:
 class Many:
     """Many files."""
 
-    out_dir: Annotated[Text, arg(metavar="DIR")] = None
+    out_dir: Annotated[Text, arg(metavar="DIR", help_behavior_hint=default("beside the source"))] = None
     """Write here; a folder's tree is kept."""
-    jobs: Annotated[int, arg(metavar="N", help_behavior_hint=_NO_DEFAULT)] = 1
-    """Files to work on at the same time, with one model."""
+    skip_existing: Flag = False
+    """Go on with what was interrupted: files that are there, whole and of this model, are done. Several processes may
+    share one tree."""
     force: Force = False
+    jobs: Jobs = 1
+    """Files to work on at the same time, with one model."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manners:
+    """What is said."""
+
     quiet: Flag = False
     """No progress bar and no summary."""
-
-    def __post_init__(self) -> None:
-        check_positive(jobs=self.jobs)
+    debug: Debug = False

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .arguments import Many
+from codec.files.output import is_being_written, remove_stale_part
+
+from .arguments import Manners, Many
 from .console import note, report
 from .errors import display_name
 from .files import Meter
-from .plan import PIPE, Plan, Task, check
-from .progress import progress_bar
-from .workers import Made, Work, in_threads
+from .plan import PIPE, Plan, Task, check, check_source, has_target
+from .progress import Progress, progress_bar
+from .workers import Made, Skipped, Work, in_threads
+
+_POLL_SECONDS = 0.2
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,90 +26,152 @@ class Summary:
     """The sums over all files."""
 
     files: int = 0
+    done_before: int = 0
     failures: int = 0
     passed_over: int = 0
     seconds: float = 0.0
+    channel_seconds: float = 0.0
     coded_bytes: int = 0
 
     def add(self, made: Made) -> None:
         self.files += 1
         self.seconds += made.seconds
+        self.channel_seconds += made.seconds * made.channels
         self.coded_bytes += made.coded_bytes
 
     def line(self, verb_done: str, wall_seconds: float) -> str:
         """All in one line; `wall_seconds` is how long the work took."""
-        failed = f", {self.failures} failed" if self.failures else ""
-        passed_over = f", {self.passed_over} passed over" if self.passed_over else ""
-        line = f"{self.files} file{'s' * (self.files != 1)} {verb_done}{failed}{passed_over}"
+        counts = [
+            (self.done_before, "done before"),
+            (self.failures, "failed"),
+            (self.passed_over, "passed over"),
+        ]
+        said = "".join(f", {count} {words}" for count, words in counts if count)
+        line = f"{self.files} file{'s' * (self.files != 1)} {verb_done}{said}"
         if not self.seconds:
             return line
-        rate = 8e-3 * self.coded_bytes / self.seconds
-        speed = self.seconds / wall_seconds
+        kbits = 8e-3 * self.coded_bytes
+        each = f" ({kbits / self.channel_seconds:.2f} a channel)" * (self.channel_seconds > self.seconds)
         return (
             f"{line}: {self.seconds:.2f} s of audio, {self.coded_bytes:,} bytes, "
-            f"{rate:.2f} kbps, {speed:.1f} x real time"
+            f"{kbits / self.seconds:.2f} kbps{each}, {self.seconds / wall_seconds:.1f} x real time"
         )
 
 
-def run_batch(plan: Plan, load: Callable[[], Work], options: Many, *, verb: str, debug: bool) -> int:
+def run_batch(
+    plan: Plan,
+    load: Callable[[], Work],
+    options: Many,
+    manners: Manners,
+    *,
+    verb: str,
+    done: str,
+) -> int:
     """Do all tasks of a plan; returns the exit code, 1 where any failed.
 
     Args:
         plan: sources and targets.
         load: loads the model and returns the work on one task. Not called where no task can succeed.
-        options: jobs, manners, and whether folders are to be made.
-        verb: "encode" or "decode".
-        debug: show tracebacks.
+        options: jobs, and what to do with targets that are there.
+        manners: what is said.
+        verb: "encode", "decode" or "cut".
+        done: what the summary says of files: "encoded".
     """
-    summary = Summary(passed_over=plan.passed_over)
-    todo = [task for task in plan.tasks if _can_start(task, summary, options, debug)]
+    batch = _Batch(options=options, manners=manners)
+    batch.summary.passed_over = plan.passed_over
+    for error in plan.unreadable:
+        batch.fail(error)
+    todo = [task for task in plan.tasks if batch.can_start(task)]
     started = time.perf_counter()
     if todo:
         work = load()
         started = time.perf_counter()
-        _do(todo, _with_folder(work) if options.out_dir else work, summary, options, title=verb, debug=debug)
-    is_worth_saying = len(plan.tasks) > 1 or (summary.files and plan.tasks[0].target != PIPE)
-    if is_worth_saying and not options.quiet:
-        note(summary.line(f"{verb}d", time.perf_counter() - started))
+        batch.do(todo, work, title=verb)
+    summary = batch.summary
+    is_worth_saying = len(plan.tasks) > 1 or (summary.files + summary.done_before and plan.tasks[0].target != PIPE)
+    if is_worth_saying and not manners.quiet:
+        note(summary.line(done, time.perf_counter() - started))
     return 1 if summary.failures else 0
 
 
-def _can_start(task: Task, summary: Summary, options: Many, debug: bool) -> bool:
-    try:
-        check(task, force=options.force)
-    except Exception as error:
-        summary.failures += 1
-        report(error, source=task.source, debug=debug)
-        return False
-    return True
+@dataclass(kw_only=True, slots=True)
+class _Batch:
+    options: Many
+    manners: Manners
+    summary: Summary = field(default_factory=Summary)
 
+    def fail(self, error: Exception, task: Task | None = None) -> None:
+        self.summary.failures += 1
+        report(error, source=None if task is None else task.source, debug=self.manners.debug)
 
-def _with_folder(work: Work) -> Work:
-    """The same work, that makes the target's folder before."""
+    def can_start(self, task: Task) -> bool:
+        """Report, before the model is loaded, what would fail in any case."""
+        try:
+            if self.options.skip_existing:
+                check_source(task)
+            else:
+                check(task, force=self.options.force)
+        except Exception as error:
+            self.fail(error, task)
+            return False
+        return True
 
-    def work_in_folder(task: Task, meter: Meter) -> Made:
-        Path(task.target).parent.mkdir(parents=True, exist_ok=True)
-        return work(task, meter)
+    def do(self, tasks: Sequence[Task], work: Work, *, title: str) -> None:
+        """All tasks; at last those which another process was doing when it was their turn."""
+        with progress_bar(title, tasks, quiet=self.manners.quiet) as progress:
+            busy = self._pass(tasks, lambda task, meter: self._attempt(work, task, meter), progress)
+            while busy:
+                busy = self._pass(busy, lambda task, meter: self._after_others(work, task, meter), progress)
 
-    return work_in_folder
+    def _pass(
+        self,
+        tasks: Sequence[Task],
+        attempt: Callable[[Task, Meter], Made | Skipped],
+        progress: Progress,
+    ) -> list[Task]:
+        busy: list[Task] = []
+        outcomes = in_threads(tasks, attempt, jobs=self.options.jobs, advance=progress.advance)
+        with contextlib.closing(outcomes):
+            for task, outcome in outcomes:
+                if outcome == "busy":
+                    busy.append(task)
+                    continue
+                progress.file_done()
+                with progress.set_aside():
+                    self._account(task, outcome)
+        return busy
 
+    def _attempt(self, work: Work, task: Task, meter: Meter) -> Made | Skipped:
+        if task.target == PIPE:
+            return work.make(task, meter)
+        remove_stale_part(task.target)
+        if self.options.skip_existing:
+            if has_target(task) and work.is_done(task):
+                return "done"
+            if is_being_written(task.target):
+                return "busy"
+        check(task, force=self.options.force)
+        if self.options.out_dir is not None:
+            Path(task.target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return work.make(task, meter)
+        except Exception:
+            # Another process may have been quicker.
+            if self.options.skip_existing and has_target(task) and work.is_done(task):
+                return "done"
+            raise
 
-def _do(tasks: Sequence[Task], work: Work, summary: Summary, options: Many, *, title: str, debug: bool) -> None:
-    with (
-        progress_bar(title, tasks, quiet=options.quiet) as progress,
-        contextlib.closing(in_threads(tasks, work, jobs=options.jobs, advance=progress.advance)) as outcomes,
-    ):
-        for task, outcome in outcomes:
-            progress.file_done()
-            with progress.set_aside():
-                _account(task, outcome, summary, debug=debug)
+    def _after_others(self, work: Work, task: Task, meter: Meter) -> Made | Skipped:
+        while is_being_written(task.target):
+            time.sleep(_POLL_SECONDS)
+        return self._attempt(work, task, meter)
 
-
-def _account(task: Task, outcome: Made | Exception, summary: Summary, *, debug: bool) -> None:
-    if isinstance(outcome, Made):
-        summary.add(outcome)
-        for text in outcome.notes:
-            note(f"{display_name(task.source)}: {text}")
-    else:
-        summary.failures += 1
-        report(outcome, source=task.source, debug=debug)
+    def _account(self, task: Task, outcome: Made | Skipped | Exception) -> None:
+        if isinstance(outcome, Made):
+            self.summary.add(outcome)
+            for text in outcome.notes:
+                note(f"{display_name(task.source)}: {text}")
+        elif isinstance(outcome, Exception):
+            self.fail(outcome, task)
+        else:
+            self.summary.done_before += 1

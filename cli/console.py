@@ -10,19 +10,24 @@ import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO
 
-from .errors import CommandError, describe
+from .errors import CommandError, describe, printable
 
 PROGRAM = "diveq-codec"
 
 
-def show(text: str) -> None:
-    """Print a result to stdout, escaping what its encoding cannot say."""
+def show(line: str) -> None:
+    """Print a line of a result to stdout; control characters are shown as escapes."""
+    _print(printable(line), sys.stdout)
+
+
+def show_data(text: str) -> None:
+    """Print JSON or CSV to stdout as it is."""
     _print(text, sys.stdout)
 
 
-def note(text: str) -> None:
-    """Print a message to stderr."""
-    _print(f"{PROGRAM}: {text}", sys.stderr)
+def note(line: str) -> None:
+    """Print a message to stderr, in one line."""
+    _print(printable(f"{PROGRAM}: {line}"), sys.stderr)
 
 
 def report(error: BaseException, *, source: str | None = None, debug: bool = False) -> None:
@@ -33,6 +38,7 @@ def report(error: BaseException, *, source: str | None = None, debug: bool = Fal
 
 
 def _print(text: str, file: TextIO) -> None:
+    """Print, with escapes for what the stream's encoding cannot say."""
     encoding = file.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=file)
 

@@ -6,61 +6,104 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from .arguments import Bitrate, Debug, Force, Stages, check_positive
-from .each import for_each
+from .arguments import Bitrate, Manners, Many, Paths, Stages, check_one_of
+from .batch import run_batch
 from .errors import CommandError, UsageError
-from .files import can_seek, open_source, open_target
-from .plan import Task, check
+from .files import Meter, can_seek, open_source, open_target
+from .plan import STREAM_SUFFIX, Conversion, Task
+from .streams import is_whole
+from .workers import Made, Work
 
 if TYPE_CHECKING:
     from codec import StreamInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """What to cut to."""
+
+    stages: Annotated[Stages, arg(help_behavior_hint="")] = None
+    """Keep the first N stages."""
+    bitrate: Annotated[Bitrate, arg(help_behavior_hint="")] = None
+    """Keep as many stages as fit into so many kbps per channel, over the whole file and before entropy coding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """Cut a .dvq file to fewer stages, without its model: what is left decodes as decode --stages would.
+    """Cut .dvq files to fewer stages, without their model.
 
-    Where there is the audio, encode --bitrate makes better use of as many bits.
+    $ diveq-codec cut in.dvq out.dvq --stages 4
+    $ diveq-codec cut coded/ --out-dir smaller --bitrate 2
+    $ diveq-codec cut - - --bitrate 2 < in.dvq > out.dvq
 
-    cut in.dvq out.dvq --stages 4
-    cut - - --bitrate 2 < in.dvq > out.dvq
+    What is left decodes as decode --stages would. Where there is the audio, encode --bitrate makes better use of as
+    many bits.
     """
 
-    source: Annotated[str, Positional, arg(metavar="SOURCE")]
-    """A .dvq file, or - for standard input."""
-    target: Annotated[str, Positional, arg(metavar="TARGET")]
-    """The .dvq file to write, or - for standard output."""
-    stages: Stages = None
-    """Keep the first N stages."""
-    bitrate: Bitrate = None
-    """Keep as many stages as fit into so many kbps for a channel, over the whole file and before entropy coding."""
-    force: Force = False
-    debug: Debug = False
+    paths: Paths
+    """SOURCE.dvq TARGET.dvq, or with --out-dir any number of sources."""
+    size: Annotated[Size, arg(name="")] = field(default_factory=Size)
+    many: Annotated[Many, arg(name="")] = field(default_factory=Many)
+    manners: Annotated[Manners, arg(name="")] = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
-        check_positive(stages=self.stages, bitrate=self.bitrate)
-        if self.stages is None and self.bitrate is None:
+        check_one_of(stages=self.size.stages, bitrate=self.size.bitrate)
+        if self.size.stages is None and self.size.bitrate is None:
             raise UsageError("say what to cut to: --stages or --bitrate")
+        if len(self.paths) == 1 and self.many.out_dir is None:
+            raise UsageError("give a source and a target, or --out-dir")
+
+    @property
+    def debug(self) -> bool:
+        return self.manners.debug
 
     def run(self) -> int:
-        """Write the cut file."""
-        return for_each([self.source], self._cut, debug=self.debug)
+        """Write the cut files."""
+        conversion = Conversion(
+            source_suffixes=(STREAM_SUFFIX,),
+            target_suffixes=(STREAM_SUFFIX,),
+            made_suffix=STREAM_SUFFIX,
+        )
+        plan = conversion.plan(self.paths, self.many.out_dir)
+        work = Work(make=self._cut, is_done=self._is_done)
+        return run_batch(plan, lambda: work, self.many, self.manners, verb="cut", done="cut")
 
-    def _cut(self, path: str) -> bool:
+    def _cut(self, task: Task, meter: Meter) -> Made:
         from codec import cut, read_info
 
-        check(Task(path, self.target), force=self.force)
-        with open_source(path) as pipe_or_file, _seekable(pipe_or_file) as source:
-            stages = self.stages or _stages_for(read_info(source), self.bitrate or 0)
+        with open_source(task.source, meter) as pipe_or_file, _seekable(pipe_or_file) as source:
+            info = read_info(source)
             source.seek(0)
-            with open_target(self.target, overwrite=self.force) as target:
-                cut(source, target, stages=stages)
-        return True
+            with open_target(task.target, overwrite=self.many.force) as target:
+                counter = _Counter(target)
+                cut(source, cast(BinaryIO, counter), stages=self._stages(info))
+        return Made(seconds=info.seconds, coded_bytes=counter.count, channels=info.header.channels)
+
+    def _stages(self, info: StreamInfo) -> int:
+        return self.size.stages or _stages_for(info, self.size.bitrate or 0)
+
+    def _is_done(self, task: Task) -> bool:
+        from codec import read_info
+
+        info = read_info(task.source)
+        return is_whole(task.target, info.header.fingerprint, stages=self._stages(info))
+
+
+class _Counter:
+    """A file to write to, which counts bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.count = 0
+
+    def write(self, data: bytes) -> int:
+        self.count += len(data)
+        return self._file.write(data)
 
 
 @contextmanager

@@ -13,13 +13,16 @@ class UsageError(CommandError):
     """Arguments that make no sense together: exit code 2."""
 
 
-class Interrupted(BaseException):
-    """Raised in a working thread after Ctrl-C, so that its unfinished file is removed."""
-
-
 def display_name(path: str) -> str:
     """What messages call a source."""
     return "standard input" if path == "-" else path
+
+
+def printable(text: str) -> str:
+    """Text in one line: line breaks, control characters and bytes that are no text are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def describe(error: BaseException, *, source: str | None = None) -> str:
@@ -29,7 +32,8 @@ def describe(error: BaseException, *, source: str | None = None) -> str:
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
-        text = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        message = " ".join(str(error).split())
+        text = f"unexpected {type(error).__name__}: {message} (--debug shows where)"
     if source is not None and display_name(source) not in text:
         text = f"{display_name(source)}: {text}"
-    return " ".join(text.split())
+    return printable(text)

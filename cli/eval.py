@@ -8,12 +8,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 from tyro.conf import arg
 
-from .arguments import Count, Debug, Engine, Flag, Force, Paths, Text, check_positive
-from .errors import CommandError, UsageError
+from .arguments import (
+    Debug,
+    Device,
+    Engine,
+    Flag,
+    Force,
+    Jobs,
+    Model,
+    Paths,
+    Text,
+    Threads,
+    count,
+)
+from .errors import CommandError, UsageError, printable
 from .eval_output import Failures, Outputs
 from .plan import PIPE, Task
 from .progress import progress_bar, size_of
@@ -41,8 +53,8 @@ class Eval:
 
     paths: Paths
     """ORIGINAL DECODED..., files or folders; with --model, ORIGINAL alone."""
-    model: Annotated[Text, arg(metavar="NAME|PATH")] = None
-    """A shipped model's name, or a model file: code the originals with it."""
+    model: Model = None
+    """Code the originals with this model: a name, a model file, or a run's folder."""
     stages: Annotated[Text, arg(metavar="N,N,...")] = None
     """With --model: numbers of stages, the same for every stretch of a file."""
     bitrates: Annotated[Text, arg(metavar="KBPS,KBPS,...")] = None
@@ -53,7 +65,11 @@ class Eval:
     the default, and visqol, which is measured only if named."""
     plug_in: Annotated[Text, arg(metavar="MODULE:NAME,...")] = None
     """Metrics of your own: functions of reference and estimate, float arrays (samples,), and sample_rate_hz."""
-    rate: Annotated[Count, arg(metavar="HZ")] = None
+    rate: Annotated[
+        Optional[int],  # noqa: UP045
+        count("--rate"),
+        arg(metavar="HZ", help_behavior_hint=""),
+    ] = None
     """Resample the originals to this rate first."""
     no_align: Flag = False
     """Search for no delay."""
@@ -63,19 +79,18 @@ class Eval:
     """Write the result as JSON; - prints it instead of the table."""
     csv: Annotated[Text, arg(metavar="FILE|-")] = None
     """Write one line per clip; - prints them instead of the table."""
-    jobs: Annotated[int, arg(metavar="N", help_behavior_hint="")] = 1
+    jobs: Jobs = 1
     """Processes that score. Coding is timed, and runs alone."""
-    device: Annotated[str, arg(metavar="auto|cpu|cuda", help_behavior_hint="")] = "auto"
+    device: Device = "auto"
     """With --model: auto takes a GPU where there is one."""
-    threads: Count = None
-    """With --model: processor threads to code with. By default all of them."""
+    threads: Threads = None
+    """With --model: processor threads to code with."""
     force: Force = False
     quiet: Flag = False
     """No progress bar."""
     debug: Debug = False
 
     def __post_init__(self) -> None:
-        check_positive(rate=self.rate, jobs=self.jobs, threads=self.threads)
         if self.model is None and len(self.paths) < 2:
             raise UsageError("give an original and what was decoded of it, or --model and an original")
         if self.model is not None and len(self.paths) != 1:
@@ -156,7 +171,8 @@ class Eval:
         short = [Path(path).resolve().name for path in decoded]
         names = short if len(set(short)) == len(short) else decoded
         folders = [
-            DecodedFolder(path, name=name, align=not self.no_align) for path, name in zip(decoded, names, strict=True)
+            DecodedFolder(path, name=printable(name), align=not self.no_align)
+            for path, name in zip(decoded, names, strict=True)
         ]
         return folders, [stray for folder in folders for stray in folder.without_original(sources)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .console import note, show
+from .console import note, show, show_data
 from .errors import CommandError
 from .files import open_target
 from .plan import PIPE
@@ -40,7 +40,7 @@ class Failures:
 
     def _tell(self, text: str) -> None:
         self.count += 1
-        note("error: " + " ".join(text.split()))
+        note(f"error: {text}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,28 +62,26 @@ class Outputs:
                 raise CommandError(f"cannot write {target}: there is no folder {Path(target).parent}")
 
     def write(self, evaluation: Evaluation) -> None:
-        """All of it."""
+        """All of it: the files first, so that nothing is lost where printing fails."""
         from codec import evaluation_csv, evaluation_text
 
         if self.folder is not None:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
-        for target, text in (
-            (self._in_folder(), evaluation.to_json),
-            (self.json, evaluation.to_json),
-            (self.csv, lambda: evaluation_csv(evaluation)),
-        ):
-            if target is not None:
-                self._write(target, text())
-        if PIPE not in (self.json, self.csv):
+        makers = {
+            self._in_folder(): evaluation.to_json,
+            self.json: evaluation.to_json,
+            self.csv: lambda: evaluation_csv(evaluation),
+        }
+        for target in makers:
+            if target not in (None, PIPE):
+                with open_target(target, overwrite=self.force) as file:
+                    # Bytes of a file's name that are no text are the same bytes in the file.
+                    file.write(makers[target]().encode("utf-8", "surrogateescape"))
+        if PIPE in makers:
+            show_data(makers[PIPE]().rstrip("\n"))
+        else:
             for line in evaluation_text(evaluation).splitlines():
                 show(line)
 
     def _in_folder(self) -> str | None:
         return None if self.folder is None else str(Path(self.folder) / "evaluation.json")
-
-    def _write(self, target: str, text: str) -> None:
-        if target == PIPE:
-            show(text.rstrip("\n"))
-            return
-        with open_target(target, overwrite=self.force) as file:
-            file.write(text.encode())

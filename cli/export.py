@@ -16,7 +16,7 @@ from .console import show
 class Export:
     """Write a model as ONNX graphs, for programs in other languages.
 
-    export speech_16khz graphs/
+    $ diveq-codec export speech_16khz graphs/
 
     This command itself needs no export: it computes model files with onnxruntime where PyTorch is not installed.
     The folder will hold encoder.onnx (wave to codes), decoder.onnx (codes to wave), tables.safetensors (counts for
@@ -24,7 +24,7 @@ class Export:
     """
 
     model: Annotated[str, Positional, arg(metavar="NAME|PATH")]
-    """A shipped model's name, or a model file."""
+    """A model's name, a model file, or a run's folder."""
     folder: Annotated[str, Positional, arg(metavar="FOLDER")]
     """Where to write; made if it is not there."""
     force: Force = False

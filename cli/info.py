@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .arguments import Debug, Json, Paths
-from .console import show
+from .console import show, show_data
 from .each import for_each
 from .errors import display_name
 from .files import open_source
@@ -23,7 +23,7 @@ class Info:
     """Describe .dvq files, whole or damaged, without their model."""
 
     paths: Paths
-    """The .dvq files, or - for standard input."""
+    """.dvq files, folders of them, or - for standard input."""
     json: Json = False
     debug: Debug = False
 
@@ -37,7 +37,7 @@ class Info:
         with open_source(path) as file:
             facts = stream_facts(display_name(path), read_info(file))
         if self.json:
-            show(json_format.dumps(facts))
+            show_data(json_format.dumps(facts))
         else:
             for line in _lines(facts):
                 show(line)
@@ -97,12 +97,17 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     if facts["mean_stages"] < facts["stages"]:
         stages = f"up to {stages}, {facts['mean_stages']:.2f} on average"
     yield f"  stages     {stages}"
-    yield f"  bitrate    {facts['nominal_kbps']:.3g} kbps nominal, {facts['used_kbps']:.3g} kbps used"
+    yield f"  bitrate    {_rate(facts, 'nominal_kbps')} nominal, {_rate(facts, 'used_kbps')} used"
     yield f"  size       {facts['bytes']:,} bytes: {_shares(facts)}"
     yield f"  packets    {facts['packets']}: {facts['fixed_packets']} fixed width, {facts['range_packets']} range coded"
     yield f"  holes      {len(facts['holes']) or 'none'}"
     for hole in facts["holes"]:
         yield f"    at {_time(hole['start_s'])} for {hole['duration_s']:.2f} s: {hole['reason']}"
+
+
+def _rate(facts: dict[str, Any], name: str) -> str:
+    kbps, channels = facts[name], facts["channels"]
+    return f"{kbps:.3g} kbps" + f" ({kbps / channels:.3g} a channel)" * (channels > 1)
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`diveq-codec models`: the models that came with the package."""
+"""`diveq-codec models`: the models that are found by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from .arguments import Debug, Json, Paths
-from .console import note, show
+from .console import note, show, show_data
 
 if TYPE_CHECKING:
     from codec import ModelInfo
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Models:
-    """List the shipped models, or describe model files."""
+    """List the models, or describe model files."""
 
     paths: Annotated[Paths, arg(metavar="[PATH...]")]
     """Model files to describe instead of the shipped ones."""
@@ -33,7 +33,10 @@ class Models:
         if not models:
             note("no model came with this version; give a model file with --model")
         for facts in map(model_facts, models):
-            for line in [json_format.dumps(facts)] if self.json else _lines(facts):
+            if self.json:
+                show_data(json_format.dumps(facts))
+                continue
+            for line in _lines(facts):
                 show(line)
         return 0
 

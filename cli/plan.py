@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import CommandError, UsageError, display_name
@@ -22,11 +22,25 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The files of folders.
+
+    `passed_over` counts those whose names say that they are something else, `unreadable` are the errors of folders
+    that could not be listed.
+    """
+
+    files: list[str]
+    passed_over: int = 0
+    unreadable: list[Exception] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All tasks, and how many files of folders are left out because their names say that they are something else."""
+    """All tasks, and what became of the rest of the folders; see `Found`."""
 
     tasks: list[Task]
     passed_over: int = 0
+    unreadable: list[Exception] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,25 +62,27 @@ class Conversion:
             return Plan(tasks=[self._one(*paths)]) if len(paths) <= 2 else self._refuse_many(paths)
         if PIPE in paths:
             raise UsageError("standard input has no name to use in --out-dir: give - and a target alone")
-        if Path(out_dir).exists() and not Path(out_dir).is_dir():
+        if os.path.exists(out_dir) and not os.path.isdir(out_dir):
             raise CommandError(f"--out-dir {out_dir} is a file, not a folder")
         tasks: list[Task] = []
         passed_over = 0
+        unreadable: list[Exception] = []
         for path in dict.fromkeys(map(Path, paths)):
-            files, others = self._files(path)
-            passed_over += others
-            folder = path if path.is_dir() else path.parent
-            tasks += [Task(str(file), self._made(Path(out_dir) / file.relative_to(folder))) for file in files]
+            found = find_files(path, self.source_suffixes)
+            passed_over += found.passed_over
+            unreadable += found.unreadable
+            folder = path if os.path.isdir(path) else path.parent
+            tasks += [Task(file, self._made(Path(out_dir) / Path(file).relative_to(folder))) for file in found.files]
         tasks = list(dict.fromkeys(tasks))
         _check_collisions(tasks)
-        return Plan(tasks=tasks, passed_over=passed_over)
+        return Plan(tasks=tasks, passed_over=passed_over, unreadable=unreadable)
 
     def _one(self, source: str, target: str | None = None) -> Task:
-        if source != PIPE and Path(source).is_dir():
+        if source != PIPE and os.path.isdir(source):
             raise UsageError(f"{source} is a folder: say with --out-dir where its files go")
         if target is None:
             return Task(source, PIPE if source == PIPE else self._made(Path(source)))
-        if Path(target).is_dir():
+        if os.path.isdir(target):
             raise UsageError(f"{target} is a folder: give a file name, or --out-dir {target}")
         if not (target == PIPE or _is_special(target) or Path(target).suffix.lower() in self.target_suffixes):
             known = " ".join(sorted(self.target_suffixes))
@@ -76,46 +92,58 @@ class Conversion:
     def _refuse_many(self, paths: tuple[str, ...]) -> Plan:
         raise UsageError(f"{len(paths)} paths: for several sources give --out-dir; else a source and a target")
 
-    def _files(self, path: Path) -> tuple[list[Path], int]:
-        """The file itself, or a folder's files with our suffixes; and how many others are there."""
-        if not path.is_dir():
-            return [path], 0
-        visible = sorted(_visible_files(path))
-        files = [file for file in visible if file.suffix.lower() in self.source_suffixes]
-        if not files:
-            known = " ".join(sorted(self.source_suffixes))
-            raise CommandError(f"the folder {path} holds no file to work on (looked for {known})")
-        return files, len(visible) - len(files)
-
     def _made(self, path: Path) -> str:
         return str(path.with_suffix(self.made_suffix))
 
 
+def find_files(path: Path, suffixes: Collection[str]) -> Found:
+    """The file itself; or a folder's files with these suffixes, in the order of their names, hidden ones left out."""
+    if not os.path.isdir(path):
+        return Found(files=[_named(path)])
+    unreadable: list[Exception] = []
+    visible = sorted(_visible_files(path, unreadable.append))
+    files = [_named(file) for file in visible if file.suffix.lower() in suffixes]
+    if not files and not unreadable:
+        known = " ".join(sorted(suffixes))
+        unreadable.append(CommandError(f"the folder {path} holds no file to work on (looked for {known})"))
+    return Found(files=files, passed_over=len(visible) - len(files), unreadable=unreadable)
+
+
+def _named(path: Path) -> str:
+    """A path as text; the file of the name - is no pipe."""
+    return f".{os.sep}{path}" if str(path) == PIPE else str(path)
+
+
+def check_source(task: Task) -> None:
+    """Find at no cost that there is no source."""
+    if task.source != PIPE and not os.path.exists(task.source):
+        raise CommandError(f"{task.source}: no such file")
+
+
 def check(task: Task, *, force: bool) -> None:
     """Find at no cost what would make a task fail: no source, or a target that may not be replaced."""
-    if task.source != PIPE and not Path(task.source).exists():
-        raise CommandError(f"{task.source}: no such file")
-    target = Path(task.target)
-    if task.target != PIPE and target.exists() and not (force or _is_special(task.target)):
-        raise CommandError(f"{display_name(task.source)}: {target} exists already; --force replaces it")
+    check_source(task)
+    if has_target(task) and not force:
+        raise CommandError(f"{display_name(task.source)}: {task.target} exists already; --force replaces it")
+
+
+def has_target(task: Task) -> bool:
+    """Whether a file of the target's name is there, of which something would be lost."""
+    return task.target != PIPE and os.path.exists(task.target) and not _is_special(task.target)
 
 
 def _is_special(path: str) -> bool:
     """Whether `path` is a pipe or a device, such as /dev/null."""
-    return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
+def _visible_files(folder: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:
     """The files below `folder`, but for hidden ones and those in hidden folders."""
-    for root, folders, names in os.walk(folder, onerror=_raise):
+    for root, folders, names in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if not name.startswith("."):
                 yield Path(root, name)
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _check_collisions(tasks: Iterable[Task]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from .arguments import Debug, Flag, Force
+from .console import note
 from .errors import UsageError
 from .files import open_target
 from .plan import PIPE, Task, check
@@ -16,13 +17,14 @@ from .plan import PIPE, Task, check
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Make a page of an evaluation: curves, tables, clips to listen to; or a blind listening test.
+    """Make a page of an evaluation, or a blind listening test.
 
     $ diveq-codec report results/evaluation.json report.html          made by diveq-codec eval … --out results
     $ diveq-codec report results/evaluation.json listen.html --blind
 
-    The page is one file, which opens from disk and fetches nothing. The blind test offers ABX and MUSHRA-style trials
-    of the same clips, hides which system is heard, and saves the answers to a JSON file.
+    The page has curves, tables and clips to listen to. It is one file, which opens from disk and fetches nothing. The
+    blind test offers ABX and MUSHRA-style trials of the same clips, hides which system is heard, and saves the answers
+    to a JSON file.
     """
 
     source: Annotated[str, Positional, arg(metavar="EVALUATION.json")]
@@ -51,9 +53,11 @@ class Report:
     def run(self) -> int:
         """Write the page."""
         check(Task(self.source, self.target), force=self.force)
-        page = self._page()
+        page = self._page().encode("utf-8", "backslashreplace")  # names of files may be no text
         with open_target(self.target, overwrite=self.force) as target:
-            target.write(page.encode())
+            target.write(page)
+        if self.target != PIPE:
+            note(f"wrote {self.target}, {len(page) / 1e6:.1f} MB; open it in a browser")
         return 0
 
     def _page(self) -> str:

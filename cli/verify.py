@@ -6,7 +6,7 @@ import json as json_format
 from dataclasses import dataclass
 
 from .arguments import Debug, Json, Paths
-from .console import show
+from .console import show, show_data
 from .each import for_each
 from .errors import display_name
 from .files import open_source
@@ -14,10 +14,13 @@ from .files import open_source
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verify:
-    """Check .dvq files, without their model: say ok, or name every fault and exit with 1."""
+    """Check .dvq files, without their model.
+
+    Says ok, or names every fault and exits with 1. A folder stands for all .dvq files below it.
+    """
 
     paths: Paths
-    """The .dvq files, or - for standard input."""
+    """.dvq files, folders of them, or - for standard input."""
     json: Json = False
     debug: Debug = False
 
@@ -29,7 +32,7 @@ class Verify:
         faults = _faults(path)
         name = display_name(path)
         if self.json:
-            show(json_format.dumps({"file": name, "ok": not faults, "faults": faults}))
+            show_data(json_format.dumps({"file": name, "ok": not faults, "faults": faults}))
         elif not faults:
             show(f"{name}: ok")
         for fault in () if self.json else faults:

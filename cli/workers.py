@@ -1,12 +1,12 @@
-"""Threads that work on tasks, so that Ctrl-C and one task's error find the rest in order."""
+"""Threads: one for the command, so that the main one can answer to signals; and some that work on tasks."""
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from typing import Literal
 
 from codec import ConfigError
 
@@ -23,21 +23,55 @@ class Made:
 
     seconds: float
     coded_bytes: int
+    channels: int = 1
     notes: list[str] = field(default_factory=list)
 
 
-Work = Callable[[Task, Meter], Made]
-Outcome = tuple[Task, Made | Exception]
-_Queue = queue.SimpleQueue[Future[Outcome]]
+Skipped = Literal["done", "busy"]
+"""Why nothing was made: the target was there before, or another process is writing it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a verb does with a task; `is_done` says whether the target that is there is what `make` would make."""
+
+    make: Callable[[Task, Meter], Made]
+    is_done: Callable[[Task], bool]
+
+
+Outcome = tuple[Task, "Made | Skipped | Exception"]
+
+
+def in_thread(run: Callable[[], int]) -> int:
+    """Do it in another thread, while this one, the main one, waits for stop signals.
+
+    A signal raises in the main thread alone, and only between two steps of Python: a main thread that opens a pipe
+    nobody writes to, or computes, would not see it, and one in a callback of libsndfile would lose it.
+    """
+    ended = threading.Event()
+    future: Future[int] = Future()
+
+    def attempt() -> None:
+        try:
+            future.set_result(run())
+        except BaseException as error:
+            future.set_exception(error)
+        ended.set()
+
+    threading.Thread(target=attempt, name="command", daemon=True).start()
+    while not ended.wait(_POLL_SECONDS):  # in steps: Windows delivers Ctrl-C to no thread that waits for ever
+        pass
+    return future.result()
 
 
 def in_threads(
-    tasks: Sequence[Task], work: Work, *, jobs: int, advance: Callable[[int], object]
+    tasks: Sequence[Task],
+    work: Callable[[Task, Meter], Made | Skipped],
+    *,
+    jobs: int,
+    advance: Callable[[int], object],
 ) -> Generator[Outcome, None, None]:
-    """Each task with what it made, or with its error, as they end. Closing the generator stops the rest.
-
-    Even a single task has a thread of its own: Ctrl-C comes to the main thread, and so never into a callback of
-    libsndfile, where an exception would be lost.
+    """Each task with what it made, or with its error, as they end. Closing the generator drops those not begun.
 
     Args:
         tasks: at least one.
@@ -45,13 +79,10 @@ def in_threads(
         jobs: how many tasks to do at the same time.
         advance: is told, from any thread, how many more bytes of sources are read.
     """
-    stop = threading.Event()
-    ended: _Queue = queue.SimpleQueue()
 
     def attempt(task: Task) -> Outcome:
-        meter = Meter(size_of(task), advance, stop)
+        meter = Meter(size_of(task), advance)
         try:
-            meter.check()
             return task, work(task, meter)
         except (BrokenPipeError, ConfigError):
             raise
@@ -62,20 +93,8 @@ def in_threads(
 
     with ThreadPoolExecutor(min(jobs, len(tasks))) as pool:
         try:
-            for task in tasks:
-                pool.submit(attempt, task).add_done_callback(ended.put)
-            for _ in tasks:
-                yield _next(ended).result()
+            for future in as_completed([pool.submit(attempt, task) for task in tasks]):
+                yield future.result()
         except BaseException:
-            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _next(ended: _Queue) -> Future[Outcome]:
-    """The next future to end. Waits in steps: Windows delivers Ctrl-C to no thread that waits for ever."""
-    while True:
-        try:
-            return ended.get(timeout=_POLL_SECONDS)
-        except queue.Empty:
-            continue

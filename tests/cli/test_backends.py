@@ -43,7 +43,7 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
     commands = (
         ("encode", "speech.wav", "out.dvq", "--model", tiny, "--quiet"),
         ("decode", "out.dvq", "heard.wav", "--model", tiny, "--subtype", "FLOAT", "--quiet"),
-        ("cut", "out.dvq", "small.dvq", "--stages", "2"),
+        ("cut", "out.dvq", "small.dvq", "--stages", "2", "--quiet"),
         ("verify", "out.dvq", "small.dvq"),
         ("info", "out.dvq"),
         ("models", tiny),

@@ -168,7 +168,7 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
         (("-", "speech.wav"), 2, "are files or folders, not standard input"),
         (("originals", "decoded", "--json", "-", "--csv", "-"), 2, "takes --json or --csv, not both"),
         (("originals", "decoded", "--json", "x", "--out", "y"), 2, "--out writes the JSON file already"),
-        (("originals", "decoded", "--jobs", "0"), 2, "--jobs is a positive number, not 0"),
+        (("originals", "decoded", "--jobs", "0"), 2, "--jobs is a whole number, 1 or more, not '0'"),
         (("originals", "nowhere"), 1, "nowhere: no such file or folder"),
         (("originals", "decoded", "--json", "taken"), 1, "taken exists already; --force replaces it"),
         (("originals", "decoded", "--csv", "no/x.csv"), 1, "there is no folder no"),

@@ -1,0 +1,91 @@
+"""Stop signals: they end a process within a second, and leave no half-written file and no child process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from .output import abandon_outputs
+
+__all__ = ["Stopped", "end_process", "stop_signals"]
+
+_SIGNALS = [signal.SIGTERM, signal.SIGINT]
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _SIGNALS.append(signal.SIGHUP)
+_UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)
+_PATIENCE_SECONDS = 0.3
+
+
+class Stopped(KeyboardInterrupt):
+    """A stop signal came. Raised in the main thread, where Python handles signals."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        self.words = "interrupted" if number == signal.SIGINT else "terminated"
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Raise `Stopped` on SIGTERM, SIGINT (Ctrl-C) and SIGHUP, where they have their default action.
+
+    The first one counts: the others are ignored from then on, as `timeout` sends its signal twice.
+    """
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [number for number in _SIGNALS if is_main_thread and handlers[number] in _UNHANDLED]
+
+    def stop(number: int, _frame: Any) -> NoReturn:
+        for other in ours:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, handlers[number])
+
+
+def end_process(exit_code: int, message: str) -> NoReturn:
+    """End this process at once, whatever its other threads wait for, and with it the processes that it started."""
+    abandon_outputs()
+    # Standard error may be a full pipe that nobody reads, or locked by a thread that waits for it.
+    _within(_PATIENCE_SECONDS, lambda: print(message, file=sys.stderr, flush=True))
+    _silence()
+    _within(_PATIENCE_SECONDS, _end_children)
+    os._exit(exit_code)
+
+
+def _within(seconds: float, act: Callable[[], object]) -> None:
+    """Do it in a thread, and wait so long at most."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def _silence() -> None:
+    """What other threads now say, such as that their processes have died, goes nowhere."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+
+
+def _end_children() -> None:
+    if "multiprocessing" not in sys.modules:
+        return
+    from multiprocessing import active_children, util
+
+    for child in active_children():
+        child.kill()
+    # Semaphores, of which a process of the standard library would else tell as "leaked".
+    util._run_finalizers(0)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]

@@ -1,0 +1,222 @@
+"""Stop means stop: the first signal ends a command within a second, whatever it does, and nothing stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from codec.bitstream import StreamWriter
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no signals to send to one process")
+
+WITHIN_SECONDS = 1.0
+ENDS = {
+    signal.SIGTERM: (143, b"diveq-codec: terminated\n"),
+    signal.SIGINT: (130, b"diveq-codec: interrupted\n"),
+}
+
+
+def wait_for(condition, process) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "the command has not begun"
+        time.sleep(0.02)
+
+
+def processor_seconds(process) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def stop(process, number) -> tuple[int, bytes]:
+    """Send the signal twice, as timeout(1) does; returns the exit code and what was said."""
+    start = time.monotonic()
+    process.send_signal(number)
+    process.send_signal(number)
+    code = process.wait(timeout=20)
+    seconds = time.monotonic() - start
+    said = process.stderr.read()  # to its end: no child holds it open
+    assert seconds < WITHIN_SECONDS, f"it took {seconds:.1f} s"
+    return code, said
+
+
+@pytest.fixture
+def long_stream(folder, library) -> Path:
+    """Less than 64 KiB, which is read at once, and half an hour of audio."""
+    second = library.encode(np.zeros(16_000), sample_rate_hz=16_000, stages=1)
+    with open("long.dvq", "wb") as file:
+        writer = StreamWriter(file, second.header)
+        for _ in range(1600):
+            writer.write(second.codes)
+        writer.close(samples=1600 * 16_000)
+    assert os.path.getsize("long.dvq") < 64 * 1024
+    return folder / "long.dvq"
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number):
+    before = names()
+    process = start("decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny)
+    wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
+    assert stop(process, number) == ENDS[number]
+    assert names() == before
+
+
+def test_a_long_recording(start, folder, tiny, names):
+    soundfile.write("long.wav", np.zeros(3600 * 16_000, np.int16), 16_000)
+    before = names()
+    process = start("encode", "long.wav", "long.dvq", "--model", tiny)
+    wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
+    assert stop(process, signal.SIGINT) == ENDS[signal.SIGINT]
+    assert names() == before
+
+
+def test_decoding_into_a_pipe(start, long_stream, tiny, names, tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("scratch")
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    process = start("decode", "long.dvq", "-", "--rate", "768000", "--model", tiny, env=environment)
+    wait_for(lambda: any(path.stat().st_size for path in scratch.iterdir()), process)
+    assert stop(process, signal.SIGTERM) == ENDS[signal.SIGTERM]
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (("encode", "fifo", "out.dvq"), signal.SIGTERM),
+        (("encode", "speech.wav", "fifo"), signal.SIGINT),
+        (("encode", "-", "out.dvq"), signal.SIGINT),
+        (("decode", "fifo", "out.wav"), signal.SIGINT),
+        (("info", "fifo"), signal.SIGTERM),
+        (("verify", "-"), signal.SIGINT),
+        (("cut", "fifo", "out.dvq", "--stages", "1"), signal.SIGTERM),
+        (("report", "fifo", "out.html"), signal.SIGINT),
+    ],
+)
+def test_pipes_that_nobody_serves(start, folder, tiny, names, arguments, number):
+    os.mkfifo("fifo")
+    before = names()
+    model = ("--model", tiny, "--backend", "onnx") if arguments[0] in ("encode", "decode") else ()
+    python = ("-c", "print(flush=True); from codec.cli import main; main()")
+    process = start(*arguments, *model, python=python, stdin=subprocess.PIPE)
+    assert process.stdout.read(1) == b"\n"
+    wait_for(lambda: _sleeps(process), process)
+    assert stop(process, number) == ENDS[number]
+    assert names() == before
+
+
+def _sleeps(process) -> bool:
+    """Whether all threads wait, and have done so for a while; one that has no processor does not wait."""
+    for _ in range(10):
+        threads = Path(f"/proc/{process.pid}/task").glob("*/stat")
+        if any(thread.read_text().rpartition(")")[2].split()[0] != "S" for thread in threads):
+            return False
+        time.sleep(0.03)
+    return processor_seconds(process) > 0.1
+
+
+@pytest.mark.parametrize("verb", ["verify", "info"])
+def test_a_search_through_damage(start, coded, coded_bytes, names, verb):
+    noise = np.random.default_rng(0).bytes(20_000_000)
+    Path("noise.dvq").write_bytes(coded_bytes[:100] + noise)
+    before = names()
+    process = start(verb, "noise.dvq")
+    wait_for(lambda: processor_seconds(process) > 0.4, process)
+    assert stop(process, signal.SIGTERM) == ENDS[signal.SIGTERM]
+    assert names() == before
+
+
+def test_nobody_reads_what_is_said(start, folder):
+    """A full pipe for both streams: the command cannot even say that it ends."""
+    reading, writing = os.pipe()
+    os.write(writing, bytes(60 * 1024))  # of the 64 KiB that a pipe holds
+    for number in range(200):
+        Path(f"{number}.dvq").touch()
+    process = start("verify", ".", stdout=writing, stderr=writing)
+    os.close(writing)
+    deadline = time.monotonic() + 60
+    while not _sleeps(process):
+        assert time.monotonic() < deadline
+    start_time = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+    assert time.monotonic() - start_time < WITHIN_SECONDS + 0.5
+    os.close(reading)
+
+
+SLOW_METRIC = """
+import pathlib, time
+
+def slow(reference, estimate, *, sample_rate_hz):
+    pathlib.Path("begun").touch()
+    time.sleep(30)
+    return 0.0
+"""
+
+
+@pytest.mark.parametrize(("jobs", "number"), [("1", signal.SIGTERM), ("2", signal.SIGINT)])
+def test_scoring(start, folder, wave, names, jobs, number):
+    (folder / "slow.py").write_text(SLOW_METRIC)
+    for system in ("originals", "decoded"):
+        (folder / system).mkdir()
+        for clip in range(4):
+            soundfile.write(f"{system}/{clip}.wav", wave, 16_000)
+    before = names()
+    arguments = ("eval", "originals", "decoded", "--metrics", "si_sdr", "--plug-in", "slow:slow")
+    process = start(*arguments, "--jobs", jobs, "--out", "result", env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+    wait_for(Path("begun").exists, process)
+    assert stop(process, number) == ENDS[number]
+    assert {name for name in names() - before if not name.startswith("result")} == {"begun"}
+    assert "result/evaluation.json" not in names()
+
+
+def test_scoring_processes_end_with_a_killed_parent(start, folder, wave):
+    (folder / "slow.py").write_text(SLOW_METRIC)
+    for system in ("originals", "decoded"):
+        (folder / system).mkdir()
+        for clip in range(4):
+            soundfile.write(f"{system}/{clip}.wav", wave, 16_000)
+    arguments = ("eval", "originals", "decoded", "--metrics", "si_sdr", "--plug-in", "slow:slow", "--jobs", "2")
+    process = start(*arguments)
+    wait_for(Path("begun").exists, process)
+    process.kill()
+    process.wait()
+    start_time = time.monotonic()
+    process.communicate(timeout=20)  # until the last child has closed the pipes
+    assert time.monotonic() - start_time < 5
+
+
+def test_while_arguments_are_read(call, coded, monkeypatch):
+    monkeypatch.setattr("codec.cli.entry._parse", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    result = call("info", "coded.dvq")
+    assert (result.code, result.error) == (130, "diveq-codec: interrupted")
+
+
+def test_in_a_program_of_ones_own(call, coded, monkeypatch):
+    """A command that is called with arguments ends by an exit code, not the process."""
+    from codec.cli.info import Info
+
+    monkeypatch.setattr(Info, "run", lambda _info: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
+    before = signal.getsignal(signal.SIGTERM)
+    result = call("info", "coded.dvq")
+    assert (result.code, result.error) == (143, "diveq-codec: terminated")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_ignored_signals_stay_ignored(start, folder, tiny):
+    """As in the background of a shell script, or under nohup."""
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from codec.cli import main; main()"
+    process = start("encode", "-", "out.dvq", "--model", tiny, python=("-c", ignoring), stdin=subprocess.PIPE)
+    wait_for(lambda: list(Path().glob(".*.part")), process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(Path("speech.wav").read_bytes())
+    assert process.returncode == 0
+    assert Path("out.dvq").stat().st_size > 100
