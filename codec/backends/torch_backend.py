@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -16,11 +18,15 @@ from ..model import CodecModel
 from ..model.streaming import decode_step, encode_step
 from ..streams.runner import Arrays
 
+_LONGEST_REASON = 100
+_imported_by = os.getpid()
+
 
 class TorchBackend:
     """See `codec.streams.runner.Network`. Computes in float32 on a GPU too, so that codes are those of a CPU."""
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        _keep_to_one_thread_after_fork()
         self._device = _device(device)
         self.model = build_model(checkpoint).to(self._device)
 
@@ -30,12 +36,14 @@ class TorchBackend:
 
     @torch.inference_mode()
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
+        _keep_to_one_thread_after_fork()
         batch = torch.from_numpy(waves).to(self._device)
         with tf32(allowed=False):
             return self.model.encode(batch, position_bits).int().cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
+        _keep_to_one_thread_after_fork()
         batch = torch.from_numpy(codes.astype(np.int64)).to(self._device)
         with tf32(allowed=False):
             made = None if noise is None else torch.from_numpy(noise).to(self._device)
@@ -70,17 +78,66 @@ def _arrays(tensors: Sequence[torch.Tensor]) -> Arrays:
     return tuple(tensor.cpu().numpy().copy() for tensor in tensors)
 
 
+def _keep_to_one_thread_after_fork() -> None:
+    """In a forked process OpenMP's other threads are gone, and PyTorch would wait for them for ever."""
+    global _imported_by
+    if _imported_by != os.getpid():
+        torch.set_num_threads(1)
+        _imported_by = os.getpid()
+
+
 @contextlib.contextmanager
 def tf32(*, allowed: bool) -> Iterator[None]:
-    """GPUs' numbers of ten bits in convolutions (there PyTorch's default) and matrix products, or in neither."""
-    convolutions: Any = torch.backends.cudnn
-    products: Any = torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    """Allow or forbid TF32 (10-bit mantissa) in convolutions, where PyTorch allows it, and in matrix products.
+
+    PyTorch's flags are those of the whole process: threads that want the same share them, and the last one to leave
+    restores what the first one found; a thread that wants the other waits until then.
+    """
+    flags = _TF32_OF_PROCESS.setdefault(os.getpid(), _Tf32())  # a fork copies users whose threads the child has not
+    flags.enter(allowed)
     try:
         yield
     finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
+        flags.leave()
+
+
+class _Tf32:
+    """The flags, and how many threads rely on them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._users = 0
+        self._allowed = False
+        self._before = (True, False)
+
+    def enter(self, allowed: bool) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or self._allowed == allowed)
+            if not self._users:
+                self._before = _tf32_flags()
+                _set_tf32_flags(allowed, allowed)
+                self._allowed = allowed
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._users -= 1
+            if not self._users:
+                _set_tf32_flags(*self._before)
+                self._changed.notify_all()
+
+
+def _tf32_flags() -> tuple[bool, bool]:
+    return bool(torch.backends.cudnn.allow_tf32), bool(torch.backends.cuda.matmul.allow_tf32)
+
+
+def _set_tf32_flags(convolutions: bool, products: bool) -> None:
+    cudnn: Any = torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    cudnn.allow_tf32, matmul.allow_tf32 = convolutions, products
+
+
+_TF32_OF_PROCESS: dict[int, _Tf32] = {}
 
 
 def _device(name: str) -> torch.device:
@@ -90,7 +147,10 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} is not available here: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        if len(reason) > _LONGEST_REASON:  # PyTorch lists all its devices, or operators
+            reason = "this PyTorch does not know it, or cannot compute on it"
+        raise ConfigError(f"device {name!r} is not available here: {reason}; choose auto, cpu or cuda") from error
     return device
 
 

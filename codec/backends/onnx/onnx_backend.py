@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import cast
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -30,28 +32,16 @@ class OnnxBackend:
             raise ConfigError(f"device {device!r} needs the torch backend; onnxruntime computes on the cpu")
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
-        self._weights = checkpoint.weights
-        self._graphs = model_graphs(checkpoint.config, checkpoint.weights)
-
-    # Whoever only encodes, or only decodes, waits for one session.
-    @cached_property
-    def _encoder(self) -> onnxruntime.InferenceSession:
-        return _session(self._graphs.encoder.to_bytes())
-
-    @cached_property
-    def _decoder(self) -> onnxruntime.InferenceSession:
-        return _session(self._graphs.decoder.to_bytes())
-
-    @cached_property
-    def _encoder_step(self) -> onnxruntime.InferenceSession:
-        return _session(encoder_step_graph(self._config, self._weights).to_bytes())
-
-    @cached_property
-    def _decoder_step(self) -> onnxruntime.InferenceSession:
-        return _session(decoder_step_graph(self._config, self._weights).to_bytes())
+        graphs = model_graphs(checkpoint.config, checkpoint.weights)
+        # Whoever only encodes, or only decodes, waits for one session.
+        self._encoder = _LazySession(graphs.encoder.to_bytes)
+        self._decoder = _LazySession(graphs.decoder.to_bytes)
+        of_model = {"config": checkpoint.config, "weights": checkpoint.weights}
+        self._encoder_step = _LazySession(partial(_graph_bytes, encoder_step_graph, **of_model))
+        self._decoder_step = _LazySession(partial(_graph_bytes, decoder_step_graph, **of_model))
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
-        codes = _run(self._encoder, wave=waves, **self._positions(position_bits))
+        codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
         return codes[:, : len(position_bits)]
 
     def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
@@ -59,13 +49,13 @@ class OnnxBackend:
             noise = decoder_noise(0, codes.shape[2], self._config.noise_values)[None]
         inputs = {"noise": noise} if self._config.noise_values else {}
         codes = codes.astype(np.int32, copy=False)
-        return _run(self._decoder, codes=codes, **inputs, **self._positions(position_bits))
+        return _run(self._decoder.get(), codes=codes, **inputs, **self._positions(position_bits))
 
     def encode_step(
         self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
     ) -> tuple[np.ndarray, Arrays]:
         positions = self._positions(position_bits)
-        codes, after = _run_step(self._encoder_step, "codes", state, first, end, hops=hops, **positions)
+        codes, after = _run_step(self._encoder_step.get(), "codes", state, first, end, hops=hops, **positions)
         return codes[:, : len(position_bits)], after
 
     def decode_step(
@@ -74,13 +64,42 @@ class OnnxBackend:
         inputs = {"noise": noise[None]} if self._config.noise_values else {}
         codes = codes.astype(np.int32, copy=False)
         positions = self._positions(position_bits)
-        return _run_step(self._decoder_step, "hops", state, first, end, codes=codes, **inputs, **positions)
+        return _run_step(self._decoder_step.get(), "hops", state, first, end, codes=codes, **inputs, **positions)
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not has_curves(self._config):
             return {}
         unused = [0] * (len(self._config.stages) - len(position_bits))
         return {"positions": np.left_shift(1, [*position_bits, *unused]).astype(np.int32)}
+
+
+class _LazySession:
+    """A session that is made once, at its first use by any thread; a forked process, which has no threads of its
+    parent's session, makes its own.
+
+    Args:
+        graph: makes the ONNX file's bytes.
+    """
+
+    def __init__(self, graph: Callable[[], bytes]) -> None:
+        self._graph = graph
+        self._locks: dict[int, threading.Lock] = {}  # by process: a fork may copy one that is locked for ever
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+
+    def get(self) -> onnxruntime.InferenceSession:
+        process = os.getpid()
+        with self._locks.setdefault(process, threading.Lock()):
+            if process not in self._sessions:
+                # The parent's stays as well: to end it would wait for its threads, which are not here.
+                self._sessions[process] = _session(self._graph())
+            return self._sessions[process]
+
+    def __reduce__(self) -> tuple[type[_LazySession], tuple[Callable[[], bytes]]]:
+        return _LazySession, (self._graph,)
+
+
+def _graph_bytes(make: Callable[..., Any], *, config: ModelConfig, weights: Mapping[str, np.ndarray]) -> bytes:
+    return make(config, weights).to_bytes()
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:
