@@ -45,11 +45,11 @@ class Info:
 
 
 def stream_facts(name: str, info: StreamInfo) -> dict[str, Any]:
-    """What `--json` prints: plain numbers and texts, units in names; `model` is None for one that is not shipped."""
+    """What `--json` prints: plain numbers and texts, units in names; `model` is None for one that is not at hand."""
     header = info.header
     return {
         "file": name,
-        "model": _shipped_name(header.fingerprint),
+        "model": _model_name(header.fingerprint),
         "fingerprint": header.fingerprint.hex(),
         "original_rate_hz": header.original_rate_hz,
         "model_rate_hz": header.model_rate_hz,
@@ -79,16 +79,16 @@ def _hole(header: StreamHeader, first_frame: int, frames: int, reason: str) -> d
     return {"start_s": header.seconds(first_frame), "duration_s": header.seconds(frames), "reason": reason}
 
 
-def _shipped_name(fingerprint: bytes) -> str | None:
-    from codec import shipped_models
+def _model_name(fingerprint: bytes) -> str | None:
+    from codec import found_models
 
-    return next((model.name for model in shipped_models() if model.fingerprint == fingerprint), None)
+    return next((model.name for model in found_models() if model.fingerprint == fingerprint), None)
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """The facts for people."""
     channels = "1 channel" if facts["channels"] == 1 else f"{facts['channels']} channels"
-    model = facts["model"] or "not a shipped one"
+    model = facts["model"] or "none at hand"
     yield facts["file"]
     yield f"  model      {model} (fingerprint {facts['fingerprint']})"
     yield f"  audio      {facts['original_rate_hz']} Hz, {channels}, {_time(facts['duration_s'])}"

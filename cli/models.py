@@ -21,15 +21,16 @@ class Models:
     """List the models, or describe model files."""
 
     paths: Annotated[Paths, arg(metavar="[PATH...]")]
-    """Model files to describe instead of the shipped ones."""
+    """Model files or runs' folders to describe; by default all that are found by name: the shipped ones, and those in
+    the folders that $DIVEQ_MODELS lists."""
     json: Json = False
     debug: Debug = False
 
     def run(self) -> int:
         """List them, the default one marked."""
-        from codec import model_info, shipped_models
+        from codec import found_models, model_info
 
-        models = [model_info(path) for path in self.paths] if self.paths else shipped_models()
+        models = [model_info(path) for path in self.paths] if self.paths else found_models()
         if not models:
             note("no model came with this version; give a model file with --model")
         for facts in map(model_facts, models):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
     from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
-    from .checkpoint import DEFAULT_MODEL, ModelInfo, model_info, shipped_models
+    from .checkpoint import DEFAULT_MODEL, ModelInfo, found_models, model_info, shipped_models
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .evaluation.candidates import Candidate, Decoded, DecodedFolder
     from .evaluation.evaluate import evaluate
@@ -39,7 +39,7 @@ _HOMES = {
     "api": ("Codec",),
     "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
-    "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "model_info", "shipped_models"),
+    "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "found_models", "model_info", "shipped_models"),
     "layouts.config": ("ModelConfig", "StageConfig"),
     "layouts.presets": ("PRESETS",),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
@@ -109,6 +109,7 @@ __all__ = [
     "evaluation_text",
     "export_onnx",
     "find_sources",
+    "found_models",
     "listening_page",
     "listening_result",
     "load_metric",

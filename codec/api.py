@@ -17,7 +17,7 @@ from .audio.sound import Sound, read_sound
 from .backends import load_backend
 from .bitstream import EntropyTables, LiveFormat, StageLayout, StreamHeader, StreamReader, StreamWriter
 from .bitstream.layout import MAX_CHANNELS
-from .checkpoint import DEFAULT_MODEL, Checkpoint, model_with_fingerprint
+from .checkpoint import DEFAULT_MODEL, Checkpoint, model_name, model_with_fingerprint
 from .errors import ConfigError
 from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
@@ -41,6 +41,9 @@ BATCH_SECONDS = 60.0
 
 class Codec:
     """A model, ready to encode and decode. Made by `Codec.load`.
+
+    One codec serves any number of threads. Processes are best started by "spawn"; one that was forked after PyTorch was
+    imported computes in a single thread, on the CPU alone.
 
     Example:
         >>> import numpy as np
@@ -115,7 +118,7 @@ class Codec:
             (1, 320)
         """
         path = model_with_fingerprint(stream.header.fingerprint)
-        return cls(Checkpoint.load(path), name=path.stem, device=device, backend=backend)
+        return cls(Checkpoint.load(path), name=model_name(path), device=device, backend=backend)
 
     def encode(
         self,

@@ -8,9 +8,11 @@ changed one does not. The stored fingerprint is also the file's checksum: loadin
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AudioError, CheckpointError, ConfigError
+from .bitstream import EntropyTables, StageLayout
+from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
 from .files.output import atomic_output
 from .layouts.config import ModelConfig
 
@@ -28,6 +31,8 @@ FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "speech_16khz"  # the shipped model that encodes where none is named
 FINGERPRINT_BYTES = 6
+RUN_MODEL = "model.safetensors"  # what a training run calls its model
+MODELS_VARIABLE = "DIVEQ_MODELS"  # folders of models, with the separator of PATH between them
 
 _WEIGHTS, _TABLES = "model.", "entropy."
 
@@ -69,8 +74,8 @@ class Checkpoint:
         for name, tensor in tensors.items():
             if fault := _misplaced(name, tensor.dtype.name):
                 raise CheckpointError(f"a model file cannot hold the tensor {fault}")
-            if not np.isfinite(tensor).all():
-                raise CheckpointError(f"the tensor {name!r} holds NaN or infinite values; such a model cannot code")
+        if fault := self._not_finite():
+            raise CheckpointError(f"the model is not saved: {fault}")
         metadata = {
             "format": FORMAT,
             "fingerprint": self.fingerprint().hex(),
@@ -106,7 +111,27 @@ class Checkpoint:
                 f"{path} is damaged: its content has the fingerprint {found.hex()}, "
                 f"and it says {header.fingerprint.hex()}; fetch it again"
             )
+        if fault := checkpoint._not_finite() or checkpoint._misfit():
+            raise CheckpointError(f"{path} cannot code: {fault}")
         return checkpoint
+
+    def _not_finite(self) -> str | None:
+        """The first tensor that no model can compute with, if any."""
+        for name, tensor in self._tensors().items():
+            if not np.isfinite(tensor).all():
+                return f"the tensor {name!r} holds NaN or infinite values"
+        return None
+
+    def _misfit(self) -> str | None:
+        """Why the entropy tables cannot code this model's indices, if so."""
+        if not self.tables:
+            return None
+        try:
+            tables = EntropyTables.from_arrays(self.tables)
+            tables.check_fits([StageLayout(stage.bits) for stage in self.config.stages])
+        except (BitstreamError, ConfigError) as error:
+            return f"its entropy tables do not fit its configuration ({error})"
+        return None
 
     def _tensors(self) -> dict[str, np.ndarray]:
         weights = {_WEIGHTS + name: tensor for name, tensor in self.weights.items()}
@@ -127,16 +152,25 @@ class ModelInfo:
 
 def shipped_models() -> list[ModelInfo]:
     """The models that came with the package, by name; only the files' headers are read."""
-    return [model_info(path) for path in sorted(_models_folder().glob(f"*{SUFFIX}"))]
+    return [model_info(path) for path in _model_files(_models_folder())]
+
+
+def found_models() -> list[ModelInfo]:
+    """The models that are found by name: the shipped ones, and those in the folders that $DIVEQ_MODELS lists."""
+    models = []
+    for path in _found_files().values():
+        with contextlib.suppress(CheckpointError):  # these folders may hold other files, too
+            models.append(model_info(path))
+    return models
 
 
 def model_info(path: str | Path) -> ModelInfo:
-    """What a model file says of itself, without reading its weights."""
-    path = Path(path)
+    """What a model file, or that of a run's folder, says of itself, without reading its weights."""
+    path = _in_folder(Path(path))
     with _open(path) as file:
         header = _read_header(path, file)
     return ModelInfo(
-        name=path.stem,
+        name=model_name(path),
         path=path,
         fingerprint=header.fingerprint,
         config=header.config,
@@ -146,26 +180,62 @@ def model_info(path: str | Path) -> ModelInfo:
 
 
 def find_model(name_or_path: str | PathLike[str]) -> Path:
-    """The file of a shipped model's name, or the path itself."""
-    is_name = Path(name_or_path).name == str(name_or_path)
-    named = _models_folder() / f"{name_or_path}{SUFFIX}"
-    if is_name and named.is_file():
-        return named
-    if Path(name_or_path).is_file():
-        return Path(name_or_path)
-    known = ", ".join(path.stem for path in sorted(_models_folder().glob(f"*{SUFFIX}"))) or "none"
-    raise CheckpointError(f"no model file at {name_or_path}, and no shipped model of that name; shipped: {known}")
+    """The file of a model's name, or the path itself; a run's folder stands for the model file in it.
+
+    Names are those of shipped models, and of files in the folders that $DIVEQ_MODELS lists.
+    """
+    path = Path(name_or_path)
+    if path.name == str(name_or_path):
+        named = _found_files().get(str(name_or_path))
+        if named is not None:
+            return named
+    path = _in_folder(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise CheckpointError(f"the folder {name_or_path} holds no {RUN_MODEL}: has its run come to its end?")
+    raise CheckpointError(f"no model file at {name_or_path}, and no model of that name; {_known()}")
 
 
 def model_with_fingerprint(fingerprint: bytes) -> Path:
-    """The shipped model that a stream's fingerprint names."""
-    for info in shipped_models():
+    """The model that a stream's fingerprint names, among those that are found by name."""
+    for info in found_models():
         if info.fingerprint == fingerprint:
             return info.path
-    known = ", ".join(f"{info.name} ({info.fingerprint.hex()})" for info in shipped_models()) or "none"
     raise CheckpointError(
-        f"no shipped model has the fingerprint {fingerprint.hex()}; name the model's file. Shipped: {known}"
+        f"no model at hand has the fingerprint {fingerprint.hex()}: name its file by --model (Codec.load), or put it "
+        f"into a folder that {MODELS_VARIABLE} lists; {_known()}"
     )
+
+
+def _known() -> str:
+    return f"known: {', '.join(_found_files()) or 'none'}"
+
+
+def model_name(path: Path) -> str:
+    """What a model file is called: by its own name, or by that of its run's folder."""
+    return path.resolve().parent.name if path.name == RUN_MODEL else path.stem
+
+
+def _found_files() -> dict[str, Path]:
+    """The shipped models, and those in the folders that the environment lists and in runs below them, by name."""
+    folders = [Path(name) for name in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if name]
+    files = [*_model_files(_models_folder())]
+    for folder in folders:
+        files += [*_model_files(folder), *sorted(folder.glob(f"*/{RUN_MODEL}"))]
+    by_name: dict[str, Path] = {}
+    for path in files:
+        by_name.setdefault(model_name(path), path)
+    return by_name
+
+
+def _model_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def _in_folder(path: Path) -> Path:
+    """The model file of a run's folder, where there is one; else the path itself."""
+    return path / RUN_MODEL if (path / RUN_MODEL).is_file() else path
 
 
 def _models_folder() -> Path:

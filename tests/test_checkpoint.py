@@ -21,8 +21,8 @@ from small_models import tiny_filterbank, tiny_transform
 
 from codec.api import Codec
 from codec.bitstream import StageLayout, fit_tables
-from codec.checkpoint import FORMAT, Checkpoint, find_model, model_info
-from codec.errors import BitstreamError, CheckpointError
+from codec.checkpoint import FORMAT, Checkpoint, find_model, found_models, model_info, model_with_fingerprint
+from codec.errors import CheckpointError
 from codec.layouts.config import ModelConfig, StageConfig
 from codec.layouts.presets import tiny
 
@@ -301,7 +301,7 @@ def test_no_file_and_a_folder_are_told_apart(tmp_path):
         Checkpoint.load(tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="is not a readable model file"):
         Checkpoint.load(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no model file at nobody, and no shipped model of that name"):
+    with pytest.raises(CheckpointError, match=r"no model file at nobody, and no model of that name; known: "):
         find_model("nobody")
 
 
@@ -326,8 +326,53 @@ def test_tables_that_are_incomplete_are_refused(checkpoint, tmp_path):
     path = tmp_path / "model.safetensors"
     tables = {name: table for name, table in checkpoint.tables.items() if name != "stage_1.counts"}
     dataclasses.replace(checkpoint, tables=tables).save(path)
-    with pytest.raises(BitstreamError, match="the entropy tables are incomplete"):
+    with pytest.raises(CheckpointError, match=r"cannot code: its entropy tables .*the entropy tables are incomplete"):
         Codec.load(path, device="cpu")
+    of_one_stage = {name: table for name, table in checkpoint.tables.items() if name.startswith("stage_0.")}
+    dataclasses.replace(checkpoint, tables=of_one_stage).save(path, overwrite=True)
+    with pytest.raises(CheckpointError, match="cannot code: its entropy tables do not fit its configuration"):
+        Codec.load(path, device="cpu")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["encoder", "decoder", "codebook"])
+def test_forged_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path, part, value):
+    """With the right fingerprint, which anybody can compute."""
+    path = tmp_path / "model.safetensors"
+    name = next(name for name in checkpoint.weights if part in name)
+    weights = changed(checkpoint.weights, name, lambda weight: np.full_like(weight, value))
+    forged = dataclasses.replace(checkpoint, weights=weights, tables={})
+    write_raw(path, forged)
+    with pytest.raises(CheckpointError, match=f"cannot code: the tensor 'model.{name}' holds NaN or infinite values"):
+        Checkpoint.load(path)
+
+
+# --- how models are found
+
+
+def test_models_of_ones_own_are_found_by_name_and_by_fingerprint(checkpoint, tmp_path, monkeypatch):
+    other = make_checkpoint(seed=5)
+    checkpoint.save(tmp_path / "mine.safetensors")
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    other.save(tmp_path / "runs" / "first" / "model.safetensors")
+    (tmp_path / "llm.safetensors").write_bytes(b"something else")
+    monkeypatch.setenv("DIVEQ_MODELS", os.pathsep.join([str(tmp_path), "", str(tmp_path / "runs")]))
+    assert find_model("mine") == tmp_path / "mine.safetensors"
+    assert find_model("first") == tmp_path / "runs/first/model.safetensors"
+    assert {"speech_16khz", "mine", "first"} <= {model.name for model in found_models()}
+    assert model_with_fingerprint(other.fingerprint()) == find_model("first")
+    assert Codec.load("first", device="cpu").name == "first"
+    monkeypatch.delenv("DIVEQ_MODELS")
+    with pytest.raises(CheckpointError, match=r"name its file by --model \(Codec.load\), or .* DIVEQ_MODELS lists"):
+        model_with_fingerprint(other.fingerprint())
+
+
+def test_a_run_stands_for_its_model(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no model\.safetensors: has its run come to its end\?"):
+        find_model(tmp_path)
+    checkpoint.save(tmp_path / "model.safetensors")
+    assert find_model(tmp_path) == tmp_path / "model.safetensors"
+    assert model_info(tmp_path).name == tmp_path.name
 
 
 def test_a_saved_model_codes_as_the_one_in_memory(checkpoint, tmp_path):
