@@ -16,11 +16,12 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioError
-from ..layouts.config import MAX_RATE_HZ
+from ..layouts.config import MAX_RATE_HZ, MIN_RATE_HZ
 from .audio_writer import AUDIO_FORMATS
 
 MAX_CHANNELS = 255
 BLOCK_SAMPLES = 65_536
+LOUDEST = 8.0
 WRITABLE_SUFFIXES = frozenset(AUDIO_FORMATS)
 # What libsndfile reads besides, where the name tells that it is audio: .mat, .htk, .mpc and .xi are other things too.
 AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
@@ -74,6 +75,8 @@ def _open_path(name: str) -> BinaryIO:
         return open(name, "rb")
     except IsADirectoryError as error:
         raise AudioError(f"cannot read {name}: it is a folder; give a file") from error
+    except ValueError as error:  # a null character
+        raise AudioError(f"cannot read {name!r}: {error}") from error
     except OSError as error:
         # Windows answers "permission denied" for a folder.
         reason = "it is a folder; give a file" if os.path.isdir(name) else error.strerror
@@ -118,15 +121,31 @@ def _complete_wav_header(spool: BinaryIO) -> None:
 
 
 def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
-    start = file.tell()
-    if not file.read(1):
+    try:
+        start = file.tell()
+        is_empty = not file.read(1)
+        file.seek(start)
+    except OSError as error:  # a file of /proc
+        raise AudioError(f"cannot read {name}: {error.strerror or error}") from error
+    if is_empty:
         raise AudioError(f"cannot read {name}: it is empty")
-    file.seek(start)
     try:
         return _SequentialSoundFile(file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile wants more arguments for ".raw"
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(f"cannot read {name}: not audio in a known format ({reason})") from error
+
+
+def check_level(samples: np.ndarray, name: str) -> None:
+    """Raise an `AudioError` for audio that is far louder than full scale: a model has never heard such, and fails.
+
+    Up to 12 dB above it is coded as well as any, as recordings in floats may be so loud.
+    """
+    peak = float(np.abs(samples).max(initial=0))
+    if peak <= LOUDEST:
+        return
+    remedy = "divide it by 32768" if peak <= 1 << 15 else "scale it"
+    raise AudioError(f"{name} reaches {peak:g}, where full scale is 1: is it scaled as integers? {remedy} first")
 
 
 class _SequentialSoundFile(soundfile.SoundFile):
@@ -141,7 +160,7 @@ class AudioReader:
 
     Attributes:
         name: What messages call it.
-        sample_rate_hz: 1 to 768,000.
+        sample_rate_hz: 1,000 to 768,000.
         channels: 1 to 255.
         frames: Samples per channel, or None where the file does not say (a FLAC stream from a pipe).
     """
@@ -152,8 +171,9 @@ class AudioReader:
         self.sample_rate_hz = int(sound.samplerate)
         self.channels = int(sound.channels)
         self.frames = None if sound.frames == _UNKNOWN_FRAMES else int(sound.frames)
-        if not 1 <= self.sample_rate_hz <= MAX_RATE_HZ:
-            raise AudioError(f"{name}: {self.sample_rate_hz} Hz; rates of 1 to {MAX_RATE_HZ} Hz can be coded")
+        if not MIN_RATE_HZ <= self.sample_rate_hz <= MAX_RATE_HZ:
+            known = f"rates of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz can be coded"
+            raise AudioError(f"{name}: {self.sample_rate_hz} Hz; {known}")
         if self.channels > MAX_CHANNELS:
             raise AudioError(f"{name}: {self.channels} channels; up to {MAX_CHANNELS} can be coded")
         self._check_promised_bytes()
@@ -204,4 +224,5 @@ class AudioReader:
         if not finite.all():
             at = position + int(np.argmin(finite))
             raise AudioError(f"{self.name}: sample {at} ({at / self.sample_rate_hz:.3f} s) is NaN or infinite")
+        check_level(samples, self.name)
         return np.ascontiguousarray(samples.T)

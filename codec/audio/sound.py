@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AudioError
+from .audio_reader import check_level
 from .audio_reader import open_audio
 
 __all__ = ["Sound", "as_array", "checked_wave", "read_sound"]
@@ -57,6 +58,7 @@ def checked_wave(wave: Sound) -> np.ndarray:
         array = np.asarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
         raise AudioError("the audio holds NaN or infinite samples")
+    check_level(array, "the audio")
     return array
 
 

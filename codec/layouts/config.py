@@ -18,6 +18,7 @@ STAGE_KINDS: tuple[str, ...] = get_args(StageKind)
 MAX_STAGES = 127
 MAX_BITS = 16
 MAX_RATE_HZ = 768_000
+MIN_RATE_HZ = 1_000  # of audio: below, a second of a file is worth hours of sound, which cost as much as any
 LOST = -2  # the codes of a frame that was lost on its way
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 from ..bitstream import StreamHeader, StreamReader
 from ..errors import AudioError, BitstreamError, ConfigError
 from ..files.output import atomic_output
-from ..layouts.config import MAX_RATE_HZ
+from ..layouts.config import MAX_RATE_HZ, MIN_RATE_HZ
 
 __all__ = ["OutputRate", "open_output", "open_stream", "optional_number", "output_rate", "whole_number"]
 
@@ -46,8 +46,9 @@ def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
     if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
         raise AudioError(f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}")
     rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else whole_number("sample_rate_hz", sample_rate_hz)
-    if not 1 <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
-        raise AudioError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {rate}; choose another output rate")
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
+        known = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+        raise AudioError(f"audio has a sample rate of {known}, not {rate}; choose another output rate")
     return rate
 
 

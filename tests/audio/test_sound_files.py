@@ -392,3 +392,25 @@ def test_headers_of_32_bits_are_not_overrun(tmp_path, monkeypatch):
                     writer.write(STEREO[:, :1])
             else:
                 writer.write(STEREO[:, :1])
+
+
+def test_audio_scaled_as_integers_is_refused(tmp_path):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.concatenate([np.zeros(70_000), np.full(10, -20_000.0)]), 16_000, subtype="FLOAT")
+    with open_audio(path) as reader, pytest.raises(AudioError, match=r"loud\.wav reaches 20000, where full scale is 1"):
+        list(reader.blocks())
+
+
+@pytest.mark.parametrize("rate", [1, 7, 999])
+def test_rates_that_are_no_sound_are_refused(tmp_path, rate):
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, np.zeros(4_001), rate)
+    message = rf"slow\.wav: {rate} Hz; rates of 1000 to 768000 Hz can be coded"
+    with pytest.raises(AudioError, match=message), open_audio(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "/proc/self/mem"])
+def test_names_that_are_no_files_are_refused(name):
+    with pytest.raises(AudioError, match="cannot read"), open_audio(name):
+        pass
