@@ -10,6 +10,7 @@ import tyro
 
 from codec import DiveqCodecError
 from codec.evaluation.workers import score_workers
+from codec.files.stop import Stopped, end_process, stop_signals
 
 __all__ = ["run_script", "score_workers"]
 
@@ -17,8 +18,14 @@ Arguments = TypeVar("Arguments")
 
 
 def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) -> None:
-    """Parse the command line into `arguments`, run `main`; an error of ours is one line and exit code 1."""
+    """Parse the command line into `arguments`, run `main`; an error of ours is one line and exit code 1.
+
+    A stop signal ends the script at once, with the processes that it started.
+    """
     try:
-        main(tyro.cli(arguments))
+        with stop_signals():
+            main(tyro.cli(arguments))
+    except Stopped as stopped:
+        end_process(stopped.exit_code, stopped.words)
     except DiveqCodecError as error:
         sys.exit(f"error: {error}")

@@ -113,11 +113,7 @@ def _executor(workers: Executor | int) -> Iterator[Executor | None]:
         yield None
     else:
         with score_workers(workers) as executor:
-            try:
-                yield executor
-            except BaseException:
-                executor.shutdown(wait=True, cancel_futures=True)
-                raise
+            yield executor
 
 
 class _Run:

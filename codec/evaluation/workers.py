@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
 __all__ = ["score_workers"]
 
 
-def score_workers(count: int) -> ProcessPoolExecutor:
-    """Processes for metrics, one thread each.
+@contextmanager
+def score_workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for metrics, one thread each; an exception drops what they have not begun, and does not wait for them.
 
     Stop signals, which go to all processes of a run, do not end them; the end of the process that started them does.
     """
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare_worker)
+    executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare_worker)
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
 
 
 def _prepare_worker() -> None:

@@ -25,10 +25,10 @@ _PATIENCE_SECONDS = 0.3
 class Stopped(KeyboardInterrupt):
     """A stop signal came. Raised in the main thread, where Python handles signals."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, words: str | None = None) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
-        self.words = "interrupted" if number == signal.SIGINT else "terminated"
+        self.words = words or ("interrupted" if number == signal.SIGINT else "terminated")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..files.stop import Stopped
 from .distributed import average, from_first, processes
 from .trainer import Trainer
 
@@ -27,6 +28,7 @@ class Clock:
         self.elapsed_s = elapsed_s
         self.stop = False
         self.stop_requested = False
+        self.stops_at_once = False
         self._zero = monotonic() - elapsed_s
 
     def tick(self) -> None:
@@ -67,13 +69,24 @@ class Every:
 
 
 @contextmanager
+def at_once(clock: Clock) -> Iterator[None]:
+    """Stop signals raise `Stopped` here, where nothing would be lost; several processes stop as ever."""
+    clock.stops_at_once = processes() == 1
+    try:
+        yield
+    finally:
+        clock.stops_at_once = False
+
+
+@contextmanager
 def stopped_by_signals(clock: Clock) -> Iterator[None]:
-    """SIGTERM and the first SIGINT ask the clock to stop; a second SIGINT is as ever."""
+    """SIGTERM and SIGINT (Ctrl-C) ask the clock to stop; a second SIGINT, or one `at_once`, raises `Stopped`."""
 
     def request(number: int, _frame: Any) -> None:
+        is_second = clock.stop_requested and number == signal.SIGINT
         clock.stop_requested = True
-        if number == signal.SIGINT:
-            signal.signal(number, signal.default_int_handler)
+        if is_second or clock.stops_at_once:
+            raise Stopped(number)
 
     previous = {number: signal.signal(number, request) for number in _STOP_SIGNALS}
     try:

@@ -12,7 +12,7 @@ import torch
 
 from ..errors import ConfigError, DiveqCodecError
 from ..model import CodecModel
-from .clock import Clock, Every, stopped_by_signals
+from .clock import Clock, Every, at_once, stopped_by_signals
 from .distributed import processes
 from .figures import MeanFigures, StageFigures
 from .logs import RunLog
@@ -45,8 +45,9 @@ def train(
 ) -> bool:
     """Train until the budget is spent (True) or a stop signal came (False); the state is saved in both cases.
 
-    SIGTERM and the first SIGINT (Ctrl-C) stop; a second SIGINT interrupts at once, without saving. A run whose
-    budget is spent already is left as it is.
+    SIGTERM and the first SIGINT (Ctrl-C) stop after the step; a second SIGINT interrupts at once, without saving.
+    While codebooks are initialised and while the model is validated, where nothing would be lost, one process stops
+    at once, by the exception `codec.files.stop.Stopped`. A run whose budget is spent already is left as it is.
 
     Args:
         trainer: new, or with the state of the folder's run (`open_run`).
@@ -80,7 +81,7 @@ def train(
     with RunLog(folder, trainer.accelerator, at_step=trainer.steps) as log, stopped_by_signals(clock):
         run = _Run(trainer, batches, folder, clock, log, validate, facts)
         run.loop(log_every_steps, Every(60 * save_every_minutes, clock), Every(60 * validate_every_minutes, clock))
-    return clock.progress >= 1
+    return clock.progress >= 1 and not clock.stop
 
 
 @dataclass
@@ -110,17 +111,19 @@ class _Run:
                 clock.tick()
             if logging or clock.is_over:
                 self._log()
-            validating = validate.is_due() or clock.progress >= 1
+            validating = (validate.is_due() or clock.progress >= 1) and not clock.stop
             if save.is_due() or validating or clock.is_over:
                 self._save()  # before validation, so that nothing is lost where that fails or is killed
             if validating:
                 self._validate()
+        clock.tick()  # a stop that came at the very end is one, too
 
     def _step(self) -> None:
         trainer = self.trainer
         energy_left: list[float] = []
         if not trainer.started:
-            energy_left = trainer.start(self.batches)
+            with at_once(self.clock):
+                energy_left = trainer.start(self.batches)
         if not trainer.quantizing and self.clock.progress >= trainer.quantize_from:
             energy_left = trainer.start_quantizing(self.batches)
         if not all(map(math.isfinite, energy_left)):
@@ -172,7 +175,8 @@ class _Run:
 
     def _validate(self) -> None:
         if self.trainer.accelerator.is_main_process and self.trainer.quantizing:
-            figures = self.validate(self.trainer.averaged, self.log, self.trainer.steps)
+            with at_once(self.clock):
+                figures = self.validate(self.trainer.averaged, self.log, self.trainer.steps)
             self.log.write(self.trainer.steps, "validation", figures)
         self._resume_clock()
 

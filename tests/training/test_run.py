@@ -15,6 +15,7 @@ import torch
 from equality import assert_equal_states
 
 from codec.errors import ConfigError
+from codec.files.stop import Stopped
 from codec.training import clock as clock_module
 from codec.training import run as run_module
 from codec.training.logs import METRICS, read_metrics
@@ -144,7 +145,7 @@ def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkey
         assert done is not bool(stops)
     # The start of the codebooks reads 4 batches: 30 s after the first step.
     assert steps_of(tmp_path, "train") == list(range(1, 12))
-    assert validated == [1, 6, 11]  # at 30, 60 and 90 s; the stop came at 60
+    assert validated == [1, 11]  # at 30 and 90 s; the stop came at 60, and is not kept waiting
 
 
 @pytest.mark.parametrize("name", ["log_every_steps", "save_every_minutes", "validate_every_minutes"])
@@ -154,6 +155,42 @@ def test_intervals_are_positive(tmp_path, name):
 
 
 # --- stopping and going on
+
+
+def test_a_stop_ends_a_validation_at_once(tmp_path):
+    """Nothing is lost: the state was saved before. At the end of a run, the stop is not forgotten either."""
+
+    def validate(_model, _log, _step: int) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the signal has no effect")
+
+    trainer = small_trainer(tmp_path, steps=1, quantize_from=0.0, adversarial_from=1.0)
+    with pytest.raises(Stopped, match=str(int(signal.SIGTERM))):
+        run(trainer, tmp_path, validate=validate)
+    assert load_state(tmp_path)["trainer"]["steps"] == 1
+
+
+def test_a_stop_in_the_last_step_is_no_end(tmp_path):
+    trainer = small_trainer(tmp_path, steps=2, quantize_from=0.0, adversarial_from=1.0)
+    step, validated = trainer.step, []
+
+    def last_step(*arguments: Any) -> Any:
+        if trainer.steps == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return step(*arguments)
+
+    trainer.step = last_step
+    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) is False
+    assert load_state(tmp_path)["trainer"]["steps"] == 2
+    assert validated == []
+
+
+def test_a_stop_ends_the_start_of_codebooks_at_once(tmp_path):
+    trainer = small_trainer(tmp_path, steps=2, quantize_from=0.0, adversarial_from=1.0)
+    trainer.start = lambda _batches: signal.raise_signal(signal.SIGTERM) or [0.0]
+    with pytest.raises(Stopped):
+        run(trainer, tmp_path)
+    assert not (tmp_path / STATE).exists()
 
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])

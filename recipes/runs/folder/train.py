@@ -18,6 +18,7 @@ Several processes on CPUs are started by torchrun; `accelerate launch --cpu` sta
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codec import PRESETS
 from codec.errors import ConfigError
+from codec.files.stop import Stopped
 from codec.layouts.config import ModelConfig, StageKind
 from codec.training.data.augment import AugmentConfig
 from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
@@ -170,10 +172,10 @@ def _main(arguments: Arguments) -> None:
             validate_every_minutes=arguments.validate_every_minutes,
             data_facts=_data_facts(arguments, manifest),
         )
-        if not accelerator.is_main_process:
-            return
         if not done:
-            _say(f"stopped at step {trainer.steps}, and saved: the same command goes on from here")
+            words = f"stopped at step {trainer.steps}, and saved: the same command goes on from here"
+            raise Stopped(signal.SIGTERM, words)
+        if not accelerator.is_main_process:
             return
         state, model = load_state(arguments.out), arguments.out / MODEL
         save_discriminators(state, arguments.out / DISCRIMINATORS)

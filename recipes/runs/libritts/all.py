@@ -87,6 +87,8 @@ def launch(arguments: Arguments) -> list[str]:
 
 def _train(command: list[str], model: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, check=False)
+    if done.returncode in (130, 143):
+        raise DiveqCodecError("the training was stopped before its end; run the same command to go on")
     if done.returncode:
         raise DiveqCodecError(f"the training ended with exit code {done.returncode}: {' '.join(command)}")
     if not model.exists():

@@ -1,7 +1,7 @@
 """Score a run's model on test-clean: RUN/test-clean.json, and its table on standard output.
 
 python -m recipes.runs.libritts.evaluate --run runs/libritts-16khz --corpus corpora/LibriTTS
-diveq-codec report runs/libritts-16khz/test-clean.json
+diveq-codec report runs/libritts-16khz/test-clean.json runs/libritts-16khz/report.html
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ SCALES = {
 
 
 def speech_16khz(scale: Scale) -> train.Arguments:
-    """12 stages, 0.5 to 6 kbps."""
+    """14 stages, 0.5 to 7 kbps."""
     return _run("speech_16khz", scale, stage_counts=(1, 2, 3, 4, 6, 8, 10, 12, 14))
 
 
