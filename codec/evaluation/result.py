@@ -153,7 +153,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """The text of the file."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the JSON file, whole or not at all."""

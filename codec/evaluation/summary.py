@@ -13,6 +13,7 @@ __all__ = ["summarise"]
 RESAMPLES = 2000
 SEED = 0
 CONFIDENCE = 0.95
+LEAST_CLIPS = 3  # for an interval: two clips have three means, the clips' values among them
 _BLOCK_VALUES = 1 << 20  # what one block of resamples may hold in memory
 
 
@@ -27,7 +28,7 @@ def _values(clips: Sequence[Clip], name: str) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, clips: int) -> Mean:
-    low, high = _interval(values) if len(values) > 1 else (None, None)
+    low, high = _interval(values) if len(values) >= LEAST_CLIPS else (None, None)
     mean = float(values.mean()) if len(values) else None
     return Mean(mean=mean, low=low, high=high, clips=len(values), failed=clips - len(values))
 

@@ -48,7 +48,7 @@ def _facts(system: System) -> Iterator[str]:
 
 
 def _figures(mean: Mean) -> str:
-    failed = f"{mean.failed} failed" if mean.failed else ""
+    failed = f"n = {mean.clips}, {mean.failed} failed" if mean.failed else ""
     if mean.mean is None:
         return f"{'-':>8}  {'':<19}  {failed}"
     interval = "" if mean.low is None or mean.high is None else f"[{mean.low:.3f}, {mean.high:.3f}]"

@@ -36,10 +36,19 @@ class HeldOut:
 
 def audio_files(folder: Path) -> list[Path]:
     """All audio files below a folder, sorted by path."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not _is_hidden(path.relative_to(folder))
+    )
     if not paths:
         raise AudioError(f"no audio files below {folder}")
     return paths
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file or a folder on the way to it is hidden, such as the ._x.wav that macOS leaves."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read_held_out(paths: Sequence[Path], sample_rate_hz: int) -> list[HeldOut]:

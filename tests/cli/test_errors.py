@@ -65,9 +65,9 @@ def test_wrong_files_and_wishes(call, coded, tiny, names, arguments, line):
     ("arguments", "line"),
     [
         ("decode coded.dvq out.wav --model {space}", r"coded\.dvq: the stream was coded with .*, this is space.*"),
-        ("decode coded.dvq out.wav --model none", r"no model file at none, and no shipped model of that name; .*"),
+        ("decode coded.dvq out.wav --model none", r"no model file at none, and no model of that name; known: .*"),
         ("decode coded.dvq out.wav --model speech.wav", r"speech\.wav is not a .*model file.*"),
-        ("encode speech.wav out.dvq --model .", r"no model file at \., .*"),
+        ("encode speech.wav out.dvq --model .", r"the folder \. holds no model\.safetensors: .*"),
     ],
 )  # fmt: skip
 def test_wrong_models(call, coded, models, names, arguments, line):
@@ -79,7 +79,12 @@ def test_wrong_models(call, coded, models, names, arguments, line):
 def test_a_stream_of_no_shipped_model(call, coded, monkeypatch, tmp_path_factory):
     empty = tmp_path_factory.mktemp("none")
     monkeypatch.setattr("codec.checkpoint._models_folder", lambda: empty)
-    fails(call, "decode coded.dvq", 1, r"coded\.dvq: no shipped model has the fingerprint [0-9a-f]{12}; .*")
+    fails(
+        call,
+        "decode coded.dvq",
+        1,
+        r"coded\.dvq: no model at hand has the fingerprint [0-9a-f]{12}: name its file by --model .*",
+    )
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,32 @@ def test_a_bar_on_a_terminal(call, folders, monkeypatch):
         assert ("eval 0/2" in said, "eval 2/2" in said) == (not quiet, not quiet)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_lose_no_result(call, folders):
+    os.rename("originals/one.wav", "originals/bad\udcff \u00fc.wav")
+    os.rename("decoded/one.flac", "decoded/bad\udcff \u00fc.flac")
+    assert call("eval", "originals", "decoded", *FAST, "--out", "result", "--csv", "result.csv").code == 0
+    assert any("bad\udcff \u00fc" in clip.name for clip in read_evaluation("result/evaluation.json").systems[0].clips)
+    assert b"bad\xff \xc3\xbc" in Path("result.csv").read_bytes()
+    assert call("report", "result/evaluation.json", "page.html").code == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_json_is_json_in_any_encoding(start, folders, encoding):
+    os.rename("originals/one.wav", "originals/\u00fc \U0001f600.wav")
+    os.rename("decoded/one.flac", "decoded/\u00fc \U0001f600.flac")
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    out, said = start("eval", "originals", "decoded", *FAST, "--json", "-", env=environment).communicate()
+    assert said == b""
+    assert any("\u00fc \U0001f600" in reference["name"] for reference in json.loads(out)["references"])
+
+
+def test_two_clips_have_no_interval(call, folders):
+    shown = call("eval", "originals", "decoded", *FAST).out
+    assert "originals: 2 clips" in shown
+    assert "[" not in shown
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
 def test_an_interrupt_ends_the_scoring(start, folders):
     Path("slow.py").write_text(
