@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AudioError
-from .audio_reader import check_level
-from .audio_reader import open_audio
+from .audio_reader import check_level, open_audio
 
 __all__ = ["Sound", "as_array", "checked_wave", "read_sound"]
 

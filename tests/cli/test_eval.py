@@ -233,7 +233,6 @@ def test_names_that_are_no_text_lose_no_result(call, folders):
     assert call("eval", "originals", "decoded", *FAST, "--out", "result", "--csv", "result.csv").code == 0
     assert any("bad\udcff \u00fc" in clip.name for clip in read_evaluation("result/evaluation.json").systems[0].clips)
     assert b"bad\xff \xc3\xbc" in Path("result.csv").read_bytes()
-    assert call("report", "result/evaluation.json", "page.html").code == 0
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
