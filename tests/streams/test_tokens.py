@@ -138,7 +138,7 @@ def test_latents_are_sums_of_rows_of_codebooks(tiny, clips):
         ([[1, 2], [3]], "different lengths are one array with -1"),
         ([[1 << 40]], "index 2147483647 .* is outside 0 to"),
         ([[1, -2]], "index -2 .* is outside"),
-        ([[1, 1], [-1, 1], [1, 1]], "a stage before the last is missing"),
+        ([[1, 1], [-1, 1], [1, 1]], "a stage before another is missing"),
     ],
 )
 def test_what_is_no_codes_is_refused(tiny, codes, fault):
