@@ -71,6 +71,7 @@ def every_verb(*, defaults: bool) -> None:
     if defaults:
         run("eval", "speech.flac", "heard.wav")
         run("report", "results/evaluation.json", "blind.html", "--blind")
+    subprocess.run([sys.executable, "-m", "codec", "--version"], check=True, stdout=subprocess.DEVNULL)
 
 
 def run(*arguments: str) -> None:
