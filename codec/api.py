@@ -22,7 +22,7 @@ from .errors import ConfigError
 from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
 from .streams.arguments import OutputRate, open_output, open_stream, optional_number, output_rate, whole_number
-from .streams.headers import Coding
+from .streams.headers import StreamRules
 from .streams.live import LiveDecoder, LiveEncoder, checked_copies, checked_rate
 from .streams.pipeline import Pipeline
 from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
@@ -63,12 +63,12 @@ class Codec:
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
         self._checkpoint = checkpoint
-        self._coding = Coding(self.config, self.fingerprint, name)
+        self._rules = StreamRules(self.config, self.fingerprint, name)
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
         network = load_backend(checkpoint, backend, device=device)
         self.device = network.device
         self._runner = Runner(network, self.config)
-        self._pipeline = Pipeline(self._runner, self._coding, self.tables)
+        self._pipeline = Pipeline(self._runner, self._rules, self.tables)
 
     @classmethod
     def load(
@@ -149,7 +149,7 @@ class Codec:
         """
         wave, rate = read_sound(sound, sample_rate_hz)
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        header = self._coding.header(rate, len(wave), stages, kbps, position_bits)
+        header = self._rules.header(rate, len(wave), stages, kbps, position_bits)
         codes = list(self._pipeline.encode([wave], header, kbps))
         empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
         return Encoded(
@@ -176,7 +176,7 @@ class Codec:
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._coding.header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
+            header = self._rules.header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
             counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
             for codes in self._pipeline.encode(counter, header, kbps):
@@ -207,7 +207,7 @@ class Codec:
         """
         read = [read_sound(sound, sample_rate_hz) for sound in sounds]
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        headers = [self._coding.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read]
+        headers = [self._rules.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read]
         waves = [wave for wave, _ in read]
         return self._pipeline.encode_clips(waves, headers, kbps, batch_seconds)
 
@@ -379,7 +379,7 @@ class Codec:
             [(1, 640), (1, 320)]
         """
         clips = [one_clip(codes)] if lengths is None else clips_of_codes(codes, lengths)
-        encoded = [self._coding.without_stream(clip, position_bits) for clip in clips]
+        encoded = [self._rules.without_stream(clip, position_bits) for clip in clips]
         if lengths is None:
             return self.decode(encoded[0], sample_rate_hz=sample_rate_hz)
         return self.decode_batch(encoded, sample_rate_hz=sample_rate_hz)

@@ -68,7 +68,7 @@ def nearest(
 ) -> Int[Tensor, " n"]:
     """Index of the nearest point: argmin ‖z − p‖² = argmax (z·p − ‖p‖²/2).
 
-    Who searches again and again gives the same `scores` to write over: new memory costs more than the search.
+    Pass a preallocated `scores` when searching repeatedly: allocating it costs more than the search.
     """
     with torch.no_grad():
         return _argmax(torch.addmm(-0.5 * points.square().sum(1), z, points.T, out=scores))

@@ -1,7 +1,7 @@
-"""How many stages each frame of a stream gets: more where speech is loud, fewer in its pauses, so many on average.
+"""Rate allocation: stages per frame under a bitrate, more where speech is loud and fewer in its pauses.
 
-A stage takes about as many dB off the error whatever a frame's level, so that errors are heard alike where the number
-of stages rises in proportion to the level in dB. How steeply was found on speech (recipes/runs/folder/RUNS.md).
+Each stage lowers the error by about the same number of dB. Giving a frame stages in proportion to its level therefore
+makes errors equally audible in loud and soft frames. The slope was found on speech (recipes/runs/folder/RUNS.md).
 
 The stages are shared out within each packet, so that every packet keeps to the bitrate.
 
@@ -27,10 +27,10 @@ FLOOR_GROUPS = 4  # one group of so many has a stage, where the others may have 
 SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
 
 
-class Spreader:
-    """Takes stages off the codes of a stream, as they are made, until the rest keeps to a bitrate.
+class RateAllocator:
+    """Truncates the codes of a stream, packet by packet, to the stages that a bitrate allows.
 
-    It listens to the audio on its way to the model, and is then given the codes. Without a bitrate it takes stages off
+    It observes the audio on its way to the model, then truncates the codes. Without a bitrate it truncates those of
     digital silence alone.
     """
 
@@ -48,7 +48,7 @@ class Spreader:
         """Whether any frame may lose a stage."""
         return self._budget_bits < sum(self._bits) or self._least_stages == 0
 
-    def listen(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def observe(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on blocks (channels, samples) that add up to whole frames."""
         for block in blocks:
             samples = np.concatenate([self._samples, block], axis=1) if self._samples.shape[1] else block
@@ -57,7 +57,7 @@ class Spreader:
             self._samples = samples[:, whole:].copy()  # a view would keep the whole block in memory
             yield block
 
-    def apply(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def truncate(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Codes (channels, stages, frames) → the same, NONE where stages are taken off; packet by packet."""
         pending: np.ndarray | None = None
         for piece in pieces:
@@ -71,16 +71,16 @@ class Spreader:
     def _packet(self, codes: np.ndarray) -> np.ndarray:
         frames = codes.shape[2]
         powers = self._powers[:, :frames]
-        depths = spread(powers, self._bits, self._budget_bits, self._least_stages)
+        depths = allocate(powers, self._bits, self._budget_bits, self._least_stages)
         self._powers = self._powers[:, frames:]
         return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
 
 
-def spread_clip(codes: np.ndarray, wave: np.ndarray, spreader: Spreader, hop: int) -> np.ndarray:
-    """A `Spreader` on all of a clip: codes (channels, stages, frames), wave (channels, samples)."""
-    for _ in spreader.listen(whole_frames([wave], hop)):
+def allocate_clip(codes: np.ndarray, wave: np.ndarray, allocator: RateAllocator, hop: int) -> np.ndarray:
+    """A `RateAllocator` on all of a clip: codes (channels, stages, frames), wave (channels, samples)."""
+    for _ in allocator.observe(whole_frames([wave], hop)):
         pass
-    return np.concatenate([codes[..., :0], *spreader.apply([codes])], axis=2)
+    return np.concatenate([codes[..., :0], *allocator.truncate([codes])], axis=2)
 
 
 def least_depths(groups: int, least_stages: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
     return np.einsum("...i,...i->...", frames, frames, dtype=np.float64) / hop
 
 
-def spread(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int) -> np.ndarray:
+def allocate(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int) -> np.ndarray:
     """The stages of each frame of a packet, from the frames' powers; both are (channels, frames).
 
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take `stage_bits`, and

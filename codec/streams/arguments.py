@@ -1,4 +1,4 @@
-"""What callers of the public verbs give: checked, and in one form."""
+"""Checks and normalises the arguments of the public verbs."""
 
 from __future__ import annotations
 

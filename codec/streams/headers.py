@@ -1,4 +1,4 @@
-"""What a model codes: the header of its streams, and whether a stream is one of them."""
+"""Makes the headers of a model's streams, and checks that a stream is one of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .allocation import ROUNDING, least_depths
 from .arguments import whole_number
 from .results import Encoded
 
-__all__ = ["Coding"]
+__all__ = ["StreamRules"]
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
-    """A model as its streams know it; `name` is what messages call it."""
+class StreamRules:
+    """What a model lays down for its streams; `name` is what messages call it."""
 
     config: ModelConfig
     fingerprint: bytes

@@ -9,7 +9,7 @@ import numpy as np
 from ..audio import resample_blocks, resampled_length
 from ..audio.blocks import cut_to
 from ..bitstream import EntropyTables, StreamHeader, StreamReader
-from .headers import Coding
+from .headers import StreamRules
 from .limits import limited_packets
 from .results import Encoded
 from .runner import Piece, Runner
@@ -20,8 +20,8 @@ __all__ = ["Pipeline"]
 class Pipeline:
     """A network, the streams that it codes, and the entropy tables of its codes."""
 
-    def __init__(self, runner: Runner, coding: Coding, tables: EntropyTables | None) -> None:
-        self._runner, self._coding, self._tables = runner, coding, tables
+    def __init__(self, runner: Runner, rules: StreamRules, tables: EntropyTables | None) -> None:
+        self._runner, self._rules, self._tables = runner, rules, tables
 
     def encode(
         self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
@@ -51,8 +51,8 @@ class Pipeline:
         self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool, max_seconds: float | None
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at `rate`, of the exact length."""
-        self._coding.check(stream.header)
-        count = self._coding.stages_of(stream.header, stages)
+        self._rules.check(stream.header)
+        count = self._rules.stages_of(stream.header, stages)
         if isinstance(stream, Encoded):
             pieces: Iterable[Piece] = [stream]
         else:
@@ -63,7 +63,7 @@ class Pipeline:
         self, clips: Sequence[Encoded], rates: Sequence[int], stages: int | None, batch_seconds: float
     ) -> list[list[np.ndarray]]:
         """What `decode` gives of each clip; `batch_seconds` of audio are computed at once."""
-        kept = [self._coding.stages_of(clip.header, stages) for clip in clips]
+        kept = [self._rules.stages_of(clip.header, stages) for clip in clips]
         layouts = [
             tuple(stage.position_bits for stage in clip.header.stages[:count])
             for clip, count in zip(clips, kept, strict=True)
@@ -78,7 +78,7 @@ class Pipeline:
 
     def read(self, stream: Encoded | StreamReader) -> Encoded:
         """All of a stream in memory."""
-        self._coding.check(stream.header)
+        self._rules.check(stream.header)
         if isinstance(stream, Encoded):
             return stream
         empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
@@ -88,7 +88,7 @@ class Pipeline:
         return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self._tables)
 
     def _frames(self, seconds: float) -> int:
-        return max(1, int(seconds * self._coding.config.frame_rate_hz))
+        return max(1, int(seconds * self._rules.config.frame_rate_hz))
 
 
 def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:

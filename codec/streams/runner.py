@@ -14,7 +14,7 @@ from ..layouts.config import ModelConfig
 from ..layouts.noise import decoder_noise
 from ..layouts.receptive_field import Context
 from . import batches, windows
-from .allocation import Spreader, spread_clip
+from .allocation import RateAllocator, allocate_clip
 from .batches import batched
 from .windows import windowed
 
@@ -93,16 +93,16 @@ class Runner:
         def compute(wave: np.ndarray, _first_frame: int) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
-        spreader = Spreader(header, bitrate_kbps, self._config.least_stages)
+        allocator = RateAllocator(header, bitrate_kbps, self._config.least_stages)
         waves = whole_frames(blocks, header.hop)
         codes = windowed(
-            spreader.listen(waves) if spreader.has_work else waves,
+            allocator.observe(waves) if allocator.has_work else waves,
             _by_channels(compute, self._channels_at_once(header)),
             context=self._config.layout.encoder_context,
             window=self._window(header),
             items_per_frame=header.hop,
         )
-        return spreader.apply(codes) if spreader.has_work else codes
+        return allocator.truncate(codes) if allocator.has_work else codes
 
     def decode(self, pieces: Iterable[Piece], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
         """Codes → blocks (channels, samples) at the model's rate, from the first `stages` stages.
@@ -158,10 +158,10 @@ class Runner:
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
-        spreaders = [Spreader(header, bitrate_kbps, self._config.least_stages) for header in headers]
+        allocators = [RateAllocator(header, bitrate_kbps, self._config.least_stages) for header in headers]
         return [
-            spread_clip(clip, wave, spreader, hop) if spreader.has_work else clip
-            for clip, wave, spreader in zip(codes, waves, spreaders, strict=True)
+            allocate_clip(clip, wave, allocator, hop) if allocator.has_work else clip
+            for clip, wave, allocator in zip(codes, waves, allocators, strict=True)
         ]
 
     def decode_batch(

@@ -1,4 +1,4 @@
-"""What the processes of a run say to each other: averages, sums, and the first process's word.
+"""Collectives: mean over processes, gather, broadcast from rank 0.
 
 Gradients are averaged here, in one flat all-reduce per optimiser, and not by DistributedDataParallel: the
 quantizer takes no part in the warm-up, the two losses share one pass through the discriminators, and the models

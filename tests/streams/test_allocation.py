@@ -13,10 +13,10 @@ from codec.bitstream.stage_counts import pack_depths
 from codec.streams.allocation import (
     SMALLEST_POWER,
     STAGES_PER_DB,
-    Spreader,
+    RateAllocator,
+    allocate,
     frame_powers,
     least_depths,
-    spread,
 )
 from codec.training.stage_dropout import group_levels as group_levels_of_tensors
 
@@ -50,7 +50,7 @@ def levels_of(powers: np.ndarray) -> np.ndarray:
 def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
     powers = 10 ** rng.uniform(-8.9, -1, (1, frames))
     budget = bits[0] + share * (sum(bits) - bits[0])
-    depths = spread(powers, bits, budget, least_stages)
+    depths = allocate(powers, bits, budget, least_stages)
     least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[None, :frames]
     assert depths.shape == powers.shape
     assert (depths >= least).all()
@@ -69,7 +69,7 @@ def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
 def test_every_fourth_group_of_a_pause_has_a_stage():
     powers = np.full((1, 60), 1e-8)
     powers[:, 30:45] = 0.01
-    depths = spread(powers, [10] * 8, 15.0, 0)
+    depths = allocate(powers, [10] * 8, 15.0, 0)
     groups = depths[0, ::GROUP_FRAMES].tolist()
     assert groups[:10] == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0]
     assert min(groups[10:15]) >= 4
@@ -82,7 +82,7 @@ def test_digital_silence_has_no_stage(budget):
     powers = np.full((2, 60), 0.01)
     powers[0, 11:40] = 0
     powers[1] = 0.9e-9
-    depths = spread(powers, [10] * 8, budget, 0)
+    depths = allocate(powers, [10] * 8, budget, 0)
     silent = np.flatnonzero(depths[0] == 0)
     assert silent.tolist() == list(range(12, 39))
     assert not depths[1].any()
@@ -91,22 +91,22 @@ def test_digital_silence_has_no_stage(budget):
 
 
 def test_a_model_without_such_frames_keeps_a_stage_in_silence():
-    assert (spread(np.zeros((1, 60)), [10] * 8, np.inf, 1) == 8).all()
-    assert (spread(np.zeros((1, 60)), [10] * 8, 12.0, 1) >= 1).all()
+    assert (allocate(np.zeros((1, 60)), [10] * 8, np.inf, 1) == 8).all()
+    assert (allocate(np.zeros((1, 60)), [10] * 8, 12.0, 1) >= 1).all()
 
 
 def test_channels_do_not_share():
     rng = np.random.default_rng(1)
     powers = 10 ** rng.uniform(-8, -1, (2, 60))
-    both = spread(powers, [10] * 8, 35.0, 0)
+    both = allocate(powers, [10] * 8, 35.0, 0)
     for channel in range(2):
-        np.testing.assert_array_equal(both[channel], spread(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0])
+        np.testing.assert_array_equal(both[channel], allocate(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0])
 
 
 @pytest.mark.parametrize("budget", [20.0, 27.0, 45.0, 75.0])
 def test_a_steady_tone_spends_its_budget_too(budget):
     """Groups of equal level take turns, the earlier ones first."""
-    depths = spread(np.full((1, 60), 0.01), [10] * 8, budget, 1)
+    depths = allocate(np.full((1, 60), 0.01), [10] * 8, budget, 1)
     assert np.ptp(depths) <= 1
     assert (np.diff(depths) <= 0).all()
     assert budget * 60 - 10 * GROUP_FRAMES - 2 <= cost_bits(depths, [10] * 8) <= budget * 60
@@ -115,13 +115,13 @@ def test_a_steady_tone_spends_its_budget_too(budget):
 def test_three_stages_for_twenty_decibels():
     powers = np.full((1, 60), 0.01)
     powers[:, 30:] *= 100
-    stepped = spread(powers, [10] * 8, 45.5, 1)
+    stepped = allocate(powers, [10] * 8, 45.5, 1)
     assert set(stepped[0, 30:] - stepped[0, 0]) <= {2, 3}
     assert set(stepped[0, 30:] - stepped[0, 29]) <= {3, 4}
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100])
-def test_a_spreader_takes_pieces_of_any_size(piece):
+def test_an_allocator_takes_pieces_of_any_size(piece):
     rng = np.random.default_rng(2)
     header = StreamHeader(
         fingerprint=bytes(6),
@@ -134,16 +134,16 @@ def test_a_spreader_takes_pieces_of_any_size(piece):
     )
     wave = (rng.standard_normal((2, 20 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
     codes = rng.integers(0, 32, (2, 6, 47)).astype(np.int32)
-    spreader = Spreader(header, 0.6, 1)  # of 50 frames/s: 12 bits a frame
+    allocator = RateAllocator(header, 0.6, 1)  # of 50 frames/s: 12 bits a frame
     blocks = [wave[:, start : start + 5 * piece] for start in range(0, wave.shape[1], 5 * piece)]
-    for given_block, passed in zip(blocks, spreader.listen(iter(blocks)), strict=True):
+    for given_block, passed in zip(blocks, allocator.observe(iter(blocks)), strict=True):
         np.testing.assert_array_equal(passed, given_block)
-    made = list(spreader.apply(codes[..., start : start + piece] for start in range(0, 47, piece)))
+    made = list(allocator.truncate(codes[..., start : start + piece] for start in range(0, 47, piece)))
     assert [packet.shape[2] for packet in made] == [20, 20, 7]
     powers = frame_powers(wave, 20)
     for number, packet in enumerate(made):
         span = slice(20 * number, 20 * number + packet.shape[2])
-        depths = spread(powers[:, span], [5] * 6, 12.0, 1)
+        depths = allocate(powers[:, span], [5] * 6, 12.0, 1)
         np.testing.assert_array_equal(np.count_nonzero(packet != NONE, axis=1), depths)
         there = packet != NONE
         np.testing.assert_array_equal(packet[there], codes[..., span][there])
