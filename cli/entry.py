@@ -30,6 +30,8 @@ VERBS = {
     "report": "Make a page of an evaluation, or a blind listening test.",
     "answers": "Sum up what the listeners of a blind page said.",
     "export": "Write a model as ONNX graphs, for programs in other languages.",
+    "send": "Send speech over a network while it is spoken: RTP over UDP.",
+    "receive": "Receive speech that send sends, as it comes.",
 }
 """Verbs, each a class of that name, capitalised, in a module of that name; and the first line of its help, which is
 here as modules take time to import."""
@@ -112,7 +114,7 @@ def _parse(name: str, arguments: list[str]) -> Verb:
 def _run(verb: Verb) -> int:
     try:
         with quiet_libraries(debug=verb.debug):
-            code = in_thread(verb.run)
+            code = verb.run() if hasattr(verb, "ends_when_stopped") else in_thread(verb.run)
             sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever read our output has enough; said as other programs say it, by the code alone

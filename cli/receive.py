@@ -1,0 +1,158 @@
+"""`diveq-codec receive`: speech out of RTP, while it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from tyro.conf import Positional, arg
+
+from .addresses import LOOPBACK, check_positive, parse_address, udp_socket
+from .arguments import Debug, Engine, Force, Json
+from .console import binary_stdout, note, show
+from .files import open_target
+from .plan import PIPE
+
+if TYPE_CHECKING:
+    import socket
+
+    import numpy as np
+
+    from codec import LiveDecoder, RtpReceiver
+
+_LARGEST_DATAGRAM = 1 << 16
+_MOST_AT_ONCE = 1000  # datagrams: a flood does not stop the playing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receive:
+    """Receive speech that `diveq-codec send` sends, as it comes: RTP over UDP.
+
+    $ diveq-codec receive 5004 heard.wav
+    $ diveq-codec receive 0.0.0.0:5004 - | aplay -t raw -f S16_LE -r 16000
+
+    Only what is sent to the address is heard, and of that the first source that sends packets of the model. It ends
+    when the sender does, on Ctrl-C, or when nothing has come for a while; its numbers are shown then.
+    """
+
+    ends_when_stopped: ClassVar[bool] = True
+    """A stop signal raises in `run`, which then comes to its own end."""
+    address: Annotated[str, Positional, arg(metavar="[HOST:]PORT", help_behavior_hint="")]
+    """Where to listen; a port alone is one of this machine's own (127.0.0.1)."""
+    target: Annotated[str, Positional, arg(metavar="TARGET", help_behavior_hint="")]
+    """A WAV file, or - for raw audio to standard output, 16-bit little-endian samples."""
+    rate: Annotated[int, arg(metavar="HZ", help_behavior_hint="")] = 16_000
+    """Sample rate of the audio. By default 16000."""
+    delay_ms: Annotated[float, arg(metavar="MS", help_behavior_hint="")] = 20.0
+    """The least delay of the jitter buffer, which grows as far as packets come late. By default 20."""
+    idle: Annotated[float, arg(metavar="SECONDS", help_behavior_hint="")] = 10.0
+    """End when nothing has come for so long, after the first packet. By default 10."""
+    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
+    force: Force = False
+    json: Json = False
+    debug: Debug = False
+
+    def __post_init__(self) -> None:
+        check_positive(rate=self.rate, idle=self.idle)
+
+    def run(self) -> int:
+        """Receive until it ends."""
+        from codec import RtpReceiver
+
+        host, port = parse_address(self.address, default_host=LOOPBACK)
+        self.engine.share_threads(1)
+        codec = self.engine.load_for_calls()
+        decoder = codec.live_decoder(sample_rate_hz=self.rate)
+        config = codec.config
+        receiver = RtpReceiver(
+            decoder.live, hop=config.hop, clock_hz=config.sample_rate_hz, least_seconds=self.delay_ms / 1000
+        )
+        with self._opened() as write, udp_socket(host, port, listens=True) as channel:
+            decoder.copy().push_codes(decoder.lost_codes(1))  # what takes time at first, before it matters
+            note(f"listening on {host}:{port}")
+            try:
+                _play(channel, receiver, decoder, write, config.hop / config.sample_rate_hz, self.idle)
+            except KeyboardInterrupt:
+                note("interrupted: the recording ends here")
+            write(decoder.flush())
+        _tell(receiver, as_json=self.json, to_stderr=self.target == PIPE)
+        return 0
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Callable[[np.ndarray], object]]:
+        """What takes samples: a WAV file that appears whole, or standard output."""
+        import numpy as np
+        import soundfile
+
+        if self.target == PIPE:
+            out = binary_stdout()
+
+            def write(wave: np.ndarray) -> None:
+                out.write(np.clip(np.rint(wave * 32768), -32768, 32767).astype("<i2").tobytes())
+                out.flush()
+
+            yield write
+            return
+        with (
+            open_target(self.target, overwrite=self.force) as target,
+            soundfile.SoundFile(target, "w", self.rate, 1, subtype="PCM_16", format="WAV") as file,
+        ):
+            yield file.write
+
+
+def _play(
+    channel: socket.socket,
+    receiver: RtpReceiver,
+    decoder: LiveDecoder,
+    write: Callable[[np.ndarray], object],
+    frame_seconds: float,
+    idle_seconds: float,
+) -> None:
+    """Take datagrams, and write a frame whenever one is due."""
+    due = last = time.monotonic()
+    while not (receiver.has_ended and not receiver.waiting_frames):
+        has_come = _take(channel, receiver, due)
+        codes = receiver.pull(due)
+        if has_come or codes is None:  # for the first packet it waits as long as it takes
+            last = due
+        due += frame_seconds
+        if codes is not None:
+            write(decoder.push_codes(codes))
+        if due - last > idle_seconds:
+            note(f"nothing has come for {idle_seconds:g} s: the recording ends here")
+            return
+
+
+def _take(channel: socket.socket, receiver: RtpReceiver, due: float) -> bool:
+    """Take what has come, and what comes until `due`; whether there was anything."""
+    for number in range(_MOST_AT_ONCE):
+        channel.settimeout(max(due - time.monotonic(), 0.0))
+        try:
+            datagram, address = channel.recvfrom(_LARGEST_DATAGRAM)
+        except (TimeoutError, BlockingIOError):
+            return number > 0
+        receiver.receive(datagram, address, time.monotonic())
+    return True
+
+
+def _tell(receiver: RtpReceiver, *, as_json: bool, to_stderr: bool) -> None:
+    facts = receiver.statistics().to_dict()
+    if as_json:
+        line = json_format.dumps(facts)
+        print(line, file=sys.stderr) if to_stderr else show(line)
+        return
+    note(
+        f"received {facts['packets']} packets for {facts['played_seconds']:.2f} s: {facts['lost']} lost,"
+        f" {facts['late']} late, {facts['reordered']} out of order, {facts['duplicate']} twice,"
+        f" {facts['malformed']} malformed, {facts['foreign']} foreign"
+    )
+    note(
+        f"{facts['filled']} frames filled from copies, {facts['concealed']} made up; jitter"
+        f" {1000 * facts['jitter_seconds']:.0f} ms, delay {1000 * facts['delay_seconds']:.0f} ms;"
+        f" {facts['payload_kbps']:.2f} kbps, with headers {facts['network_kbps']:.2f} kbps"
+    )

@@ -1,0 +1,103 @@
+"""`send` and `receive` over loopback, in processes of their own, in real time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+from small_models import started_checkpoint, tiny_noisy
+from synthesis import synthesize_speech
+
+SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "live.safetensors"
+    started_checkpoint(tiny_noisy()).save(path)
+    return str(path)
+
+
+def finish(process, seconds=300):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_until_it_listens(receiver, port):
+    assert receiver.stderr.readline().decode().strip() == f"diveq-codec: listening on 127.0.0.1:{port}"
+
+
+def test_a_file_is_sent_and_received(start, tmp_path, model, port):
+    wave = synthesize_speech(SECONDS, seed=4)
+    soundfile.write(tmp_path / "speech.wav", wave, 16_000)
+    heard = tmp_path / "heard.wav"
+    receiver = start("receive", port, heard, "--model", model, "--json")
+    wait_until_it_listens(receiver, port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"nothing", ("127.0.0.1", port))
+        sender = start(
+            "send", tmp_path / "speech.wav", f"127.0.0.1:{port}", "--model", model, "--bitrate", 0.9, "--json"
+        )
+        code, out, err = finish(sender)
+    assert (code, err) == (0, "")
+    sent = json.loads(out)
+    assert sent["packets"] == SECONDS / 0.06
+    assert sent["seconds"] == pytest.approx(SECONDS)
+    assert sent["network_kbps"] > sent["payload_kbps"] + 5
+    code, out, err = finish(receiver)
+    assert (code, err) == (0, "")
+    received = json.loads(out)
+    assert (received["packets"], received["lost"], received["malformed"]) == (25, 0, 1)
+    samples, rate = soundfile.read(heard)
+    assert rate == 16_000
+    assert len(samples) == round(received["played_seconds"] * 16_000)
+    assert np.std(samples) > 0
+
+
+def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port):
+    raw = (synthesize_speech(1.0, seed=4) * 32767).astype("<i2").tobytes()
+    heard = tmp_path / "heard.wav"
+    receiver = start("receive", port, heard, "--model", model)
+    wait_until_it_listens(receiver, port)
+    sender = start("send", "-", f"127.0.0.1:{port}", "--model", model, stdin=subprocess.PIPE)
+    sender.stdin.write(raw)
+    sender.stdin.flush()
+    with pytest.raises(subprocess.TimeoutExpired):  # it waits for more
+        sender.wait(timeout=5)
+    sender.send_signal(signal.SIGINT)
+    code, _, err = finish(sender)
+    assert code == 0
+    assert "the stream ends here" in err
+    assert "sent 16 packets for 0.96 s" in err
+    code, _, err = finish(receiver)
+    assert code == 0
+    assert "received 16 packets" in err
+    assert soundfile.info(heard).duration >= 0.96
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["send", "speech.wav", "5004"], 2, "HOST:PORT with a port of 1 to 65535, not '5004'"),
+        (["send", "no.wav", "127.0.0.1:5004"], 1, "cannot read no.wav"),
+        (["receive", "70000", "out.wav"], 2, "PORT or HOST:PORT with a port of 1 to 65535, not '70000'"),
+        (["receive", "203.0.113.9:5004", "out.wav"], 1, "203.0.113.9:5004 cannot be used"),
+    ],
+)
+def test_what_cannot_be_is_named(start, tmp_path, model, arguments, code, reason):
+    found, _, err = finish(start(*arguments, "--model", model, cwd=tmp_path))
+    assert found == code
+    assert reason in err
+    assert not list(tmp_path.iterdir())
