@@ -25,6 +25,7 @@ from .arguments import (
     Threads,
     count,
 )
+from .console import note
 from .errors import CommandError, UsageError, printable
 from .eval_output import Failures, Outputs
 from .plan import PIPE, Task
@@ -48,7 +49,8 @@ class Eval:
     .dvq files in memory, at each bitrate, and decoded again. Each channel is scored by itself, and a score is
     the mean over channels. What fails is told in a line, and never becomes a number; the exit code is then 1.
 
-    PESQ and STOI need pip install 'diveq-codec[eval]'.
+    PESQ and STOI need pip install 'diveq-codec[eval]'; DistillMOS and DNSMOS, which judge the originals, too,
+    diveq-codec[listeners].
     """
 
     paths: Paths
@@ -61,8 +63,9 @@ class Eval:
     """With --model: bitrates, as of encode --bitrate. By default, where there are no --stages, those of 1, 2, 4, 8, …
     and all stages."""
     metrics: Annotated[Text, arg(metavar="NAME,NAME,...")] = None
-    """Some of pesq_wb, pesq_nb, stoi, estoi, si_sdr, mel_distance, stft_distance, log_spectral_distance, which are
-    the default, and visqol, which is measured only if named."""
+    """Some of pesq_wb, pesq_nb, stoi, estoi, distillmos, dnsmos_p808, dnsmos_ovrl, si_sdr, mel_distance,
+    stft_distance, log_spectral_distance, carrier_repetition, and in bands 0_1, 1_2, 2_4, 4_8 of kHz contrast_1_2,
+    correlation_1_2, level_1_2 and so on, which are the default, and visqol, which is measured only if named."""
     plug_in: Annotated[Text, arg(metavar="MODULE:NAME,...")] = None
     """Metrics of your own: functions of reference and estimate, float arrays (samples,), and sample_rate_hz."""
     rate: Annotated[
@@ -109,13 +112,15 @@ class Eval:
 
     def run(self) -> int:
         """Score all clips."""
-        from codec import Recordings, evaluate
+        from codec import Recordings, absent_metrics, evaluate
 
         outputs = Outputs(folder=self.out, json=self.json, csv=self.csv, force=self.force)
         outputs.check()
         extra_metrics = self._extra_metrics()
         sources = self._sources()
         candidates, strays = self._candidates(sources)
+        if self.metrics is None and (absent := absent_metrics()):
+            note(f"left out {', '.join(absent)}: they need pip install 'diveq-codec[listeners]'")
         tasks = [Task(str(source.path), PIPE) for source in sources]
         with progress_bar("eval", tasks, quiet=self.quiet) as progress:
             failures = Failures(strays)

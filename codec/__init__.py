@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .files.output import atomic_output
     from .layouts.config import ModelConfig, StageConfig
     from .layouts.presets import PRESETS
-    from .metrics import DEFAULT_METRICS, METRICS, Metric
+    from .metrics import DEFAULT_METRICS, METRICS, Metric, absent_metrics
     from .report import ListeningResult, listening_page, listening_result, report_page
     from .streams.live import LiveDecoder, LiveEncoder
     from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
@@ -51,7 +51,7 @@ _HOMES = {
     "evaluation.result": ("Clip", "Evaluation", "read_evaluation"),
     "evaluation.signal": ("Signal", "Source", "find_sources"),
     "evaluation.tables": ("evaluation_csv", "evaluation_text"),
-    "metrics": ("DEFAULT_METRICS", "METRICS", "Metric"),
+    "metrics": ("DEFAULT_METRICS", "METRICS", "Metric", "absent_metrics"),
     "backends.onnx.export_graphs": ("export_onnx",),
     "files.output": ("atomic_output",),
     "report": ("ListeningResult", "listening_page", "listening_result", "report_page"),
@@ -101,6 +101,7 @@ __all__ = [
     "StreamHeader",
     "StreamInfo",
     "StreamReader",
+    "absent_metrics",
     "allowed_threads",
     "atomic_output",
     "cut",

@@ -17,11 +17,15 @@ from synthesis import synthesize_speech
 
 from codec.errors import AudioError, ConfigError
 from codec.metrics import (
+    BAND_METRICS,
     DEFAULT_METRICS,
     METRICS,
     Metric,
     MetricError,
+    NothingToMeasure,
     Score,
+    Weighted,
+    absent_metrics,
     estoi,
     log_spectral_distance,
     mel_distance,
@@ -38,6 +42,8 @@ RATE_HZ = 16_000
 SPEECH = synthesize_speech(3.0, seed=2)
 NOISE = np.random.default_rng(0).standard_normal(len(SPEECH)).astype(np.float32)
 NOISY = SPEECH + 0.01 * NOISE
+LISTENERS = ("distillmos", "dnsmos_p808", "dnsmos_ovrl")  # tested beside their packages
+GENERAL = tuple(name for name in DEFAULT_METRICS if name not in (*LISTENERS, *BAND_METRICS, "carrier_repetition"))
 DISTANCES = ("mel_distance", "stft_distance", "log_spectral_distance")
 
 
@@ -163,14 +169,14 @@ def test_half_the_level_is_log10_of_2_and_6_db():
     assert stft_distance(loud, loud / 2) == pytest.approx(0.5 + math.log(2), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", DEFAULT_METRICS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_more_noise_is_worse(name):
     values = [METRICS[name](SPEECH, SPEECH + level * NOISE, sample_rate_hz=RATE_HZ) for level in (0, 1e-3, 1e-2, 0.1)]
     assert values == sorted(values, reverse=METRICS[name].higher_is_better)
     assert len(set(values)) == 4
 
 
-@pytest.mark.parametrize("name", DEFAULT_METRICS)
+@pytest.mark.parametrize("name", GENERAL)
 @pytest.mark.parametrize("samples", [0, 1, 2, 100, 500, 1023])
 def test_too_short_is_a_failure_or_a_value_with_a_meaning(name, samples):
     result = score(SPEECH[:samples], NOISY[:samples], sample_rate_hz=RATE_HZ, names=[name])[name]
@@ -181,7 +187,7 @@ def test_too_short_is_a_failure_or_a_value_with_a_meaning(name, samples):
         assert result.failure
 
 
-@pytest.mark.parametrize("name", DEFAULT_METRICS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_silence_and_nan_are_failures(name):
     silence, broken = np.zeros_like(SPEECH), np.where(np.arange(len(SPEECH)) == 5, np.nan, SPEECH)
     assert score(SPEECH, broken, sample_rate_hz=RATE_HZ, names=[name])[name].failure == (
@@ -201,10 +207,26 @@ def test_nearly_all_silence_is_a_failure_of_stoi():
         stoi(clip, clip, sample_rate_hz=RATE_HZ)
 
 
-def test_all_metrics_by_default():
+def test_all_metrics_by_default_but_absent_ones(monkeypatch):
+    assert list(DEFAULT_METRICS) == [name for name in METRICS if name != "visqol"]
+    for package in ("distillmos", "speechmos"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert absent_metrics() == list(LISTENERS)
     scores = score(SPEECH, NOISY, sample_rate_hz=RATE_HZ)
-    assert list(scores) == list(DEFAULT_METRICS) == [name for name in METRICS if name != "visqol"]
+    assert list(scores) == [name for name in DEFAULT_METRICS if name not in LISTENERS]
+    assert scores.pop("carrier_repetition") == Score(None)  # its fricatives are too short
     assert all(math.isfinite(result.value) and result.failure is None for result in scores.values())
+
+
+def test_what_does_not_occur_is_no_failure_and_has_a_weight_where_it_does():
+    def hiss(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> Weighted:
+        if not reference.any():
+            raise NothingToMeasure("no hiss")
+        return Weighted(0.5, len(estimate) / sample_rate_hz)
+
+    extra = {"hiss": Metric(hiss, "Hiss")}
+    for wave, expected in ((SPEECH, Score(0.5, weight=3.0)), (np.zeros(4), Score(None))):
+        assert score(wave, wave, sample_rate_hz=RATE_HZ, names=[], extra_metrics=extra) == {"hiss": expected}
 
 
 def test_misuse_is_an_error_and_not_a_failure(monkeypatch):

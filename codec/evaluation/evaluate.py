@@ -10,12 +10,13 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import AudioError, ConfigError
-from ..metrics import Metric, score, select_metrics
+from ..metrics import METRICS, Metric, score, select_metrics
 from .candidates import Candidate, Decoded
 from .recordings import Recordings
 from .result import Clip, Evaluation, PlugIn, Reference
 from .scoring import Comparison, Pair, compare
 from .signal import Original, Signal
+from .summary import summarise
 from .tally import Tally
 from .workers import score_workers
 
@@ -48,7 +49,7 @@ def evaluate(
         originals: What to code. One that cannot be read, or that a codec fails on, does not stop the others.
         candidates: The codecs, each with a name of its own.
         data: What the set of originals is called.
-        metrics: Keys of `METRICS`; by default `DEFAULT_METRICS`.
+        metrics: Keys of `METRICS`; by default `DEFAULT_METRICS` without `absent_metrics`.
         extra_metrics: Metrics of the user, by name; with workers, of functions that can be pickled.
         sample_rate_hz: To which originals are resampled first; by default each keeps its own.
         workers: That score: an executor, or how many processes to start (1: none). Coding, which is timed, always
@@ -76,27 +77,29 @@ def evaluate(
         >>> found.systems[0].clips[0].delay_samples, found.systems[0].means["si_sdr"].mean
         (50, 100.0)
     """
-    names = None if metrics is None else tuple(metrics)
-    used = tuple(select_metrics(names, extra_metrics))
-    _check(names, candidates)
-    run = _Run(candidates, names, extra_metrics, sample_rate_hz, recordings)
+    named = select_metrics(metrics)
+    used = select_metrics(named, extra_metrics)
+    _check(tuple(named), candidates)
+    run = _Run(candidates, tuple(named), extra_metrics, sample_rate_hz, recordings)
     with _executor(workers) as executor:
         for name, clips in run.measure(originals, executor):
             if on_reference is not None:
                 on_reference(name, clips)
     return Evaluation(
         data=data,
-        metrics=used,
+        metrics=tuple(used),
         references=tuple(run.references),
         systems=tuple(tally.system(used) for tally in run.tallies),
-        plug_ins={
-            name: PlugIn(title=metric.title, unit=metric.unit, higher_is_better=metric.higher_is_better)
-            for name, metric in extra_metrics.items()
-        },
+        plug_ins={name: _described(metric) for name, metric in extra_metrics.items()},
+        original_means=summarise(run.references, [name for name, metric in used.items() if metric.judges_originals]),
     )
 
 
-def _check(metrics: Sequence[str] | None, candidates: Sequence[Candidate]) -> None:
+def _described(metric: Metric) -> PlugIn:
+    return PlugIn(title=metric.title, unit=metric.unit, higher_is_better=metric.higher_is_better, best=metric.best)
+
+
+def _check(metrics: Sequence[str], candidates: Sequence[Candidate]) -> None:
     """Find early what would end a long evaluation: two of one name, or a package that is not installed."""
     names = [candidate.name for candidate in candidates]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -122,7 +125,7 @@ class _Run:
     def __init__(
         self,
         candidates: Sequence[Candidate],
-        metrics: Sequence[str] | None,
+        metrics: Sequence[str],
         extra_metrics: Mapping[str, Metric],
         sample_rate_hz: int | None,
         recordings: Recordings | None,
@@ -131,6 +134,8 @@ class _Run:
         self.tallies = [Tally(candidate) for candidate in candidates]
         self._metrics = metrics
         self._extra_metrics = dict(extra_metrics)
+        self._judging = [name for name in metrics if METRICS[name].judges_originals]
+        self._extra_judging = {name: metric for name, metric in extra_metrics.items() if metric.judges_originals}
         self._sample_rate_hz = sample_rate_hz
         self._recordings = recordings
 
@@ -142,13 +147,13 @@ class _Run:
         for batch in _batches(read, _BATCH_CLIPS if executor else 1):
             coded = [(name, signal, self._code(name, signal)) for name, signal in batch]
             pairs = [
-                self._pair(signal, decoded, tally)
+                pair
                 for _, signal, outcomes in coded
-                for tally, decoded in zip(self.tallies, outcomes, strict=True)
+                for pair in (self._original(signal), *self._pairs(signal, outcomes))
             ]
             comparisons = iter((executor.map if executor else map)(_compare, pairs))
             for name, signal, outcomes in coded:
-                self._add_reference(name, signal)
+                self._add_reference(name, signal, next(comparisons))
                 yield (
                     name,
                     {
@@ -171,6 +176,22 @@ class _Run:
             return [signal] * len(self.tallies)
         return [tally.decode(name, signal) for tally in self.tallies]
 
+    def _original(self, signal: Signal | str) -> Pair | None:
+        """The original beside itself, where metrics judge it."""
+        if isinstance(signal, str) or not (self._judging or self._extra_judging):
+            return None
+        return Pair(
+            reference=signal,
+            decoded=signal,
+            metrics=self._judging,
+            extra_metrics=self._extra_judging,
+            align=False,
+        )
+
+    def _pairs(self, signal: Signal | str, outcomes: Sequence[Decoded | str]) -> Iterator[Pair | None]:
+        for tally, decoded in zip(self.tallies, outcomes, strict=True):
+            yield self._pair(signal, decoded, tally)
+
     def _pair(self, signal: Signal | str, decoded: Decoded | str, tally: Tally) -> Pair | None:
         if isinstance(signal, str) or isinstance(decoded, str):
             return None
@@ -183,12 +204,13 @@ class _Run:
             keep_wave=self._recordings is not None,
         )
 
-    def _add_reference(self, name: str, signal: Signal | str) -> None:
+    def _add_reference(self, name: str, signal: Signal | str, judged: Comparison | None) -> None:
         if isinstance(signal, str):
             self.references.append(Reference(name=name, seconds=0.0))
             return
         audio = self._recordings.keep_original(name, signal) if self._recordings else None
-        self.references.append(Reference(name=name, seconds=signal.seconds, audio=audio))
+        scores = judged.scores if judged else {}
+        self.references.append(Reference(name=name, seconds=signal.seconds, audio=audio, scores=scores))
 
     def _add_clip(
         self, name: str, signal: Signal | str, tally: Tally, decoded: Decoded | str, comparison: Comparison | None

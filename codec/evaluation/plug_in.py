@@ -17,7 +17,8 @@ def load_metric(place: str) -> tuple[str, Metric]:
 
     It is a `Metric`, or a function as one measures with, which is shown by its name, higher being better: it takes
     `reference` and `estimate`, float32 (samples,), aligned and equally long, and `sample_rate_hz`, and returns a
-    number, or raises. For example, in `my_metrics.py`:
+    number, or a `Weighted` one, or raises (`NothingToMeasure` where it has nothing to say of a clip). For example, in
+    `my_metrics.py`:
 
         from functools import lru_cache
         from codec import Metric

@@ -21,11 +21,15 @@ FORMAT = "diveq-codec evaluation 1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """An original: `seconds` is 0 where it cannot be read; `audio` is relative to the evaluation's file."""
+    """An original: `seconds` is 0 where it cannot be read; `audio` is relative to the evaluation's file.
+
+    `scores` are of the metrics that judge originals.
+    """
 
     name: str
     seconds: float
     audio: str | None = None
+    scores: dict[str, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +67,8 @@ class Clip:
 class Mean:
     """The mean over the clips that have a value, and its 95 % bootstrap interval.
 
-    `mean` is None where no clip has a value, `low` and `high` where fewer than two have. `failed` counts the others.
+    `mean` is None where no clip has a value, `low` and `high` where fewer than two have. `failed` counts failures; of
+    the other clips, if there are any, each had nothing to measure.
     """
 
     mean: float | None
@@ -105,17 +110,25 @@ class PlugIn:
     title: str
     unit: str = ""
     higher_is_better: bool = True
+    best: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """All systems on all references. `metrics` are the columns, in order; `plug_ins` describes those of the user."""
+    """All systems on all references.
+
+    Attributes:
+        metrics: The columns, in order.
+        plug_ins: Describes those of the user.
+        original_means: Of the originals themselves, by those metrics that judge them.
+    """
 
     data: str
     metrics: tuple[str, ...]
     references: tuple[Reference, ...]
     systems: tuple[System, ...]
     plug_ins: dict[str, PlugIn] = field(default_factory=dict)
+    original_means: dict[str, Mean] = field(default_factory=dict)
     format: Literal["diveq-codec evaluation 1"] = FORMAT
 
     def __post_init__(self) -> None:
@@ -130,10 +143,26 @@ class Evaluation:
                 raise ConfigError(f"the clips of {system.name} are not the references, in their order")
             if set(system.means) != set(self.metrics):
                 raise ConfigError(f"the means of {system.name} are not those of the metrics {', '.join(self.metrics)}")
+        if unknown := [name for name in self.original_means if name not in self.metrics]:
+            raise ConfigError(f"the originals have means of {', '.join(unknown)}, which is none of the metrics")
 
     def metric(self, name: str) -> Metric | PlugIn:
         """Title, unit and direction of one of `metrics`."""
         return self.plug_ins[name] if name in self.plug_ins else METRICS[name]
+
+    def direction(self, name: str) -> str:
+        """Which way one of `metrics` is better: "higher is better", "lower is better", "0 is best"."""
+        metric = self.metric(name)
+        if metric.best is not None:
+            return f"{metric.best:g} is best"
+        return f"{'higher' if metric.higher_is_better else 'lower'} is better"
+
+    def merit(self, name: str, value: float) -> float:
+        """What grows as a value of one of `metrics` gets better."""
+        metric = self.metric(name)
+        if metric.best is not None:
+            return -abs(value - metric.best)
+        return value if metric.higher_is_better else -value
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types of JSON; `format` first."""

@@ -88,8 +88,11 @@ def _check(reference: Signal, decoded: Signal) -> None:
 
 
 def _mean(scores: Sequence[Score]) -> Score:
-    values = [one.value for one in scores if one.value is not None]
-    if len(values) == len(scores):
-        return Score(float(np.mean(values)))
-    channel, failed = next((number, one) for number, one in enumerate(scores, start=1) if one.value is None)
-    return failed if len(scores) == 1 else Score(None, f"channel {channel}: {failed.failure}")
+    for channel, one in enumerate(scores, start=1):
+        if one.failure is not None:
+            return one if len(scores) == 1 else Score(None, f"channel {channel}: {one.failure}")
+    measured = [(one.value, one.weight) for one in scores if one.value is not None]
+    if not measured:
+        return Score(None)
+    values, weights = zip(*measured, strict=True)
+    return Score(float(np.average(values, weights=weights)), weight=float(np.sum(weights)))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .result import Clip, Mean
+from ..metrics import Score
+from .result import Clip, Mean, Reference
 
 __all__ = ["summarise"]
 
@@ -14,26 +15,25 @@ RESAMPLES = 2000
 SEED = 0
 CONFIDENCE = 0.95
 LEAST_CLIPS = 3  # for an interval: two clips have three means, the clips' values among them
+_MISSING = Score(None, "not measured")
 _BLOCK_VALUES = 1 << 20  # what one block of resamples may hold in memory
 
 
-def summarise(clips: Sequence[Clip], metrics: Iterable[str]) -> dict[str, Mean]:
-    """The mean of each metric over the clips that have it; the others count as failed."""
-    return {name: _mean(_values(clips, name), len(clips)) for name in metrics}
+def summarise(clips: Sequence[Clip | Reference], metrics: Iterable[str]) -> dict[str, Mean]:
+    """The mean of each metric over the clips that have it, by their weights."""
+    return {name: _mean([clip.scores.get(name, _MISSING) for clip in clips]) for name in metrics}
 
 
-def _values(clips: Sequence[Clip], name: str) -> np.ndarray:
-    scores = [clip.scores[name].value for clip in clips if name in clip.scores]
-    return np.array([value for value in scores if value is not None], dtype=np.float64)
+def _mean(scores: Sequence[Score]) -> Mean:
+    measured = [(score.value, score.weight) for score in scores if score.value is not None]
+    values, weights = np.array(measured, dtype=np.float64).reshape(-1, 2).T
+    low, high = _interval(values, weights) if len(values) >= LEAST_CLIPS else (None, None)
+    mean = float(np.average(values, weights=weights)) if len(values) else None
+    failed = sum(score.failure is not None for score in scores)
+    return Mean(mean=mean, low=low, high=high, clips=len(values), failed=failed)
 
 
-def _mean(values: np.ndarray, clips: int) -> Mean:
-    low, high = _interval(values) if len(values) >= LEAST_CLIPS else (None, None)
-    mean = float(values.mean()) if len(values) else None
-    return Mean(mean=mean, low=low, high=high, clips=len(values), failed=clips - len(values))
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def _interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """The 2.5th and 97.5th percentile of the mean of clips drawn with replacement (Efron's percentile bootstrap).
 
     The draws are the same on each run, and for each metric that has as many values.
@@ -42,7 +42,7 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     means, block = [], max(1, _BLOCK_VALUES // len(values))
     for start in range(0, RESAMPLES, block):
         draws = generator.integers(len(values), size=(min(block, RESAMPLES - start), len(values)))
-        means.append(values[draws].mean(axis=1))
+        means.append((values * weights)[draws].sum(axis=1) / weights[draws].sum(axis=1))
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
     return float(low), float(high)

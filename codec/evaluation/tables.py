@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from .result import Evaluation, Mean, System
+from .result import Clip, Evaluation, Mean, Reference, System
 
 __all__ = ["evaluation_csv", "evaluation_text"]
 
@@ -22,18 +22,22 @@ def _lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"{evaluation.data}: {clips} clip{'s' * (clips != 1)}, {seconds:.1f} s; means with 95 % intervals over clips"
     titles = {name: _title(evaluation, name) for name in evaluation.metrics}
     width = max(map(len, titles.values()), default=0)
-    for system in evaluation.systems:
+    blocks = [("original", evaluation.original_means)] if evaluation.original_means else []
+    blocks += [(", ".join(_facts(system)), system.means) for system in evaluation.systems]
+    delays = [""] * (len(blocks) - len(evaluation.systems)) + [_delays(system) for system in evaluation.systems]
+    for (head, means), delay in zip(blocks, delays, strict=True):
         yield ""
-        yield ", ".join(_facts(system))
+        yield head
         for name, title in titles.items():
-            yield f"  {title:<{width}}  {_figures(system.means[name])}".rstrip()
-        if delay := _delays(system):
+            if name in means:
+                yield f"  {title:<{width}}  {_figures(means[name], clips)}".rstrip()
+        if delay:
             yield f"  {delay}"
 
 
 def _title(evaluation: Evaluation, name: str) -> str:
-    metric = evaluation.metric(name)
-    remarks = [metric.unit] * bool(metric.unit) + ["lower is better"] * (not metric.higher_is_better)
+    metric, direction = evaluation.metric(name), evaluation.direction(name)
+    remarks = [metric.unit] * bool(metric.unit) + [direction] * (direction != "higher is better")
     return f"{metric.title} ({', '.join(remarks)})" if remarks else metric.title
 
 
@@ -47,12 +51,14 @@ def _facts(system: System) -> Iterator[str]:
         yield system.note
 
 
-def _figures(mean: Mean) -> str:
-    failed = f"n = {mean.clips}, {mean.failed} failed" if mean.failed else ""
+def _figures(mean: Mean, clips: int) -> str:
+    remarks = [f"n = {mean.clips}"] if mean.clips < clips else []
+    remarks += [f"{mean.failed} failed"] if mean.failed else []
+    remark = ", ".join(remarks)
     if mean.mean is None:
-        return f"{'-':>8}  {'':<19}  {failed}"
+        return f"{'-':>8}  {'':<19}  {remark}"
     interval = "" if mean.low is None or mean.high is None else f"[{mean.low:.3f}, {mean.high:.3f}]"
-    return f"{mean.mean:8.3f}  {interval:<19}  {failed}"
+    return f"{mean.mean:8.3f}  {interval:<19}  {remark}"
 
 
 def _delays(system: System) -> str:
@@ -64,22 +70,24 @@ def _delays(system: System) -> str:
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:
-    """One line per system and clip; what failed has an empty cell, and its reason in the last one."""
+    """One line per system and clip; what failed has an empty cell, and its reason in the last one.
+
+    The system of the originals, where metrics judge them, is called "original".
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["system", "clip", "seconds", "bits", "delay_samples", *evaluation.metrics, "failure"])
+    if evaluation.original_means:
+        for reference in evaluation.references:
+            original = Clip(name=reference.name, scores=reference.scores)
+            writer.writerow(_row(evaluation, "original", reference, original))
     for system in evaluation.systems:
         for reference, clip in zip(evaluation.references, system.clips, strict=True):
-            values = [clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics]
-            writer.writerow(
-                [
-                    system.name,
-                    clip.name,
-                    reference.seconds,
-                    clip.bits,
-                    clip.delay_samples,
-                    *values,
-                    "; ".join(clip.failures()),
-                ]
-            )
+            writer.writerow(_row(evaluation, system.name, reference, clip))
     return text.getvalue()
+
+
+def _row(evaluation: Evaluation, system: str, reference: Reference, clip: Clip) -> list[object]:
+    values = [clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics]
+    failures = "; ".join(clip.failures())
+    return [system, clip.name, reference.seconds, clip.bits, clip.delay_samples, *values, failures]

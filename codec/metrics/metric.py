@@ -6,37 +6,71 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import soxr
 
 from ..errors import AudioError, ConfigError, DiveqCodecError
 
-__all__ = ["Metric", "MetricError", "Score", "check_length", "check_pair", "package_for", "resampled"]
+__all__ = [
+    "Metric",
+    "MetricError",
+    "NothingToMeasure",
+    "Score",
+    "Weighted",
+    "check_length",
+    "check_pair",
+    "package_for",
+    "resampled",
+]
 
 
 class MetricError(DiveqCodecError):
     """A metric that has no value for these signals."""
 
 
+class NothingToMeasure(MetricError):
+    """What a metric measures does not occur in these signals, such as fricatives: that is no failure."""
+
+
+class Weighted(NamedTuple):
+    """A value that counts in means as much as its weight, such as the words that an error rate is of."""
+
+    value: float
+    weight: float
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The value of a metric, or why there is none: one of the two is None."""
+    """The value of a metric, or why there is none; neither where there was nothing to measure.
+
+    `weight` is what the value counts in means.
+    """
 
     value: float | None
     failure: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which way is better."""
+    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which way is better.
 
-    measure: Callable[..., float]
+    Attributes:
+        measure: Takes reference, estimate and sample_rate_hz.
+        best: The best value, where both more and less are worse; `higher_is_better` has no meaning then.
+        judges_originals: It says something of an original, too, which is measured as its own reference.
+    """
+
+    measure: Callable[..., float | Weighted]
     title: str
     unit: str = ""
     higher_is_better: bool = True
+    best: float | None = None
+    judges_originals: bool = False
 
-    def __call__(self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float | Weighted:
         return self.measure(reference, estimate, sample_rate_hz=sample_rate_hz)
 
 

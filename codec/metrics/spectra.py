@@ -9,7 +9,7 @@ import numpy as np
 
 from .metric import MetricError, check_length, check_pair
 
-__all__ = ["log_spectral_distance", "mel_distance", "stft_distance"]
+__all__ = ["log_spectral_distance", "mel_bands", "mel_distance", "stft_distance"]
 
 MEL_WINDOWS = (512, 1024)
 MEL_BANDS = 80
@@ -30,7 +30,7 @@ def mel_distance(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz:
 
 
 def _mel_distance(reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, window: int) -> float:
-    bands = _mel_bands(sample_rate_hz, window)
+    bands = mel_bands(sample_rate_hz, window, MEL_BANDS)
     logs = [
         np.log10(np.maximum(bands @ _magnitudes(signal, window), MAGNITUDE_FLOOR)) for signal in (reference, estimate)
     ]
@@ -83,9 +83,9 @@ def _magnitudes(signal: np.ndarray, window: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def _mel_bands(sample_rate_hz: int, window: int) -> np.ndarray:
+def mel_bands(sample_rate_hz: int, window: int, bands: int) -> np.ndarray:
     """Triangles of equal area, (bands, bins), in Slaney's Auditory Toolbox' manner."""
-    edges_hz = _mel_to_hz(np.linspace(0, _hz_to_mel(sample_rate_hz / 2), MEL_BANDS + 2))
+    edges_hz = _mel_to_hz(np.linspace(0, _hz_to_mel(sample_rate_hz / 2), bands + 2))
     bins_hz = np.fft.rfftfreq(window, 1 / sample_rate_hz)
     low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
     rising, falling = (bins_hz - low) / (centre - low), (high - bins_hz) / (high - centre)

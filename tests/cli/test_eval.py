@@ -135,8 +135,13 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
     assert result.error.endswith("deep/two.wav: loud, loudest: ValueError: 2 s at least")
     evaluation = json.loads(result.out)
     assert evaluation["metrics"] == ["si_sdr", "loud", "loudest"]
-    assert evaluation["plug_ins"]["loud"] == {"title": "Loudest sample", "unit": "FS", "higher_is_better": False}
-    assert evaluation["plug_ins"]["loudest"] == {"title": "loudest", "unit": "", "higher_is_better": True}
+    assert evaluation["plug_ins"]["loud"] == {
+        "title": "Loudest sample",
+        "unit": "FS",
+        "higher_is_better": False,
+        "best": None,
+    }
+    assert evaluation["plug_ins"]["loudest"] == {"title": "loudest", "unit": "", "higher_is_better": True, "best": None}
     expected = np.abs(soundfile.read("decoded/one.flac", dtype="float32")[0]).max()
     assert evaluation["systems"][0]["clips"][1]["scores"]["loud"]["value"] == pytest.approx(expected)
 

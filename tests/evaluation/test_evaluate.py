@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import find_sources, read_signal
 from codec.evaluation.stage_use import StageCounter
 from codec.evaluation.tables import evaluation_csv, evaluation_text
-from codec.metrics import Metric, Score, mel_distance, si_sdr
+from codec.metrics import Metric, NothingToMeasure, Score, Weighted, mel_distance, si_sdr
 
 RATE_HZ = 16_000
 METRICS = ("si_sdr", "mel_distance")
@@ -257,3 +259,33 @@ def test_a_folder_without_visible_audio_is_an_error(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(AudioError, match="holds no audio file"):
         find_sources(tmp_path)
+
+
+def test_originals_are_judged_by_the_metrics_that_can(folders):
+    """By one of the user that has nothing to say of one clip, and counts the others by their length."""
+
+    def loudness(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> Weighted:
+        if len(estimate) == len(three):
+            raise NothingToMeasure("the third")
+        return Weighted(float(np.abs(estimate).max()), len(estimate))
+
+    (three,) = read_signal(folders / "originals" / "three.wav").wave
+    extra = {"loudness": Metric(loudness, "Loudness", "FS", best=1.0, judges_originals=True)}
+    sources = find_sources(folders / "originals")
+    found = evaluate(sources, [DecodedFolder(folders / "originals", name="same")], extra_metrics=extra)
+    waves = [source.read().wave[0] for source in sources[:2]]
+    peaks, lengths = [float(np.abs(wave).max()) for wave in waves], [len(wave) for wave in waves]
+    assert [reference.scores for reference in found.references] == [
+        *({"loudness": Score(peak, weight=float(length))} for peak, length in zip(peaks, lengths, strict=True)),
+        {"loudness": Score(None)},
+    ]
+    assert found.original_means["loudness"].mean == pytest.approx(np.average(peaks, weights=lengths))
+    assert found.systems[0].means["loudness"] == found.original_means["loudness"]
+    assert (found.original_means["loudness"].clips, found.original_means["loudness"].failed) == (2, 0)
+    text = evaluation_text(found)
+    assert text.index("\noriginal\n  Loudness (FS, 1 is best)") < text.index("\nsame\n")
+    assert text.count("  n = 2\n") == 2
+    rows = list(csv.DictReader(io.StringIO(evaluation_csv(found))))
+    assert [row["system"] for row in rows] == ["original"] * 3 + ["same"] * 3
+    assert [row["loudness"] for row in rows[:3]] == [repr(peaks[0]), repr(peaks[1]), ""]
+    assert {row["failure"] for row in rows} == {""}

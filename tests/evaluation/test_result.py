@@ -15,7 +15,10 @@ from codec.metrics import METRICS, Score
 EVALUATION = Evaluation(
     data="val",
     metrics=("stoi", "mos"),
-    references=(Reference(name="a/b.flac", seconds=6.5, audio="reference/a/b.wav"), Reference(name="c", seconds=0.0)),
+    references=(
+        Reference(name="a/b.flac", seconds=6.5, audio="reference/a/b.wav", scores={"mos": Score(4.0)}),
+        Reference(name="c", seconds=0.0),
+    ),
     systems=(
         System(
             name="two stages",
@@ -40,7 +43,8 @@ EVALUATION = Evaluation(
             stages=(StageUse(bits=1, used=1.0, entropy_bits=0.5, histogram=(3, 1)),),
         ),
     ),
-    plug_ins={"mos": PlugIn(title="MOS", unit="MOS")},
+    plug_ins={"mos": PlugIn(title="MOS", unit="MOS", best=5.0)},
+    original_means={"mos": Mean(mean=4.0, low=None, high=None, clips=1, failed=1)},
 )
 
 
@@ -52,7 +56,10 @@ def test_what_is_written_is_what_is_read(tmp_path):
         "name": "a/b.flac",
         "bits": 8000,
         "delay_samples": -3,
-        "scores": {"stoi": {"value": 0.75, "failure": None}, "mos": {"value": None, "failure": "too short"}},
+        "scores": {
+            "stoi": {"value": 0.75, "failure": None, "weight": 1.0},
+            "mos": {"value": None, "failure": "too short", "weight": 1.0},
+        },
         "audio": "two_stages/a/b.wav",
         "failure": None,
     }
@@ -62,8 +69,13 @@ def test_metrics_are_described():
     assert EVALUATION.metric("stoi") is METRICS["stoi"]
     assert EVALUATION.metric("mos").title == "MOS"
     assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == [
-        name for name in METRICS if "distance" in name
+        *(name for name in METRICS if "distance" in name),
+        "carrier_repetition",
     ]
+    fine = Evaluation(data="x", metrics=("pesq_wb", "carrier_repetition", "level_1_2"), references=(), systems=())
+    assert [fine.direction(name) for name in fine.metrics] == ["higher is better", "lower is better", "0 is best"]
+    assert [fine.merit(name, -2.0) for name in fine.metrics] == [-2.0, 2.0, -2.0]
+    assert fine.merit("level_1_2", 1.0) > fine.merit("level_1_2", -2.0) == fine.merit("level_1_2", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,8 @@ def test_metrics_are_described():
         (("references", 0, "seconds"), "6.2", "Reference.seconds is a number, not '6.2'"),
         (("references", 0, "name"), "z", "the clips of two stages are not the references"),
         (("systems", 0, "means"), {}, "means of two stages are not those of the metrics stoi, mos"),
+        (("original_means",), {"snr": None}, "Evaluation.original_means|Mean is a JSON object"),
+        (("original_means", "stoi"), {}, "Mean lacks clips"),
         (("systems", 0, "means"), [], "System.means is a JSON object, not"),
         (("systems", 0, "means", "stoi", "low"), float("nan"), "Mean.low is a number or null, not nan"),
         (("systems", 0, "clips", 0, "scores", "stoi"), 0.7, "Score is a JSON object, not float"),

@@ -48,6 +48,21 @@ def test_of_many_values_it_is_that_of_the_normal_law():
     assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.08 * error)
 
 
+def test_values_count_by_their_weights():
+    values, weights = np.random.default_rng(5).random((2, 40))
+    scores = [Score(value, weight=weight) for value, weight in zip(values.tolist(), weights.tolist(), strict=True)]
+    found = summarise([Clip(name="x", scores={"m": score}) for score in scores], ["m"])["m"]
+    assert found.mean == pytest.approx(values @ weights / weights.sum(), abs=1e-12)
+    draws = np.random.default_rng(0).integers(40, size=(2000, 40))
+    means = [np.average(values[drawn], weights=weights[drawn]) for drawn in draws]
+    assert (found.low, found.high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-9)
+
+
+def test_what_had_nothing_to_measure_is_no_failure():
+    scored = [*clips([2.0, None]), Clip(name="no hiss", scores={"m": Score(None)})]
+    assert summarise(scored, ["m"])["m"] == Mean(mean=2.0, low=None, high=None, clips=1, failed=1)
+
+
 def test_failures_are_left_out_and_counted():
     assert mean_of([None, None]) == Mean(mean=None, low=None, high=None, clips=0, failed=2)
     assert mean_of([3.0, None]) == Mean(mean=3.0, low=None, high=None, clips=1, failed=1)
