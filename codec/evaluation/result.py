@@ -67,7 +67,7 @@ class Clip:
 class Mean:
     """The mean over the clips that have a value, and its 95 % bootstrap interval.
 
-    `mean` is None where no clip has a value, `low` and `high` where fewer than two have. `failed` counts failures; of
+    `mean` is None where no clip has a value, `low` and `high` where fewer than three have. `failed` counts failures; of
     the other clips, if there are any, each had nothing to measure.
     """
 

@@ -6,8 +6,19 @@ import math
 from collections.abc import Iterable
 
 from ..evaluation.result import Evaluation, Mean
+from ..metrics import BAND_METRICS
 
-__all__ = ["decimals_of", "interval", "metric_decimals", "plural", "ticks", "value"]
+__all__ = ["band_metrics", "decimals_of", "interval", "metric_decimals", "overall_metrics", "plural", "ticks", "value"]
+
+
+def overall_metrics(evaluation: Evaluation) -> list[str]:
+    """The metrics that are shown one by one: those that are of no band, or all where all are."""
+    return [metric for metric in evaluation.metrics if metric not in BAND_METRICS] or list(evaluation.metrics)
+
+
+def band_metrics(evaluation: Evaluation) -> list[str]:
+    """The others, which have one table."""
+    return [metric for metric in evaluation.metrics if metric not in overall_metrics(evaluation)]
 
 
 def decimals_of(values: Iterable[float]) -> int:
@@ -19,6 +30,7 @@ def decimals_of(values: Iterable[float]) -> int:
 def metric_decimals(evaluation: Evaluation, metric: str) -> int:
     """Decimals of a metric all over the page."""
     means = [system.means[metric].mean for system in evaluation.systems]
+    means += [mean.mean for name, mean in evaluation.original_means.items() if name == metric]
     return decimals_of(mean for mean in means if mean is not None)
 
 

@@ -48,8 +48,9 @@ def _standings(evaluation: Evaluation, system: int, metric: str) -> np.ndarray:
     known = values[~np.isnan(values)]
     if not known.size:
         return values
-    sign = 1 if evaluation.metric(metric).higher_is_better else -1
-    return sign * (values - known.mean()) / (known.std() or 1.0)
+    merits = np.array([evaluation.merit(metric, value) for value in values.tolist()])
+    known = merits[~np.isnan(merits)]
+    return (merits - known.mean()) / (known.std() or 1.0)
 
 
 def is_recorded(evaluation: Evaluation, clip: int) -> bool:

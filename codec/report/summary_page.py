@@ -10,7 +10,7 @@ from .. import __version__
 from ..evaluation.result import Evaluation, read_evaluation
 from .code_use import code_use
 from .document import document
-from .figures import plural
+from .figures import band_metrics, overall_metrics, plural
 from .listening_panel import clip_anchor, listening_panel
 from .markup import Markup, join, tag
 from .metric_panels import metric_panels
@@ -19,6 +19,12 @@ from .selection import choose_clips
 from .tables import clips_table, failures_table, results_table, speed_table
 
 __all__ = ["report_page"]
+
+_INTERVALS = "with 95 % intervals"
+_BANDS = (
+    "Harmonic contrast: how far the harmonics of voices stand out, against the original. Correlation: whether the "
+    "waveform is kept (1), or another one has its place (0). Level: against the original."
+)
 
 
 def report_page(
@@ -99,7 +105,12 @@ def _failures_note(evaluation: Evaluation) -> Markup | None:
 
 def _figures(evaluation: Evaluation, anchors: dict[int, str]) -> dict[str, Markup]:
     """Titles and contents of the sections about all clips together."""
-    return {"Results": results_table(evaluation), "Rate and quality": metric_panels(evaluation, anchors)}
+    parts = {"Results": results_table(evaluation, overall_metrics(evaluation), f"Means over all clips, {_INTERVALS}")}
+    if bands := band_metrics(evaluation):
+        parts["Frequency bands"] = join(
+            (tag("p", _BANDS), results_table(evaluation, bands, f"Means over all clips by band, {_INTERVALS}"))
+        )
+    return {**parts, "Rate and quality": metric_panels(evaluation, anchors)}
 
 
 def _details(evaluation: Evaluation) -> dict[str, Markup]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..evaluation.result import Clip, Evaluation, Mean, System
-from .figures import decimals_of, interval, metric_decimals, plural, value
+from .figures import decimals_of, interval, metric_decimals, overall_metrics, plural, value
 from .markup import Markup, tag
 
 __all__ = ["clips_table", "extremes_table", "failures_table", "number_cell", "results_table", "speed_table", "table"]
@@ -38,32 +38,42 @@ def number_cell(number: float | None, decimals: int, *more: Markup | None) -> Ma
     return tag("td", value(number, decimals), *more, class_="number", data_value=repr(number))
 
 
-def results_table(evaluation: Evaluation) -> Markup:
-    """All systems by all metrics."""
+def results_table(evaluation: Evaluation, metrics: Sequence[str], caption: str) -> Markup:
+    """The originals, by the metrics that judge them, and all systems."""
     heads = [tag("th", "System", scope="col"), tag("th", "kbps", scope="col", class_="number")]
-    heads += [metric_head(evaluation, metric) for metric in evaluation.metrics]
-    rows = [_result_row(evaluation, system) for system in evaluation.systems]
-    return table("Means over all clips, with 95 % intervals", heads, rows, sortable=True)
+    heads += [metric_head(evaluation, metric) for metric in metrics]
+    rows = [_result_row(evaluation, system, metrics) for system in evaluation.systems]
+    if not evaluation.original_means.keys().isdisjoint(metrics):
+        rows.insert(0, _original_row(evaluation, metrics))
+    return table(caption, heads, rows, sortable=True)
 
 
 def metric_head(evaluation: Evaluation, metric: str) -> Markup:
     """The head of a metric's column: title, unit, direction."""
     facts = evaluation.metric(metric)
     unit = tag("small", facts.unit) if facts.unit else None
-    arrow = direction_arrow(facts.higher_is_better)
+    arrow = _direction_sign(evaluation.direction(metric))
     return tag("th", facts.title, "\N{NO-BREAK SPACE}", arrow, unit, scope="col", class_="number")
 
 
-def direction_arrow(higher_is_better: bool) -> Markup:
+def _direction_sign(words: str) -> Markup:
     """Which way is better, as a sign that is read out as words."""
-    words = f"{'higher' if higher_is_better else 'lower'} is better"
-    return tag("span", "↑" if higher_is_better else "↓", role="img", aria_label=words, title=words)
+    sign = {"higher is better": "↑", "lower is better": "↓"}.get(words, f"→ {words.split()[0]}")
+    return tag("span", sign, role="img", aria_label=words, title=words)
 
 
-def _result_row(evaluation: Evaluation, system: System) -> Markup:
+def _original_row(evaluation: Evaluation, metrics: Sequence[str]) -> Markup:
+    cells = [tag("th", "Original", scope="row"), number_cell(None, 2)]
+    for metric in metrics:
+        mean, decimals = evaluation.original_means.get(metric), metric_decimals(evaluation, metric)
+        cells.append(_mean_cell(mean, decimals) if mean else number_cell(None, decimals))
+    return tag("tr", *cells)
+
+
+def _result_row(evaluation: Evaluation, system: System, metrics: Sequence[str]) -> Markup:
     note = tag("small", system.note) if system.note else None
     cells = [tag("th", system.name, note, scope="row"), number_cell(system.kbps, 2)]
-    cells += [_mean_cell(system.means[metric], metric_decimals(evaluation, metric)) for metric in evaluation.metrics]
+    cells += [_mean_cell(system.means[metric], metric_decimals(evaluation, metric)) for metric in metrics]
     return tag("tr", *cells)
 
 
@@ -96,12 +106,12 @@ def _speed_row(system: System) -> Markup:
 
 def extremes_table(evaluation: Evaluation, metric: str, anchors: dict[int, str]) -> Markup:
     """Each system's best and worst clips by one metric; `anchors` are the ids of clips that can be heard."""
-    facts = evaluation.metric(metric)
+    title = evaluation.metric(metric).title
     decimals = metric_decimals(evaluation, metric)
     rows = []
     for system in evaluation.systems:
         scored = _scored(system, metric)
-        ranked = sorted(scored, key=lambda clip: -scored[clip] if facts.higher_is_better else scored[clip])
+        ranked = sorted(scored, key=lambda clip: -evaluation.merit(metric, scored[clip]))
         best, worst = ranked[:EXTREMES], ranked[EXTREMES:][::-1][:EXTREMES]
         cells = (
             tag("td", *(_clip_score(evaluation, clip, scored[clip], decimals, anchors) for clip in clips))
@@ -109,7 +119,7 @@ def extremes_table(evaluation: Evaluation, metric: str, anchors: dict[int, str])
         )
         rows.append(tag("tr", tag("th", system.name, scope="row"), *cells))
     heads = [tag("th", title, scope="col") for title in ("System", "Best, from the first", "Worst, from the last")]
-    return table(f"Best and worst clips by {facts.title}", heads, rows)
+    return table(f"Best and worst clips by {title}", heads, rows)
 
 
 def _scored(system: System, metric: str) -> dict[int, float]:
@@ -128,7 +138,7 @@ def clips_table(evaluation: Evaluation) -> Markup:
     """Every clip under every system, as many as `MAX_ROWS`."""
     heads = [tag("th", title, scope="col") for title in ("Clip", "System")]
     heads += [_number_head("Seconds"), _number_head("kbps")]
-    heads += [metric_head(evaluation, metric) for metric in evaluation.metrics]
+    heads += [metric_head(evaluation, metric) for metric in overall_metrics(evaluation)]
     rows = list(_clip_rows(evaluation))
     left_out = max(0, len(rows) - MAX_ROWS)
     caption = "Every clip under every system"
@@ -138,7 +148,7 @@ def clips_table(evaluation: Evaluation) -> Markup:
 
 
 def _clip_rows(evaluation: Evaluation) -> Iterator[Markup]:
-    decimals = {metric: metric_decimals(evaluation, metric) for metric in evaluation.metrics}
+    decimals = {metric: metric_decimals(evaluation, metric) for metric in overall_metrics(evaluation)}
     for number, reference in enumerate(evaluation.references):
         for system in evaluation.systems:
             clip = system.clips[number]

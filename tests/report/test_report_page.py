@@ -50,6 +50,25 @@ def clip_data(page: Element, clip: int):
     return json.loads(page.one("script", id=f"clip-{clip}").text)
 
 
+def test_originals_and_frequency_bands_have_their_places(tmp_path, page_of):
+    plain = make_evaluation(tmp_path, recorded=False)
+    systems = tuple(
+        dataclasses.replace(system, means={**system.means, "level_1_2": make_mean([number - 1.5])})
+        for number, system in enumerate(plain.systems)
+    )
+    means = {"pesq_wb": make_mean([4.5])}
+    metrics = (*METRICS, "level_1_2")
+    page = page_of(dataclasses.replace(plain, metrics=metrics, systems=systems, original_means=means))
+    (name, kbps, judged, *others), *rows = rows_of(section(page, "results").one("table"))
+    assert (name.text, kbps.text, exact([judged])) == ("Original", "\N{EN DASH}", [4.5])
+    assert [cell.text for cell in others] == ["\N{EN DASH}"] * 2
+    assert len(rows) == len(systems)
+    bands = section(page, "frequency-bands").one("table")
+    assert [exact(row[-1:]) for row in rows_of(bands)] == [[-1.5], [-0.5], [0.5]]
+    assert [head.one("span").attributes["aria-label"] for head in bands.all("th")[2:3]] == ["0 is best"]
+    assert len(section(page, "rate-and-quality").all("div", role="tabpanel")) == len(METRICS)
+
+
 def test_results_are_those_of_the_evaluation(tmp_path, page_of):
     evaluation = make_evaluation(tmp_path, recorded=False)
     table = section(page_of(evaluation), "results").one("table")
