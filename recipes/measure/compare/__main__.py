@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from codec import DEFAULT_MODEL, Codec
+from codec import DEFAULT_MODEL, Codec, absent_metrics, load_metric
 from codec.errors import ConfigError
 from codec.evaluation.candidates import Candidate
 from codec.evaluation.evaluate import evaluate
@@ -61,7 +61,9 @@ class Arguments:
     weights: dict[str, Path] = field(default_factory=dict)
     """Folders with config.json and weights, by the codec: encodec FOLDER mimi FOLDER …"""
     metrics: tuple[str, ...] | None = None
-    """None is all but those that are slow."""
+    """None is all but ViSQOL, and but those whose packages are not installed."""
+    plug_ins: tuple[str, ...] = ()
+    """Metrics beside them, as module:name: recipes.measure.words:word_error_rate …"""
     clips: int | None = None
     """How many clips, evenly spread over the sorted names; None is all."""
     threads: int = 1
@@ -92,6 +94,9 @@ def main(arguments: Arguments) -> None:
 
 
 def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
+    extra_metrics = dict(map(load_metric, arguments.plug_ins))
+    if arguments.metrics is None and (absent := absent_metrics()):
+        _skip(", ".join(absent), "they need pip install 'diveq-codec[listeners]'")
     candidates = [*ours(arguments), *_others(arguments)]
     with (
         score_workers(arguments.workers) as workers,
@@ -103,6 +108,7 @@ def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
             candidates,
             data=arguments.data.resolve().name,
             metrics=arguments.metrics,
+            extra_metrics=extra_metrics,
             workers=workers,
             recordings=Recordings(arguments.out, overwrite=arguments.force),
             on_reference=lambda *_: report(next(done), len(sources)),
