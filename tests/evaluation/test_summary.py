@@ -66,7 +66,8 @@ def test_what_had_nothing_to_measure_is_no_failure():
 def test_failures_are_left_out_and_counted():
     assert mean_of([None, None]) == Mean(mean=None, low=None, high=None, clips=0, failed=2)
     assert mean_of([3.0, None]) == Mean(mean=3.0, low=None, high=None, clips=1, failed=1)
-    assert mean_of([2.0, None, 2.0]) == Mean(mean=2.0, low=2.0, high=2.0, clips=2, failed=1)
+    assert mean_of([2.0, None, 2.0]) == Mean(mean=2.0, low=None, high=None, clips=2, failed=1)
+    assert mean_of([2.0, None, 2.0, 2.0]) == Mean(mean=2.0, low=2.0, high=2.0, clips=3, failed=1)
     whole = [*clips([1.0]), Clip(name="x", failure="cannot read x: it is empty")]
     assert summarise(whole, ["m", "other"]) == {
         "m": Mean(mean=1.0, low=None, high=None, clips=1, failed=1),
