@@ -190,9 +190,10 @@ def _say(text: str) -> None:
 
 
 def settings_of_this_machine(**changes: Any) -> TrainingConfig:
-    """Settings for a GPU where there is one, else for CPU cores."""
-    make = TrainingConfig if torch.cuda.is_available() else TrainingConfig.for_cpu
-    return make(**changes)
+    """Settings for a GPU where there is one, in bf16; else for CPU cores, most of which have no bf16."""
+    if torch.cuda.is_available():
+        return TrainingConfig(precision="bf16", **changes)
+    return TrainingConfig.for_cpu(**changes)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:
