@@ -18,6 +18,7 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
         sample_rate_hz=16_000,
         latent_channels=256,
         stages=(StageConfig(kind=kind),) * 14,
+        least_stages=0,
         transform=TransformLayout(
             bands=_SPEECH_BANDS,
             width=340,

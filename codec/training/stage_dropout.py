@@ -9,21 +9,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..bitstream import GROUP_FRAMES
-from ..streams.allocation import SMALLEST_POWER, STAGES_PER_DB
+from ..layouts.config import ModelConfig
+from ..streams.allocation import FLOOR_GROUPS, SMALLEST_POWER, STAGES_PER_DB
 from .settings import TrainingConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 FEWEST_STAGES = 0.7  # of a clip, on average: some 0.35 kbps at 50 frames/s
-UPDATE_GROUPS = 4  # of so many groups the first has a stage at least: that tells the decoder the level of a pause
 MOST_BURSTS, MOST_LOST_FRAMES = 3, 10  # of a clip that loses frames; 200 ms at 50 frames/s
 
 _HALVINGS = 16  # of some 40 stages, to a thousandth of one
 
 
 def active_stages(
-    wave: Float[Tensor, "batch 1 time"], hop: int, stages: int, settings: TrainingConfig, share: slice, clips: int,
+    wave: Float[Tensor, "batch 1 time"], config: ModelConfig, settings: TrainingConfig, share: slice, clips: int,
     generator: torch.Generator,
 ) -> Int[Tensor, "batch frames"]:  # fmt: skip
     """Quantizer dropout: `dropout_share` of the global batch of `clips` keeps few to all stages on average.
@@ -31,12 +31,14 @@ def active_stages(
     They are shared out over a clip's frames as `codec.streams.allocation` does for files, half to one and a half
     times as steeply. `share` are this process's clips.
     """
-    drawn = FEWEST_STAGES + (stages - FEWEST_STAGES) * torch.rand(clips, generator=generator)
+    stages = len(config.stages)
+    fewest = max(FEWEST_STAGES, config.least_stages)
+    drawn = fewest + (stages - fewest) * torch.rand(clips, generator=generator)
     dropped = torch.rand(clips, generator=generator) < settings.dropout_share
     slope = STAGES_PER_DB * (0.5 + torch.rand(clips, generator=generator))
     both = torch.stack([torch.where(dropped, drawn, stages), slope])
     mean, slope = both[:, share, None].to(wave.device)
-    return drop_stages(slope * group_levels(wave, hop), mean, stages)
+    return drop_stages(slope * group_levels(wave, config.hop), mean, stages, config.least_stages)
 
 
 def lost_frames(
@@ -65,14 +67,14 @@ def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor,
 
 
 def drop_stages(
-    wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int
+    wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int, fewest: int
 ) -> Int[Tensor, "batch frames"]:
-    """0 to `most` stages, as many more than others as is wished: on average the mean, or as little less as can be.
+    """`fewest` to `most` stages, as many more than others as is wished: on average the mean, or a little less.
 
-    The first of every `UPDATE_GROUPS` groups keeps one at least, even where that is more than the mean.
+    The first of every `FLOOR_GROUPS` groups keeps one at least, even where that is more than the mean.
     """
     group = torch.arange(wished.shape[1], device=wished.device) // GROUP_FRAMES
-    least = (group % UPDATE_GROUPS == 0).to(wished.dtype)
+    least = (group % FLOOR_GROUPS == 0).to(wished.dtype).clamp_min(fewest)
     low, high = -1 - wished.amax(1, keepdim=True), most + 1 - wished.amin(1, keepdim=True)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -87,8 +87,9 @@ def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
 
 
 def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
-    """Our configuration without what training can add to theirs: later stages, noise, a vector for lost frames."""
-    ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)])
+    """Our configuration without what training can add to theirs: stages, frames of none, noise, concealment."""
+    least = max(ours.least_stages, theirs.least_stages)
+    ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)], least_stages=least)
     layout, other = ours.transform, theirs.transform
     if layout is None or other is None:
         return ours

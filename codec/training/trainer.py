@@ -251,7 +251,7 @@ class Trainer:
         config, clips, index = self.model.config, len(wave), self.accelerator.process_index
         share = slice(index * clips, (index + 1) * clips)  # of the global batch
         return active_stages(
-            wave, config.hop, len(config.stages), self.settings, share, clips * self.accelerator.num_processes,
+            wave, config, self.settings, share, clips * self.accelerator.num_processes,
             self._generator(),
         )  # fmt: skip
 

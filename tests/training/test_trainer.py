@@ -19,9 +19,10 @@ from synthesis import synthesize_speech
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
+from codec.streams.allocation import FLOOR_GROUPS
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
-from codec.training.stage_dropout import UPDATE_GROUPS, drop_stages, lost_frames
+from codec.training.stage_dropout import drop_stages, lost_frames
 from codec.training.trainer import Trainer
 
 SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
@@ -166,7 +167,7 @@ def test_micro_batches_add_up_to_the_batch():
 
 def test_dropped_stages_are_shared_out_by_level():
     """Louder groups keep as many stages as softer ones, or more; clips that are not dropped keep all."""
-    subject = trainer(run=settings(dropout_share=0.7))
+    subject = trainer(dataclasses.replace(tiny(), least_stages=0), settings(dropout_share=0.7))
     level = torch.linspace(-3, 0, 24).repeat_interleave(320)
     wave = 10**level * torch.randn(64, 1, 7680, generator=torch.Generator().manual_seed(0))
     counts = subject._active_stages(wave)
@@ -175,7 +176,7 @@ def test_dropped_stages_are_shared_out_by_level():
     assert counts.max() == 4
     groups = counts.reshape(64, 8, 3)
     assert (groups == groups[..., :1]).all()
-    told = torch.arange(8) % UPDATE_GROUPS == 0
+    told = torch.arange(8) % FLOOR_GROUPS == 0
     assert groups[:, told].min() == 1
     assert (groups[:, ~told, 0].diff(dim=1) >= 0).all()
     whole = (counts == 4).all(1).float().mean()
@@ -187,12 +188,13 @@ def test_dropped_stages_are_shared_out_by_level():
 def test_kept_stages_have_the_mean_that_was_drawn(steepness):
     levels = torch.empty(200, 64).uniform_(-60, 0, generator=torch.Generator().manual_seed(1))
     mean = torch.arange(1.0, 11).repeat(20)[:, None]
-    counts = drop_stages(steepness * levels, mean, 10)
+    counts = drop_stages(steepness * levels, mean, 10, 0)
     assert counts.max() == 10
     missing = mean[:, 0] - counts.float().mean(1)
     assert missing.min() >= 0
     assert missing.max() < 0.05
-    few = drop_stages(steepness * levels, torch.full((200, 1), 0.1), 10)
+    assert drop_stages(steepness * levels, mean, 10, 1).min() == 1
+    few = drop_stages(steepness * levels, torch.full((200, 1), 0.1), 10, 0)
     assert (few[:, ::12] == 1).all()  # the level of a pause is told whatever it costs
     assert few.float().mean() < 0.3
 
