@@ -59,7 +59,7 @@ def _package() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names in scipy and pkg_resources that it still uses
-            import resemblyzer
+            import resemblyzer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "speaker similarity needs: pip install --no-deps resemblyzer==0.1.4 && "

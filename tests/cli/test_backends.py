@@ -52,7 +52,7 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
         ("answers", "answers.json"),
         ("export", tiny, "graphs"),
     )
-    assert {command[0] for command in commands} == set(VERBS)
+    assert {command[0] for command in commands} == set(VERBS) - {"send", "receive"}  # see test_call.py
     for arguments in commands:
         process = start(*arguments, env=environment)
         assert (process.communicate()[1], process.returncode) == (b"", 0), arguments

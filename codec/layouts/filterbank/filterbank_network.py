@@ -64,7 +64,7 @@ class FilterbankDecoder(nn.Sequential):
         ]
         super().__init__(*layers)
 
-    def forward(
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (of a Sequential's one input)
         self, latent: Float[Tensor, "batch channels frames"], noise: Tensor | None = None, lost: Tensor | None = None
     ) -> Float[Tensor, "batch 1 time"]:
         """Decode; this layout knows neither noise nor lost frames."""

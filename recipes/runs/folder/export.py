@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from codec.bitstream import EntropyTables
+from codec.bitstream import NONE, EntropyTables
 from codec.errors import CheckpointError
 from codec.training.data.clips import Manifest, read_manifest
 from codec.training.state import load_state, training_facts
@@ -102,7 +102,8 @@ def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> Entrop
         wave = read_clip(manifest.root / clip.path, rate)
         versions = [codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0] for time in range(times)]
         frames = min(version.shape[1] for version in versions)
-        codes.append(np.stack([version[:, :frames] for version in versions]))
+        shifted = np.stack([version[:, :frames] for version in versions])
+        codes.append(shifted[..., (shifted != NONE).all((0, 1))])  # digital silence has no stages
     return model_tables(codec.config, codes)
 
 
