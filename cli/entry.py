@@ -31,7 +31,7 @@ VERBS = {
     "answers": "Sum up what the listeners of a blind page said.",
     "export": "Write a model as ONNX graphs, for programs in other languages.",
     "send": "Send speech over a network while it is spoken: RTP over UDP.",
-    "receive": "Receive speech that send sends, as it comes.",
+    "receive": "Receive speech that `diveq-codec send` sends, as it comes: RTP over UDP.",
 }
 """Verbs, each a class of that name, capitalised, in a module of that name; and the first line of its help, which is
 here as modules take time to import."""

@@ -119,8 +119,6 @@ class Eval:
         extra_metrics = self._extra_metrics()
         sources = self._sources()
         candidates, strays = self._candidates(sources)
-        if self.metrics is None and (absent := absent_metrics()):
-            note(f"left out {', '.join(absent)}: they need pip install 'diveq-codec[listeners]'")
         tasks = [Task(str(source.path), PIPE) for source in sources]
         with progress_bar("eval", tasks, quiet=self.quiet) as progress:
             failures = Failures(strays)
@@ -143,6 +141,8 @@ class Eval:
                 on_reference=on_reference,
             )
         outputs.write(evaluation)
+        if self.metrics is None and not self.quiet and (absent := absent_metrics()):
+            note(f"left out {', '.join(absent)}: they need pip install 'diveq-codec[listeners]'")
         return 1 if failures.count else 0
 
     def _extra_metrics(self) -> dict[str, Metric]:

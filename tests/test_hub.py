@@ -112,7 +112,7 @@ def test_what_lies_here_comes_before_the_hub(tiny, stub, tmp_path, monkeypatch):
 def test_what_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"holds no model\.safetensors; save_pretrained writes one"):
         Codec.from_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="no shipped model of that name"):
+    with pytest.raises(CheckpointError, match="no model of that name"):
         Codec.from_pretrained("speech_17khz")
     monkeypatch.setattr("codec.hub.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'diveq-codec\[hub\]'"):

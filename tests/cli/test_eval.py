@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from synthesis import synthesize_speech
 
-from codec import read_evaluation
+from codec import absent_metrics, read_evaluation
 
 RATE_HZ = 16_000
 FAST = ("--metrics", "si_sdr,mel_distance")
@@ -39,7 +39,8 @@ def test_two_files(call, folder, wave):
     soundfile.write("original.wav", wave, RATE_HZ, subtype="FLOAT")
     soundfile.write("decoded.wav", np.pad(noisy, (77, 0)), RATE_HZ, subtype="FLOAT")
     result = call("eval", "original.wav", "decoded.wav")
-    assert (result.code, result.err) == (0, "")
+    said = "left out distillmos, dnsmos_p808, dnsmos_ovrl: they need pip install 'diveq-codec[listeners]'"
+    assert (result.code, result.err) == (0, f"diveq-codec: {said}\n" if absent_metrics() else "")
     assert "original.wav: 1 clip, 3.3 s" in result.out
     assert "delay of 77 samples removed" in result.out
     (line,) = (line for line in result.out.splitlines() if "PESQ-WB" in line)

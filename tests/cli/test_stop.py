@@ -64,7 +64,7 @@ def long_stream(folder, library) -> Path:
 @pytest.mark.parametrize("number", ENDS)
 def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number):
     before = names()
-    process = start("decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny)
+    process = start("decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny, "--max-hours", "24")
     wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
     assert stop(process, number) == ENDS[number]
     assert names() == before
@@ -82,7 +82,9 @@ def test_a_long_recording(start, folder, tiny, names):
 def test_decoding_into_a_pipe(start, long_stream, tiny, names, tmp_path_factory):
     scratch = tmp_path_factory.mktemp("scratch")
     environment = os.environ | {"TMPDIR": str(scratch)}
-    process = start("decode", "long.dvq", "-", "--rate", "768000", "--model", tiny, env=environment)
+    process = start(
+        "decode", "long.dvq", "-", "--rate", "768000", "--model", tiny, "--max-hours", "24", env=environment
+    )
     wait_for(lambda: any(path.stat().st_size for path in scratch.iterdir()), process)
     assert stop(process, signal.SIGTERM) == ENDS[signal.SIGTERM]
     assert list(scratch.iterdir()) == []
@@ -114,7 +116,10 @@ def test_pipes_that_nobody_serves(start, folder, tiny, names, arguments, number)
 
 
 def _sleeps(process) -> bool:
-    """Whether all threads wait, and have done so for a while; one that has no processor does not wait."""
+    """Whether the command handles signals, and all its threads wait and have done so for a while."""
+    caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    if not int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+        return False
     for _ in range(10):
         threads = Path(f"/proc/{process.pid}/task").glob("*/stat")
         if any(thread.read_text().rpartition(")")[2].split()[0] != "S" for thread in threads):

@@ -108,7 +108,7 @@ def test_contours_are_compared_by_their_movement():
 def measured(pitch_hz: float, *, language: str | None = None, pesq: float | None = 2.0) -> Measured:
     """A clip of one pitch, NaN without a voice, that is decoded a twelfth of an octave higher."""
     track = np.full(10, pitch_hz)
-    scores = {"pesq_wb": Score(pesq), "estoi": Score(0.5)}
+    scores = {"pesq_wb": Score(pesq, None if pesq else "no speech"), "estoi": Score(0.5)}
     coded = Coded(track=track * 2 ** (1 / 12), scores=Clip(name="clip", bits=600, scores=scores))
     return Measured(name="clip", seconds=0.2, language=language, original=track, noisy=track, coded=(coded,))
 

@@ -15,6 +15,7 @@ from synthesis import write_corpus
 
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
+from recipes.corpus import __main__ as corpus
 from recipes.held_out import spread
 from recipes.measure.bench import __main__ as bench
 from recipes.measure.bench import throughput
@@ -116,6 +117,7 @@ def parses(module: str, arguments: list[str]) -> None:
     parsers = {
         "recipes.runs.folder.train": train.Arguments,
         "recipes.runs.folder.export": export.Arguments,
+        "recipes.corpus": corpus.Arguments,
         "recipes.measure.compare": compare.Arguments,
         "recipes.measure.bench": bench.Arguments,
         "recipes.measure.bench.throughput": throughput.Arguments,
@@ -148,7 +150,7 @@ def test_the_readme_s_commands_parse(monkeypatch):
             continue
         parses(module, arguments)
         seen.add(module)
-    assert len(seen) == 13
+    assert len(seen) == 14
 
 
 def test_held_out_clips_are_spread_evenly(tmp_path):

@@ -108,10 +108,11 @@ class Findings:
 
 def difference(one: System, other: System, metric: str) -> Mean:
     """The mean over clips of one's score less the other's, with its interval; clips that lack either are failed."""
-    clips = [
-        Clip(name=clip.name, scores={metric: Score(_less(clip, partner, metric))})
-        for clip, partner in zip(one.clips, other.clips, strict=True)
-    ]
+    clips = []
+    for clip, partner in zip(one.clips, other.clips, strict=True):
+        less = _less(clip, partner, metric)
+        score = Score(less, None if less is not None else "one of the two has no score")
+        clips.append(Clip(name=clip.name, scores={metric: score}))
     return summarise(clips, [metric])[metric]
 
 
