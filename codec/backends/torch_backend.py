@@ -102,29 +102,33 @@ def tf32(*, allowed: bool) -> Iterator[None]:
 
 
 class _Tf32:
-    """The flags, and how many threads rely on them."""
+    """The flags, and which threads rely on them.
+
+    Threads share one value. A thread that is alone may change it for a while within: then others wait until it is back.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
-        self._users = 0
-        self._allowed = False
+        self._threads: list[int] = []
+        self._values: list[bool] = []  # one for each entry of a thread, the last one in force
         self._before = (True, False)
 
     def enter(self, allowed: bool) -> None:
+        thread = threading.get_ident()
         with self._changed:
-            self._changed.wait_for(lambda: not self._users or self._allowed == allowed)
-            if not self._users:
+            self._changed.wait_for(lambda: set(self._threads) <= {thread} or set(self._values) == {allowed})
+            if not self._values:
                 self._before = _tf32_flags()
-                _set_tf32_flags(allowed, allowed)
-                self._allowed = allowed
-            self._users += 1
+            self._threads.append(thread)
+            self._values.append(allowed)
+            _set_tf32_flags(allowed, allowed)
 
     def leave(self) -> None:
         with self._changed:
-            self._users -= 1
-            if not self._users:
-                _set_tf32_flags(*self._before)
-                self._changed.notify_all()
+            self._threads.remove(threading.get_ident())
+            self._values.pop()
+            _set_tf32_flags(*([self._values[-1]] * 2 if self._values else self._before))
+            self._changed.notify_all()
 
 
 def _tf32_flags() -> tuple[bool, bool]:
