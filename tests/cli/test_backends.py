@@ -16,7 +16,8 @@ from codec.cli.entry import VERBS
 HIDING = """
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *rest: None if name.partition(".")[0] in {hidden} else find(name, *rest)
+hide = lambda name, *rest: None if name.partition(".")[0] in {hidden} else find(name, *rest)
+PathFinder.find_spec = staticmethod(hide)  # some call it of an instance
 """
 ONLY_FOR_DEVELOPERS = {"jaxtyping", "beartype", "hypothesis", "librosa"}
 
@@ -55,7 +56,9 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
     assert {command[0] for command in commands} == set(VERBS) - {"send", "receive"}  # see test_call.py
     for arguments in commands:
         process = start(*arguments, env=environment)
-        assert (process.communicate()[1], process.returncode) == (b"", 0), arguments
+        said = process.communicate()[1]
+        wrote = arguments[0] == "report" and said.startswith(b"diveq-codec: wrote report.html")
+        assert (wrote or said == b"", process.returncode) == (True, 0), (arguments, said)
     assert (coded / "out.dvq").read_bytes() == coded_bytes
     heard, _ = soundfile.read("heard.wav", dtype="float32")
     np.testing.assert_allclose(heard, library.decode("out.dvq").wave[0], rtol=0, atol=1e-5)
