@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from codec import Codec, DiveqCodecError, Encoded, atomic_output
 from codec.audio.sound import read_sound
 
+from ..memory import peak_memory_mb
 from .plan import MODEL, PARQUET, ROW_MARK, Item, Plan
 
 _AT_ONCE_SECONDS = 300.0  # of audio held in memory, but for clips that are longer
@@ -80,7 +80,7 @@ class ShardMaker:
             "failed": len(errors),
             "seconds": seconds,
             "cpu_seconds": time.process_time() - started,
-            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "memory_mb": peak_memory_mb(),
         }
 
     def _encode(self, group: list[tuple[Item, Sound | str]]) -> Iterator[tuple[Item, Encoded | str]]:

@@ -7,7 +7,6 @@ of real time, at ten moments.
 from __future__ import annotations
 
 import itertools
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ import numpy as np
 import tyro
 
 from codec import Codec, RtpReceiver, RtpSender, find_sources
+
+from ..memory import peak_memory_mb
 
 _RATE_HZ = 16_000
 
@@ -69,9 +70,9 @@ class LongCall:
 
 def _tell(now: float, receiver: RtpReceiver, heard: int, share: float) -> None:
     facts = receiver.statistics()
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{now:7.1f} s: {megabytes:.0f} MB, delay {1000 * facts.delay_seconds:.0f} ms, heard {heard / _RATE_HZ:.1f} s,"
+        f"{now:7.1f} s: {peak_memory_mb():.0f} MB, delay {1000 * facts.delay_seconds:.0f} ms,"
+        f" heard {heard / _RATE_HZ:.1f} s,"
         f" {facts.lost} lost, {facts.late} late, {facts.concealed} made up, {facts.grown} grown, {facts.shrunk} shrunk,"
         f" {100 * share:.1f} % of real time",
         flush=True,

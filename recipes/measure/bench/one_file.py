@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from codec import Codec
 from codec.files.json_dataclass import from_plain
 
-_STATUS = Path("/proc/self/status")
+from ...memory import peak_memory_mb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +29,6 @@ class Cost:
     def from_json(cls, text: str) -> Cost:
         """What the process printed."""
         return from_plain(cls, json.loads(text))
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process has held, in 10⁶ bytes."""
-    if _STATUS.exists():  # Linux; its ru_maxrss begins with what the parent held
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
-        assert found
-        return int(found[1]) * 1024 / 1e6
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main(verb: str, model: str, source: str, target: str, stages: str, backend: str) -> None:

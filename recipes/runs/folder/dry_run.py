@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from time import monotonic
 
 import torch
@@ -11,6 +9,8 @@ import torch
 from codec.training.data.clips import Manifest
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Batches, Trainer
+
+from ...memory import peak_memory_mb
 
 _STEPS = 3  # that are timed, after one that is not
 _BYTES_PER_SAMPLE = 2
@@ -60,8 +60,7 @@ def expectation(trainer: Trainer, batches: Batches, manifest: Manifest) -> str:
 def _memory(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+    return 1e6 * peak_memory_mb()
 
 
 def _disk(trainer: Trainer, manifest: Manifest) -> float:
