@@ -21,12 +21,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..backends.torch_backend import TorchBackend
 from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
+from ..files.output import atomic_output
 from ..layouts.config import ModelConfig
 from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
@@ -102,9 +103,8 @@ def save_discriminators(state: dict[str, Any], path: Path) -> None:
     """Write the discriminators of a state (`load_state`) as safetensors in float16, their configuration beside them."""
     weights = {name: value.half().contiguous() for name, value in state["trainer"]["discriminator"].items()}
     config = TrainingConfig.from_dict(state["settings"]).discriminator
-    part = path.with_name(path.name + ".part")
-    save_file(weights, part, metadata={"discriminators": json.dumps(config.to_dict())})
-    part.replace(path)
+    with atomic_output(path, overwrite=True) as file:
+        file.write(save(weights, {"discriminators": json.dumps(config.to_dict())}))
 
 
 def load_discriminators(trainer: Trainer, path: Path) -> None:

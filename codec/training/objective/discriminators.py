@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ...errors import ConfigError
 from ...files.json_dataclass import from_plain
+from ...layouts.require import require
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -48,20 +48,20 @@ class DiscriminatorConfig:
 
     def __post_init__(self) -> None:
         for name in ("period_width", "spectral_width"):
-            _require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
-        _require(all(period >= 2 for period in self.periods), f"a period is at least 2 samples, not {self.periods}")
-        _require(bool(self.periods or self.windows), "periods and windows are both empty: name at least one of either")
-        _require(bool(self.bands) or not self.windows, "bands is empty: the whole spectrum is ((0.0, 1.0),)")
+            require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
+        require(all(period >= 2 for period in self.periods), f"a period is at least 2 samples, not {self.periods}")
+        require(bool(self.periods or self.windows), "periods and windows are both empty: name at least one of either")
+        require(bool(self.bands) or not self.windows, "bands is empty: the whole spectrum is ((0.0, 1.0),)")
         for low, high in self.bands:
-            _require(0 <= low < high <= 1, f"a band is (low, high) with 0 <= low < high <= 1, not ({low}, {high})")
+            require(0 <= low < high <= 1, f"a band is (low, high) with 0 <= low < high <= 1, not ({low}, {high})")
         for window in self.windows:
-            _require(
+            require(
                 window >= 8 and window % 8 == 0,
                 f"a window is a multiple of 8 samples (three eighths are padding), not {window}",
             )
             for band in self.bands:
                 start, stop = band_bins(band, window)
-                _require(start < stop, f"band {band} holds no frequency of a window of {window} samples")
+                require(start < stop, f"band {band} holds no frequency of a window of {window} samples")
 
     @property
     def shortest_clip(self) -> int:
@@ -243,8 +243,3 @@ def _spectral_layers(width: int) -> LeakyStack:
 def _convolution(inputs: int, outputs: int, *, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> nn.Module:
     padding = (kernel[0] // 2, kernel[1] // 2)
     return weight_norm(nn.Conv2d(inputs, outputs, kernel, stride, padding))
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
