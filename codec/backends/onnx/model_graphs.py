@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...layouts.config import LOST, ModelConfig
+from ...layouts.config import ModelConfig
 from ...layouts.filterbank.filterbank_layout import FilterbankLayout
 from ...layouts.filterbank.filterbank_nodes import filterbank_decoder, filterbank_encoder
 from ...layouts.transform.transform_layout import TransformLayout
 from ...layouts.transform.transform_nodes import transform_decoder, transform_encoder
 from .graph import Graph
 from .parts import Part, misfit
-from .quantizer_graph import dequantize, has_curves, quantize
+from .quantizer_graph import dequantize, lost_frames, positions_input, quantize
 
 # The functions that build a layout's encoder and decoder.
 NODES: dict[type, tuple[Callable[..., str], Callable[..., str]]] = {
@@ -60,7 +60,7 @@ def _build_encoder(model: Part, config: ModelConfig) -> None:
     wave = graph.input("wave", "float32", ["batch", 1, "samples"])
     encoder, _ = NODES[type(config.layout)]
     latent = encoder(model.child("encoder"), wave, config.layout, config.latent_channels)
-    codes = quantize(model.child("quantizer"), latent, _positions(graph, config), config)
+    codes = quantize(model.child("quantizer"), latent, positions_input(graph, config), config)
     graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
 
 
@@ -68,13 +68,8 @@ def _build_decoder(model: Part, config: ModelConfig) -> None:
     graph = model.graph
     codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
     noise = graph.input("noise", "float32", ["noises", "frames", config.noise_values]) if config.noise_values else ""
-    latent = dequantize(model.child("quantizer"), codes, _positions(graph, config), config)
-    first = graph.node("Gather", codes, graph.integer(0), axis=1)
-    lost = graph.node("Equal", first, graph.constant(np.array(LOST, np.int32))) if config.conceals else ""
+    latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
+    lost = lost_frames(graph, codes) if config.conceals else ""
     _, decoder = NODES[type(config.layout)]
     wave = decoder(model.child("decoder"), latent, noise, lost, config.layout, config.latent_channels)
     graph.output("wave", wave, "float32", ["batch", 1, "samples"])
-
-
-def _positions(graph: Graph, config: ModelConfig) -> str:
-    return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""

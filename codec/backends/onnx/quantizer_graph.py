@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...layouts.config import ModelConfig, StageConfig
+from ...layouts.config import LOST, ModelConfig, StageConfig
 from .graph import Graph
 from .parts import Part
 
@@ -32,6 +32,17 @@ class _Stage:
 def has_curves(config: ModelConfig) -> bool:
     """Whether any stage has positions between its codewords."""
     return any(stage.is_space_filling for stage in config.stages)
+
+
+def positions_input(graph: Graph, config: ModelConfig) -> str:
+    """The graph's input `positions`, where any stage takes it."""
+    return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""
+
+
+def lost_frames(graph: Graph, codes: str) -> str:
+    """Which frames of codes (batch, stages, frames) are marked as lost: (batch, frames)."""
+    first = graph.node("Gather", codes, graph.integer(0), axis=1)
+    return graph.node("Equal", first, graph.constant(np.array(LOST, np.int32)))
 
 
 def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:

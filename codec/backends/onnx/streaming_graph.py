@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...layouts.config import LOST, ModelConfig
+from ...layouts.config import ModelConfig
 from ...layouts.receptive_field import Layer, look_ahead
 from ...layouts.transform.mdct import band_pool, mdct_basis
 from ...layouts.transform.transform_layout import TransformLayout
@@ -21,7 +21,7 @@ from ...layouts.transform.transform_nodes import (
 )
 from .graph import Graph
 from .parts import Part
-from .quantizer_graph import dequantize, has_curves, quantize
+from .quantizer_graph import dequantize, lost_frames, positions_input, quantize
 
 
 class _Step:
@@ -101,7 +101,7 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     latent = graph.node(
         "Transpose", linear(part.child("exit"), x, layout.width, config.latent_channels), perm=[0, 2, 1]
     )
-    codes = quantize(model.child("quantizer"), latent, _positions(graph, config), config)
+    codes = quantize(model.child("quantizer"), latent, positions_input(graph, config), config)
     graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
     return graph
 
@@ -115,9 +115,8 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
     noise = graph.input("noise", "float32", [1, "padded", config.noise_values]) if config.noise_values else ""
     step = _Step(graph, layers, codes, axis=2)
-    latent = dequantize(model.child("quantizer"), codes, _positions(graph, config), config)
-    first_stage = graph.node("Gather", codes, graph.integer(0), axis=1)
-    lost = graph.node("Equal", first_stage, graph.constant(np.array(LOST, np.int32))) if config.conceals else ""
+    latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
+    lost = lost_frames(graph, codes) if config.conceals else ""
     x = enter(part, latent, lost, layout, config.latent_channels)
     for number, ahead in enumerate(layout.decoder_reach):
         here = graph.slice(noise, look_ahead(layers) - step.behind, -step.behind or None, axis=1) if noise else ""
@@ -140,7 +139,3 @@ def _block(step: _Step, part: Part, x: str, layout: TransformLayout, ahead: int)
 def _layout(config: ModelConfig) -> TransformLayout:
     assert config.transform is not None
     return config.transform
-
-
-def _positions(graph: Graph, config: ModelConfig) -> str:
-    return graph.input("positions", "int32", [len(config.stages)]) if has_curves(config) else ""
