@@ -30,6 +30,19 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
     )
 
 
+def speech_16khz_live(*, kind: StageKind = "diveq") -> ModelConfig:
+    """`speech_16khz` for calls: 80 ms behind, of which two frames are look-ahead and two the overlap of the MDCT."""
+    model = speech_16khz(kind=kind)
+    assert model.transform is not None
+    layout = dataclasses.replace(
+        model.transform,
+        encoder_look_ahead=(1, 0, 0, 0),
+        decoder_look_ahead=(1, 0, 0, 0, 0, 0),
+        level_look_ahead=0,
+    )
+    return dataclasses.replace(model, transform=layout)
+
+
 def speech_24khz(*, kind: StageKind = "diveq") -> ModelConfig:
     """LibriTTS's own rate: 24 kHz, 75 frames/s, 10 stages of 10 bits, 0.75 to 7.5 kbps."""
     return dataclasses.replace(speech_16khz(kind=kind), sample_rate_hz=24_000, stages=(StageConfig(kind=kind),) * 10)
@@ -67,6 +80,7 @@ def tiny(*, kind: StageKind = "diveq") -> ModelConfig:
 
 PRESETS = {
     "speech_16khz": speech_16khz,
+    "speech_16khz_live": speech_16khz_live,
     "speech_24khz": speech_24khz,
     "dac_16khz": dac_16khz,
     "tiny": tiny,

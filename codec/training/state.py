@@ -15,6 +15,7 @@ import os
 import reprlib
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
 from ..files.output import atomic_output
 from ..layouts.config import ModelConfig
+from ..layouts.transform.transform_network import limit_look_ahead
 from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
 from .trainer import Trainer
@@ -73,16 +75,20 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
     if init.suffix == SUFFIX:
         return _start_from_model(trainer, init)
     state = load_state(init)
-    _check_same_model(trainer, state, init)
+    theirs = ModelConfig.from_dict(state["model_config"])
+    _check_same_model(trainer, state, init, ours=_looking_as(theirs, trainer.model.config))
+    _limit_look_ahead(state["trainer"]["averaged"], theirs, trainer.model.config)
     trainer.start_from(state["trainer"])
     return RunStart(origin=training_facts(state))
 
 
 def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     checkpoint = Checkpoint.load(path)
-    ours = _without_additions(trainer.model.config, checkpoint.config)
+    ours = _looking_as(checkpoint.config, _without_additions(trainer.model.config, checkpoint.config))
     _refuse(path, "another model", _differences(checkpoint.config, ours))
-    trainer.start_from_model(TorchBackend(checkpoint, "cpu").model)
+    model = TorchBackend(checkpoint, "cpu").model
+    _limit_look_ahead(dict(model.named_parameters()), checkpoint.config, trainer.model.config)
+    trainer.start_from_model(model)
     facts = {name: value for name, value in checkpoint.facts.items() if name != "validation"}
     return RunStart(origin={"model": checkpoint.fingerprint().hex(), **facts})
 
@@ -97,6 +103,29 @@ def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
     noise = layout.noise_channels if other.noise_channels else 0
     layout = dataclasses.replace(layout, noise_channels=noise, conceals=layout.conceals and other.conceals)
     return dataclasses.replace(ours, transform=layout)
+
+
+def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
+    """Our configuration with their look-ahead, where theirs is at least ours in every block, so that ours can start."""
+    old, new = theirs.transform, ours.transform
+    if old is None or new is None:
+        return ours
+    pairs = [
+        *zip(old.encoder_reach, new.encoder_reach, strict=False),
+        *zip(old.decoder_reach, new.decoder_reach, strict=False),
+        (old.level_look_ahead, new.level_look_ahead),
+    ]
+    if any(before < after for before, after in pairs):
+        return ours
+    names = ("encoder_look_ahead", "decoder_look_ahead", "level_look_ahead")
+    return dataclasses.replace(
+        ours, transform=dataclasses.replace(new, **{name: getattr(old, name) for name in names})
+    )
+
+
+def _limit_look_ahead(weights: Mapping[str, Tensor], theirs: ModelConfig, ours: ModelConfig) -> None:
+    if theirs.transform is not None and ours.transform is not None:
+        limit_look_ahead(weights, theirs.transform, ours.transform)
 
 
 def save_discriminators(state: dict[str, Any], path: Path) -> None:
@@ -218,9 +247,12 @@ def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None
     _refuse(path, "other settings", {name: pair for name, pair in changed.items() if name not in _FREE_SETTINGS})
 
 
-def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
+def _check_same_model(
+    trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None
+) -> None:
     settings = TrainingConfig.from_dict(state["settings"])
-    _refuse(path, "another model", _differences(ModelConfig.from_dict(state["model_config"]), trainer.model.config))
+    theirs = ModelConfig.from_dict(state["model_config"])
+    _refuse(path, "another model", _differences(theirs, ours or trainer.model.config))
     _refuse(path, "other discriminators", _differences(settings.discriminator, trainer.settings.discriminator))
 
 

@@ -192,6 +192,7 @@ def test_presets_have_the_rates_that_they_state():
     }
     assert facts == {
         "speech_16khz": (16_000, 50, 7000),
+        "speech_16khz_live": (16_000, 50, 7000),
         "speech_24khz": (24_000, 75, 7500),
         "dac_16khz": (16_000, 50, 6000),
         "tiny": (16_000, 50, 1200),

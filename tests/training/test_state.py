@@ -254,6 +254,33 @@ def test_a_model_gains_noise_and_concealment(tmp_path):
         open_run(wider, tmp_path / "new", init=path)
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_model_loses_look_ahead(tmp_path, is_file):
+    """What lasts is seen as before, as weights of frames out of sight go to the last one in sight."""
+    whole = Trainer(tiny_transform(kernel=5), SETTINGS, Accelerator(cpu=True))
+    if is_file:
+        init = tmp_path / "model.safetensors"
+        to_checkpoint(whole.model.folded(), weight_type="float32", facts={}).save(init)
+    else:
+        init = save_state(tmp_path, state_of(whole))
+    ahead = {"encoder_look_ahead": (1, 0), "decoder_look_ahead": (2, 0, 1), "level_look_ahead": 0}
+    trainer = Trainer(tiny_transform(kernel=5, **ahead), SETTINGS, Accelerator(cpu=True))
+    open_run(trainer, tmp_path / "new", init=init)
+    before, after = whole.averaged, trainer.averaged
+    lasting = torch.randn(24, generator=torch.Generator().manual_seed(0)).expand(1, 12, 24)
+    torch.testing.assert_close(after.encoder.blocks(lasting)[:, 9], before.encoder.blocks(lasting)[:, 6])
+    kernels = [model.decoder.blocks[1].depthwise.weight[:, 0] for model in (before, after)]
+    assert torch.equal(kernels[1][:, :2], torch.zeros(24, 2))
+    assert torch.equal(kernels[1][:, 2:4], kernels[0][:, :2])
+    torch.testing.assert_close(kernels[1][:, 4], kernels[0][:, 2:].sum(1))
+    with pytest.raises(CheckpointError, match=r"has transform.encoder_look_ahead \(1, 0\), not \(\)"):
+        open_run(
+            Trainer(tiny_transform(kernel=5), SETTINGS, Accelerator(cpu=True)),
+            tmp_path / "other",
+            init=save_state(tmp_path, state_of(trainer)),
+        )
+
+
 def test_discriminators_travel_in_a_file_of_their_own(trained, saved, tmp_path):
     path = tmp_path / "discriminators.safetensors"
     save_discriminators(load_state(saved), path)

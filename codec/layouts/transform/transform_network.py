@@ -14,6 +14,7 @@ is a transform coder with vector quantization, which is already intelligible.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -237,6 +238,25 @@ def start_from_waves(
     _set(encoder.exit, torch.eye(encoder.exit.out_features, encoder.exit.in_features))
     _set(decoder.entry, torch.eye(decoder.entry.out_features, decoder.entry.in_features))
     _set(decoder.exit, components.T / weight[:, None], mean / weight)
+
+
+@torch.no_grad()
+def limit_look_ahead(weights: Mapping[str, Tensor], theirs: TransformLayout, ours: TransformLayout) -> None:
+    """Make weights of a layout that looks further ahead those of `ours`, in place, to train on from.
+
+    A frame keeps its weight; the weights of frames that are out of sight now go to the last frame in sight.
+    """
+    for side, before, after in (
+        ("encoder", theirs.encoder_reach, ours.encoder_reach),
+        ("decoder", theirs.decoder_reach, ours.decoder_reach),
+    ):
+        for block, lost in enumerate(a - b for a, b in zip(before, after, strict=True)):
+            if lost == 0:
+                continue
+            kernel = weights[f"{side}.blocks.{block}.depthwise.weight"]  # channels 1 kernel, from past to future
+            moved = F.pad(kernel[..., :-lost], (lost, 0))
+            moved[..., -1] += kernel[..., -lost:].sum(-1)
+            kernel.copy_(moved)
 
 
 def _set(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:

@@ -72,7 +72,7 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The run's folder; if it holds a state, the run goes on from there."""
-    preset: Literal["speech_16khz", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
+    preset: Literal["speech_16khz", "speech_16khz_live", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
     kind: StageKind = "diveq"
     """The kind of every quantizer stage."""
     stages: int | None = None
@@ -81,7 +81,8 @@ class Arguments:
     """Bits of every stage; None leaves the preset's."""
     init: Path | None = None
     """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
-    and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators."""
+    and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators. A
+    model that looks less far ahead (`speech_16khz_live`) can start from one that looks further."""
     init_discriminators: Path | None = None
     """Discriminators to start from, as a run leaves them beside its model."""
     cpu: bool = False
