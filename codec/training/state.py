@@ -118,9 +118,7 @@ def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
     if any(before < after for before, after in pairs):
         return ours
     names = ("encoder_look_ahead", "decoder_look_ahead", "level_look_ahead")
-    return dataclasses.replace(
-        ours, transform=dataclasses.replace(new, **{name: getattr(old, name) for name in names})
-    )
+    return dataclasses.replace(ours, transform=dataclasses.replace(new, **{name: getattr(old, name) for name in names}))
 
 
 def _limit_look_ahead(weights: Mapping[str, Tensor], theirs: ModelConfig, ours: ModelConfig) -> None:
@@ -247,9 +245,7 @@ def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None
     _refuse(path, "other settings", {name: pair for name, pair in changed.items() if name not in _FREE_SETTINGS})
 
 
-def _check_same_model(
-    trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None
-) -> None:
+def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None) -> None:
     settings = TrainingConfig.from_dict(state["settings"])
     theirs = ModelConfig.from_dict(state["model_config"])
     _refuse(path, "another model", _differences(theirs, ours or trainer.model.config))
