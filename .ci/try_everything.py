@@ -1,9 +1,11 @@
-"""Try all that an installation offers: every public name, every verb, and encoding and decoding from Python.
+"""Try all that an installation offers: every public name, every verb, and encoding and decoding
+from Python.
 
     python .ci/try_everything.py SPEECH.flac [--absent torch pesq …]
 
-Run it by the interpreter of the environment to be tried, from any folder; it works in a temporary one. Modules named
-after --absent must not be installed, so that a check of a small installation is one.
+Run it by the interpreter of the environment to be tried, from any folder; it works in a temporary
+one. Modules named after --absent must not be installed, so that a check of a small installation is
+one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ANSWERS = """{"format": "diveq-codec listening 1", "evaluation": "", "test": "mushra", "listener": "Ann",
-"answers": [{"clip": "a", "ratings": [{"system": null, "rating": 100}, {"system": "a codec", "rating": 60}]}]}"""
+ANSWERS = """{
+"format": "diveq-codec listening 1", "evaluation": "", "test": "mushra", "listener": "Ann",
+"answers": [{"clip": "a", "ratings": [
+    {"system": null, "rating": 100}, {"system": "a codec", "rating": 60}
+]}]}"""
 VERBS = {
     "encode": ["speech.flac", "speech.dvq", "--bitrate", "3"],
     "decode": ["speech.dvq", "heard.wav"],
@@ -35,13 +40,17 @@ VERBS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("speech", type=Path)
     parser.add_argument("--absent", nargs="*", default=[])
     arguments = parser.parse_args()
     speech, started = arguments.speech.resolve(), time.monotonic()
     for module in arguments.absent:
-        assert importlib.util.find_spec(module) is None, f"{module} is installed; this shows nothing"
+        assert importlib.util.find_spec(module) is None, (
+            f"{module} is installed; this shows nothing"
+        )
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("speech.flac").write_bytes(speech.read_bytes())
@@ -58,7 +67,10 @@ def public_names() -> None:
 
     for name in codec.__all__:
         getattr(codec, name)
-    print(f"{len(codec.__all__)} public names, version {codec.__version__}, from {Path(codec.__file__).parent}")
+    print(
+        f"{len(codec.__all__)} public names, version {codec.__version__}, from "
+        f"{Path(codec.__file__).parent}"
+    )
 
 
 def every_verb(*, defaults: bool) -> None:
@@ -72,14 +84,18 @@ def every_verb(*, defaults: bool) -> None:
     if defaults:
         run("eval", "speech.flac", "heard.wav")
         run("report", "results/evaluation.json", "blind.html", "--blind")
-    subprocess.run([sys.executable, "-m", "codec", "--version"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "codec", "--version"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def run(*arguments: str) -> None:
     """One command, by the script that pip installed."""
     command = [str(Path(sys.executable).with_name("diveq-codec")), *arguments]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
+    assert done.returncode == 0, (
+        f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
+    )
 
 
 def mono_and_stereo() -> None:

@@ -31,7 +31,9 @@ def parse_address(text: str, *, default_host: str | None = None) -> tuple[str, i
 def udp_socket(host: str, port: int, *, listens: bool) -> socket.socket:
     """A socket that hears what is sent to the address alone, or that sends to it alone."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[
+            0
+        ]
         made = socket.socket(family, kind, protocol)
         try:
             made.bind(address) if listens else made.connect(address)

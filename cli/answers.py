@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Answers:
     """Sum up what the listeners of a blind page said.
 
-    Means of ratings, or shares of right ABX answers, with 95 % intervals over listeners. Who rates the hidden reference
-    below 90 in more than 15 % of the trials is left out and named.
+    Means of ratings, or shares of right ABX answers, with 95 % intervals over listeners. Who rates
+    the hidden reference below 90 in more than 15 % of the trials is left out and named.
 
     $ diveq-codec report results/evaluation.json listen.html --blind
     $ diveq-codec answers mushra-Ann-7.json mushra-Bo-9.json      what listen.html has saved

@@ -16,8 +16,8 @@ from .errors import UsageError
 if TYPE_CHECKING:
     from codec import Codec, StreamReader
 
-# To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as long as all else of
-# --help; hence `Optional`, and constructors that say how to check.
+# To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as
+# long as all else of --help; hence `Optional`, and constructors that say how to check.
 _path_names = PrimitiveConstructorSpec(
     nargs="*",
     metavar="PATH...",
@@ -106,12 +106,16 @@ class Engine:
     """The model, and what it runs on."""
 
     model: Model = None
-    """A model file, a run's folder, or the name of a model that was shipped or lies in a folder of $DIVEQ_MODELS.
-    (default: speech_16khz; to decode, the one that encoded)"""
+    """A model file, a run's folder, or the name of a model that was shipped or lies in a folder of
+    $DIVEQ_MODELS. (default: speech_16khz; to decode, the one that encoded)"""
     device: Device = "auto"
     """What to compute on; auto takes a GPU where there is one."""
-    backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=default("auto"))] = "auto"
-    """auto computes with PyTorch where it is installed, else with onnxruntime, which starts quickest."""
+    backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=default("auto"))] = (
+        "auto"
+    )
+    """auto computes with PyTorch where it is installed, else with onnxruntime, which starts
+    quickest.
+    """
     threads: Threads = None
     """Processor threads to compute with, over all jobs."""
 
@@ -122,8 +126,12 @@ class Engine:
         return Codec.load(self.model or DEFAULT_MODEL, device=self.device, backend=self.backend)
 
     def load_for_calls(self) -> Codec:
-        """The model as `load`, computed by onnxruntime where nothing else is said: it starts quickest."""
-        backend = "onnx" if self.backend == "auto" and self.device in ("auto", "cpu") else self.backend
+        """The model as `load`, computed by onnxruntime where nothing else is said: it starts
+        quickest.
+        """
+        backend = (
+            "onnx" if self.backend == "auto" and self.device in ("auto", "cpu") else self.backend
+        )
         return dataclasses.replace(self, backend=backend).load()
 
     def load_for(self, stream: StreamReader) -> Codec:
@@ -133,7 +141,9 @@ class Engine:
         return Codec.load_for(stream, device=self.device, backend=self.backend)
 
     def share_threads(self, jobs: int) -> None:
-        """Give each of `jobs` its part of the threads. Torch reads the variable when it loads, so before that."""
+        """Give each of `jobs` its part of the threads. Torch reads the variable when it loads, so
+        before that.
+        """
         from codec import THREADS_VARIABLE, allowed_threads
 
         if self.threads is None and jobs == 1:
@@ -145,11 +155,13 @@ class Engine:
 class Many:
     """Many files."""
 
-    out_dir: Annotated[Text, arg(metavar="DIR", help_behavior_hint=default("beside the source"))] = None
+    out_dir: Annotated[
+        Text, arg(metavar="DIR", help_behavior_hint=default("beside the source"))
+    ] = None
     """Write here; a folder's tree is kept."""
     skip_existing: Flag = False
-    """Go on with what was interrupted: files that are there, whole and of this model, are done. Several processes may
-    share one tree."""
+    """Go on with what was interrupted: files that are there, whole and of this model, are done.
+    Several processes may share one tree."""
     force: Force = False
     jobs: Jobs = 1
     """Files to work on at the same time, with one model."""

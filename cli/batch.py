@@ -1,4 +1,6 @@
-"""Working through many files: none is stopped by another's error, and a summary stands at the end."""
+"""Working through many files: none is stopped by another's error, and a summary stands at the
+end.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Summary:
         if not self.seconds:
             return line
         kbits = 8e-3 * self.coded_bytes
-        each = f" ({kbits / self.channel_seconds:.2f} a channel)" * (self.channel_seconds > self.seconds)
+        each = f" ({kbits / self.channel_seconds:.2f} a channel)" * (
+            self.channel_seconds > self.seconds
+        )
         return (
             f"{line}: {self.seconds:.2f} s of audio, {self.coded_bytes:,} bytes, "
             f"{kbits / self.seconds:.2f} kbps{each}, {self.seconds / wall_seconds:.1f} x real time"
@@ -71,7 +75,8 @@ def run_batch(
 
     Args:
         plan: sources and targets.
-        load: loads the model and returns the work on one task. Not called where no task can succeed.
+        load: loads the model and returns the work on one task. Not called where no task can
+            succeed.
         options: jobs, and what to do with targets that are there.
         manners: what is said.
         verb: "encode", "decode" or "cut".
@@ -88,7 +93,9 @@ def run_batch(
         started = time.perf_counter()
         batch.do(todo, work, title=verb)
     summary = batch.summary
-    is_worth_saying = len(plan.tasks) > 1 or (summary.files + summary.done_before and plan.tasks[0].target != PIPE)
+    is_worth_saying = len(plan.tasks) > 1 or (
+        summary.files + summary.done_before and plan.tasks[0].target != PIPE
+    )
     if is_worth_saying and not manners.quiet:
         note(summary.line(done, time.perf_counter() - started))
     return 1 if summary.failures else 0
@@ -121,7 +128,9 @@ class _Batch:
         with progress_bar(title, tasks, quiet=self.manners.quiet) as progress:
             busy = self._pass(tasks, lambda task, meter: self._attempt(work, task, meter), progress)
             while busy:
-                busy = self._pass(busy, lambda task, meter: self._after_others(work, task, meter), progress)
+                busy = self._pass(
+                    busy, lambda task, meter: self._after_others(work, task, meter), progress
+                )
 
     def _pass(
         self,

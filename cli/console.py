@@ -44,9 +44,11 @@ def _print(text: str, file: TextIO) -> None:
 
 
 def replace_closed_streams() -> None:
-    """Python has None for a standard stream that is closed (`>&-`): put the null device in its place.
+    """Python has None for a standard stream that is closed (`>&-`): put the null device in its
+    place.
 
-    It takes the stream's number as well, else the next file that is opened would, and get what C libraries print.
+    It takes the stream's number as well, else the next file that is opened would, and get what C
+    libraries print.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -55,7 +57,9 @@ def replace_closed_streams() -> None:
 
 def was_closed(stream: TextIO) -> bool:
     """Whether a standard stream was closed from the start."""
-    return getattr(stream, "name", None) == os.devnull  # redirected there, it is still called <stdout>
+    return (
+        getattr(stream, "name", None) == os.devnull
+    )  # redirected there, it is still called <stdout>
 
 
 def binary_stdout() -> BinaryIO:
@@ -73,7 +77,9 @@ def quiet_libraries(*, debug: bool) -> Iterator[None]:
     if debug:
         yield
         return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads; NNPACK complains of old processors
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # read when torch loads; NNPACK complains of old processors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

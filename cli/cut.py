@@ -30,7 +30,9 @@ class Size:
     stages: Annotated[Stages, arg(help_behavior_hint="")] = None
     """Keep the first N stages."""
     bitrate: Annotated[Bitrate, arg(help_behavior_hint="")] = None
-    """Keep as many stages as fit into so many kbps per channel, over the whole file and before entropy coding."""
+    """Keep as many stages as fit into so many kbps per channel, over the whole file and before
+    entropy coding.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +43,8 @@ class Cut:
     $ diveq-codec cut coded/ --out-dir smaller --bitrate 2
     $ diveq-codec cut - - --bitrate 2 < in.dvq > out.dvq
 
-    What is left decodes as decode --stages would. Where there is the audio, encode --bitrate makes better use of as
-    many bits.
+    What is left decodes as decode --stages would. Where there is the audio, encode --bitrate makes
+    better use of as many bits.
     """
 
     paths: Paths
@@ -123,5 +125,7 @@ def _stages_for(info: StreamInfo, bitrate_kbps: float) -> int:
     rates = [info.channel_bitrate(count) / 1000 for count in range(1, len(info.header.stages) + 1)]
     stages = sum(rate <= bitrate_kbps * (1 + 1e-9) for rate in rates)
     if not stages:
-        raise CommandError(f"the first stage alone takes {rates[0]:g} kbps, more than {bitrate_kbps:g}")
+        raise CommandError(
+            f"the first stage alone takes {rates[0]:g} kbps, more than {bitrate_kbps:g}"
+        )
     return stages

@@ -30,7 +30,9 @@ _LEAST_RATE_HZ, _MOST_RATE_HZ = 1_000, 768_000  # as encoding takes
 class Sound:
     """What is made of a stream."""
 
-    rate: Annotated[str, arg(metavar="original|model|HZ", help_behavior_hint=default("original"))] = "original"
+    rate: Annotated[
+        str, arg(metavar="original|model|HZ", help_behavior_hint=default("original"))
+    ] = "original"
     """Sample rate of the audio: that of what was encoded, the model's, or any from 1 kHz on."""
     stages: Stages = None
     """Decode only the first N stages."""
@@ -39,13 +41,15 @@ class Sound:
         number(float, "--max-hours is a positive number of hours"),
         arg(metavar="HOURS", help_behavior_hint=default("24, and less for a small file")),
     ] = None
-    """The most audio to decode, over all channels. A small file may decode to five minutes, and a second for every ten
-    bytes."""
+    """The most audio to decode, over all channels. A small file may decode to five minutes, and a
+    second for every ten bytes."""
     recover: Flag = False
     """Put silence where the stream is damaged, and say what was lost, instead of failing."""
     format: Annotated[Text, arg(metavar="FORMAT", help_behavior_hint=default("wav"))] = None
     """wav, flac, mp3, ogg, opus, … for targets that are not named."""
-    subtype: Annotated[Text, arg(metavar="SUBTYPE", help_behavior_hint=default("the format's usual one"))] = None
+    subtype: Annotated[
+        Text, arg(metavar="SUBTYPE", help_behavior_hint=default("the format's usual one"))
+    ] = None
     """Sample format, as libsndfile calls it: PCM_16, PCM_24, FLOAT, …"""
 
 
@@ -90,10 +94,18 @@ class Decode:
         if made_suffix not in WRITABLE_SUFFIXES:
             known = " ".join(sorted(suffix.removeprefix(".") for suffix in WRITABLE_SUFFIXES))
             raise UsageError(f"--format {self.sound.format} is unknown; known: {known}")
-        if self.sound.format is not None and self.many.out_dir is None and (len(self.paths) == 2 or PIPE in self.paths):
-            raise UsageError("--format is for targets that are not named; a target's suffix names its format")
+        if (
+            self.sound.format is not None
+            and self.many.out_dir is None
+            and (len(self.paths) == 2 or PIPE in self.paths)
+        ):
+            raise UsageError(
+                "--format is for targets that are not named; a target's suffix names its format"
+            )
         conversion = Conversion(
-            source_suffixes=(STREAM_SUFFIX,), target_suffixes=WRITABLE_SUFFIXES, made_suffix=made_suffix
+            source_suffixes=(STREAM_SUFFIX,),
+            target_suffixes=WRITABLE_SUFFIXES,
+            made_suffix=made_suffix,
         )
         return conversion.plan(self.paths, self.many.out_dir)
 
@@ -166,7 +178,9 @@ class _Models:
         self._lock = threading.Lock()
 
     def load_for_file(self, path: str) -> None:
-        """Load what a file will need, if it can be told; errors come up again where it is decoded."""
+        """Load what a file will need, if it can be told; errors come up again where it is
+        decoded.
+        """
         from codec import DiveqCodecError, StreamReader
 
         if self._named is None and os.path.isfile(path):
@@ -185,6 +199,10 @@ class _Models:
 
 def _notes(decoded: DecodedFile) -> Iterator[str]:
     for start, seconds, reason in decoded.lost:
-        yield f"lost {seconds:.2f} s at {start:.2f} s: {reason}" if seconds else f"at {start:.2f} s: {reason}"
+        yield (
+            f"lost {seconds:.2f} s at {start:.2f} s: {reason}"
+            if seconds
+            else f"at {start:.2f} s: {reason}"
+        )
     if decoded.clipped:
         yield f"{decoded.clipped} samples were louder than the format holds, and are clipped"

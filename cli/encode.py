@@ -34,15 +34,17 @@ class Quality:
     """Size against quality."""
 
     bitrate: Bitrate = None
-    """Maximum kbps per channel, before entropy coding, which makes files a little smaller, and before framing, which
-    adds some 0.1 kbps. Loud passages get more bits than pauses."""
+    """Maximum kbps per channel, before entropy coding, which makes files a little smaller, and
+    before framing, which adds some 0.1 kbps. Loud passages get more bits than pauses."""
     stages: Stages = None
     """Use the first N stages of the model in every frame."""
     position_bits: Annotated[
         Optional[int],  # noqa: UP045
         arg(metavar="N", help_behavior_hint=default("0")),
     ] = None
-    """For models of SF-DiVeQ stages: N more bits per index, 0 to 7, which place it between two codewords."""
+    """For models of SF-DiVeQ stages: N more bits per index, 0 to 7, which place it between two
+    codewords.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,10 +57,10 @@ class Encode:
     $ diveq-codec encode talks/ --out-dir coded --skip-existing     go on where it was interrupted
     $ cat speech.wav | diveq-codec encode - - > out.dvq
 
-    Reads what libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and more, from 1 kHz on, with any channels,
-    each of which is coded by itself. In folders, hidden files are left out, and those whose suffix is no audio
-    format's; the summary counts the latter as passed over. A file that fails is reported and does not stop the rest;
-    the exit code is then 1.
+    Reads what libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF and more, from 1 kHz on,
+    with any channels, each of which is coded by itself. In folders, hidden files are left out, and
+    those whose suffix is no audio format's; the summary counts the latter as passed over. A file
+    that fails is reported and does not stop the rest; the exit code is then 1.
     """
 
     paths: Paths
@@ -102,7 +104,10 @@ class Encode:
         most = bits * codec.config.frame_rate_hz / 1000
         wanted = self.quality.bitrate
         if wanted is not None and wanted > most * (1 + 1e-9) and not self.manners.quiet:
-            note(f"--bitrate {wanted:g} is above the maximum of {codec.name}: {most:g} kbps per channel are used")
+            note(
+                f"--bitrate {wanted:g} is above the maximum of {codec.name}: {most:g} kbps per "
+                f"channel are used"
+            )
 
     def _encode(self, codec: Codec, task: Task, meter: Meter) -> Made:
         try:
@@ -123,7 +128,18 @@ class Encode:
         return Made(seconds=made.seconds, coded_bytes=made.size_bytes, channels=channels)
 
 
-_FOREIGN_SUFFIXES = (".m4a", ".aac", ".mp4", ".m4b", ".mov", ".mkv", ".webm", ".wma", ".amr", ".3gp")
+_FOREIGN_SUFFIXES = (
+    ".m4a",
+    ".aac",
+    ".mp4",
+    ".m4b",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".wma",
+    ".amr",
+    ".3gp",
+)
 
 
 def _with_hint(error: Exception, source: str) -> Exception:

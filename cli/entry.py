@@ -33,8 +33,8 @@ VERBS = {
     "send": "Send speech over a network while it is spoken: RTP over UDP.",
     "receive": "Receive speech that `diveq-codec send` sends, as it comes: RTP over UDP.",
 }
-"""Verbs, each a class of that name, capitalised, in a module of that name; and the first line of its help, which is
-here as modules take time to import."""
+"""Verbs, each a class of that name, capitalised, in a module of that name; and the first line of
+its help, which is here as modules take time to import."""
 
 HELP = f"""usage: {PROGRAM} COMMAND ...
 
@@ -57,7 +57,8 @@ The file name - is standard input or output. Existing files are replaced only wi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    Without `arguments` it is that of this process, which a stop signal then ends, whatever its threads do.
+    Without `arguments` it is that of this process, which a stop signal then ends, whatever its
+    threads do.
     """
     replace_closed_streams()
     try:
@@ -88,16 +89,24 @@ def _main(arguments: list[str]) -> int:
 
 def _without_verb(arguments: list[str]) -> int:
     if not arguments:
-        raise UsageError(f"no command is given; commands: {', '.join(VERBS)}; --help describes them")
+        raise UsageError(
+            f"no command is given; commands: {', '.join(VERBS)}; --help describes them"
+        )
     if arguments[0] in ("-h", "--help"):
         width = max(map(len, VERBS))
-        print(HELP.format(verbs="\n".join(f"  {name:{width}}  {said}" for name, said in VERBS.items())))
+        print(
+            HELP.format(
+                verbs="\n".join(f"  {name:{width}}  {said}" for name, said in VERBS.items())
+            )
+        )
     elif arguments[0] == "--version":
         from codec import __version__
 
         print(f"{PROGRAM} {__version__}")
     else:
-        raise UsageError(f"{arguments[0]} is no command; commands: {', '.join(VERBS)}; --help describes them")
+        raise UsageError(
+            f"{arguments[0]} is no command; commands: {', '.join(VERBS)}; --help describes them"
+        )
     sys.stdout.flush()
     return DONE
 
@@ -108,7 +117,9 @@ def _parse(name: str, arguments: list[str]) -> Verb:
 
     verb: type[Verb] = getattr(import_module(f".{name}", __package__), name.capitalize())
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
-    return tyro.cli(verb, prog=f"{PROGRAM} {name}", args=options_first(arguments, verb), config=config)
+    return tyro.cli(
+        verb, prog=f"{PROGRAM} {name}", args=options_first(arguments, verb), config=config
+    )
 
 
 def _run(verb: Verb) -> int:
@@ -117,7 +128,8 @@ def _run(verb: Verb) -> int:
             code = verb.run() if hasattr(verb, "ends_when_stopped") else in_thread(verb.run)
             sys.stdout.flush()
         return code
-    except BrokenPipeError:  # whoever read our output has enough; said as other programs say it, by the code alone
+    except BrokenPipeError:
+        # Whoever read our output has enough; said as other programs say it, by the code alone.
         discard_stdout()
         return BROKEN_PIPE
     except Exception as error:

@@ -19,7 +19,9 @@ def display_name(path: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text in one line: line breaks, control characters and bytes that are no text are shown as escapes."""
+    """Text in one line: line breaks, control characters and bytes that are no text are shown as
+    escapes.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

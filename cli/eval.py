@@ -42,14 +42,17 @@ class Eval:
     $ diveq-codec eval original.wav decoded.wav
     $ diveq-codec eval originals/ decoded/                  more folders of decoded audio may follow
     $ diveq-codec eval --model speech_16khz --bitrates 1.5,3,6 originals/
-    $ diveq-codec eval originals/ decoded/ --out results    results/evaluation.json, and the audio beside it
+    $ diveq-codec eval originals/ decoded/ --out results    results/evaluation.json, and the audio
+    beside it
 
-    Decoded files are found by the path of their original below the folder, whatever the suffix, and resampled to its
-    rate; a constant delay of up to 0.5 s is found, removed and told. With --model, the originals are coded to whole
-    .dvq files in memory, at each bitrate, and decoded again. Each channel is scored by itself, and a score is
-    the mean over channels. What fails is told in a line, and never becomes a number; the exit code is then 1.
+    Decoded files are found by the path of their original below the folder, whatever the suffix, and
+    resampled to its rate; a constant delay of up to 0.5 s is found, removed and told. With --model,
+    the originals are coded to whole .dvq files in memory, at each bitrate, and decoded again. Each
+    channel is scored by itself, and a score is the mean over channels. What fails is told in a
+    line, and never becomes a number; the exit code is then 1.
 
-    PESQ and STOI need pip install 'diveq-codec[eval]'; DistillMOS and DNSMOS, which judge the originals, too,
+    PESQ and STOI need pip install 'diveq-codec[eval]'; DistillMOS and DNSMOS, which judge the
+    originals, too,
     diveq-codec[listeners].
     """
 
@@ -60,14 +63,18 @@ class Eval:
     stages: Annotated[Text, arg(metavar="N,N,...")] = None
     """With --model: numbers of stages, the same for every stretch of a file."""
     bitrates: Annotated[Text, arg(metavar="KBPS,KBPS,...")] = None
-    """With --model: bitrates, as of encode --bitrate. By default, where there are no --stages, those of 1, 2, 4, 8, …
-    and all stages."""
+    """With --model: bitrates, as of encode --bitrate. By default, where there are no --stages,
+    those of 1, 2, 4, 8, … and all stages."""
     metrics: Annotated[Text, arg(metavar="NAME,NAME,...")] = None
-    """Some of pesq_wb, pesq_nb, stoi, estoi, distillmos, dnsmos_p808, dnsmos_ovrl, si_sdr, mel_distance,
-    stft_distance, log_spectral_distance, carrier_repetition, and in bands 0_1, 1_2, 2_4, 4_8 of kHz contrast_1_2,
-    correlation_1_2, level_1_2 and so on, which are the default, and visqol, which is measured only if named."""
+    """Some of pesq_wb, pesq_nb, stoi, estoi, distillmos, dnsmos_p808, dnsmos_ovrl, si_sdr,
+    mel_distance, stft_distance, log_spectral_distance, carrier_repetition, and in bands 0_1, 1_2,
+    2_4, 4_8 of kHz contrast_1_2, correlation_1_2, level_1_2 and so on, which are the default, and
+    visqol, which is measured only if named.
+    """
     plug_in: Annotated[Text, arg(metavar="MODULE:NAME,...")] = None
-    """Metrics of your own: functions of reference and estimate, float arrays (samples,), and sample_rate_hz."""
+    """Metrics of your own: functions of reference and estimate, float arrays (samples,), and
+    sample_rate_hz.
+    """
     rate: Annotated[
         Optional[int],  # noqa: UP045
         count("--rate"),
@@ -95,14 +102,20 @@ class Eval:
 
     def __post_init__(self) -> None:
         if self.model is None and len(self.paths) < 2:
-            raise UsageError("give an original and what was decoded of it, or --model and an original")
+            raise UsageError(
+                "give an original and what was decoded of it, or --model and an original"
+            )
         if self.model is not None and len(self.paths) != 1:
-            raise UsageError(f"with --model there is one file or folder of originals, not {len(self.paths)}")
+            raise UsageError(
+                f"with --model there is one file or folder of originals, not {len(self.paths)}"
+            )
         for name in ("stages", "bitrates"):
             if self.model is None and getattr(self, name) is not None:
                 raise UsageError(f"--{name} are those of a --model")
         if self.out is not None and self.json is not None:
-            raise UsageError("--out writes the JSON file already, with the audio: give it or --json")
+            raise UsageError(
+                "--out writes the JSON file already, with the audio: give it or --json"
+            )
         if self.json == self.csv == PIPE:
             raise UsageError("standard output takes --json or --csv, not both")
         _counts(self.stages)
@@ -122,7 +135,9 @@ class Eval:
         tasks = [Task(str(source.path), PIPE) for source in sources]
         with progress_bar("eval", tasks, quiet=self.quiet) as progress:
             failures = Failures(strays)
-            sizes = {source.name: size_of(task) for source, task in zip(sources, tasks, strict=True)}
+            sizes = {
+                source.name: size_of(task) for source, task in zip(sources, tasks, strict=True)
+            }
 
             def on_reference(name: str, clips: Mapping[str, Clip]) -> None:
                 failures.tell(name, clips)
@@ -171,7 +186,9 @@ class Eval:
             engine = Engine(model=self.model, device=self.device, threads=self.threads)
             engine.share_threads(1)
             counts, bitrates = _counts(self.stages), _bitrates(self.bitrates)
-            return model_candidates(engine.load(), stage_counts=counts or None, bitrates_kbps=bitrates or None), []
+            return model_candidates(
+                engine.load(), stage_counts=counts or None, bitrates_kbps=bitrates or None
+            ), []
         decoded = self.paths[1:]
         short = [Path(path).resolve().name for path in decoded]
         names = short if len(set(short)) == len(short) else decoded
@@ -189,7 +206,9 @@ def _words(text: str) -> list[str]:
 def _counts(text: str | None) -> list[int]:
     words = _words(text or "")
     if text is not None and not (words and all(word.isdecimal() for word in words)):
-        raise UsageError(f"--stages are numbers with commas between them, such as 1,4,12, not {text!r}")
+        raise UsageError(
+            f"--stages are numbers with commas between them, such as 1,4,12, not {text!r}"
+        )
     return [int(word) for word in words]
 
 
@@ -200,5 +219,8 @@ def _bitrates(text: str | None) -> list[float]:
     except ValueError:
         bitrates = []
     if text is not None and not (bitrates and all(0 < kbps < math.inf for kbps in bitrates)):
-        raise UsageError(f"--bitrates are positive numbers with commas between them, such as 1.5,3,6, not {text!r}")
+        raise UsageError(
+            f"--bitrates are positive numbers with commas between them, such as 1.5,3,6, not "
+            f"{text!r}"
+        )
     return bitrates

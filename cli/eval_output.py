@@ -29,12 +29,17 @@ class Failures:
             self._tell(f"{stray}: there is no original of this name")
 
     def tell(self, name: str, clips: Mapping[str, Clip]) -> None:
-        """What failed on an original, by the system's name; systems that fail alike are told of once."""
+        """What failed on an original, by the system's name; systems that fail alike are told of
+        once.
+        """
         systems: dict[str, list[str]] = {}
         for system, clip in clips.items():
             if failures := clip.failures():
                 systems.setdefault("; ".join(failures), []).append(system)
-        told = [text if len(names) == len(clips) else f"({', '.join(names)}) {text}" for text, names in systems.items()]
+        told = [
+            text if len(names) == len(clips) else f"({', '.join(names)}) {text}"
+            for text, names in systems.items()
+        ]
         if told:
             self._tell(f"{name}: {'; '.join(told)}")
 
@@ -45,7 +50,9 @@ class Failures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outputs:
-    """Where the result goes: a folder, files, or `-` for standard output, which else takes the table."""
+    """Where the result goes: a folder, files, or `-` for standard output, which else takes the
+    table.
+    """
 
     folder: str | None
     json: str | None
@@ -59,7 +66,9 @@ class Outputs:
                 raise CommandError(f"{target} exists already; --force replaces it")
         for target in (self.json, self.csv):
             if target not in (None, PIPE) and not Path(target).resolve().parent.is_dir():
-                raise CommandError(f"cannot write {target}: there is no folder {Path(target).parent}")
+                raise CommandError(
+                    f"cannot write {target}: there is no folder {Path(target).parent}"
+                )
 
     def write(self, evaluation: Evaluation) -> None:
         """All of it: the files first, so that nothing is lost where printing fails."""

@@ -18,9 +18,10 @@ class Export:
 
     $ diveq-codec export speech_16khz graphs/
 
-    This command itself needs no export: it computes model files with onnxruntime where PyTorch is not installed.
-    The folder will hold encoder.onnx (wave to codes), decoder.onnx (codes to wave), tables.safetensors (counts for
-    the entropy coder) and model.json (what they are, and their SHA-256).
+    This command itself needs no export: it computes model files with onnxruntime where PyTorch is
+    not installed. The folder will hold encoder.onnx (wave to codes), decoder.onnx (codes to wave),
+    tables.safetensors (counts for the entropy coder) and model.json (what they are, and their
+    SHA-256).
     """
 
     model: Annotated[str, Positional, arg(metavar="NAME|PATH")]

@@ -62,7 +62,9 @@ class _MeteredFile(io.FileIO):
 
 
 def can_seek(file: BinaryIO | io.FileIO) -> bool:
-    """Whether a file of the system can go back: no pipe, which on Windows says so (CPython issue 86768), no device."""
+    """Whether a file of the system can go back: no pipe, which on Windows says so (CPython issue
+    86768), no device.
+    """
     mode = os.fstat(file.fileno()).st_mode
     return file.seekable() and not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode))
 

@@ -45,7 +45,9 @@ class Info:
 
 
 def stream_facts(name: str, info: StreamInfo) -> dict[str, Any]:
-    """What `--json` prints: plain numbers and texts, units in names; `model` is None for one that is not at hand."""
+    """What `--json` prints: plain numbers and texts, units in names; `model` is None for one that
+    is not at hand.
+    """
     header = info.header
     return {
         "file": name,
@@ -76,7 +78,11 @@ def stream_facts(name: str, info: StreamInfo) -> dict[str, Any]:
 
 
 def _hole(header: StreamHeader, first_frame: int, frames: int, reason: str) -> dict[str, Any]:
-    return {"start_s": header.seconds(first_frame), "duration_s": header.seconds(frames), "reason": reason}
+    return {
+        "start_s": header.seconds(first_frame),
+        "duration_s": header.seconds(frames),
+        "reason": reason,
+    }
 
 
 def _model_name(fingerprint: bytes) -> str | None:
@@ -93,13 +99,19 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"  model      {model} (fingerprint {facts['fingerprint']})"
     yield f"  audio      {facts['original_rate_hz']} Hz, {channels}, {_time(facts['duration_s'])}"
     yield f"  coded at   {facts['model_rate_hz']} Hz, {facts['frame_rate_hz']:g} frames/s"
-    stages = f"{facts['stages']} of {_runs(facts['stage_bits'])} bits{_positions(facts['position_bits'])}"
+    stages = (
+        f"{facts['stages']} of {_runs(facts['stage_bits'])} "
+        f"bits{_positions(facts['position_bits'])}"
+    )
     if facts["mean_stages"] < facts["stages"]:
         stages = f"up to {stages}, {facts['mean_stages']:.2f} on average"
     yield f"  stages     {stages}"
     yield f"  bitrate    {_rate(facts, 'nominal_kbps')} nominal, {_rate(facts, 'used_kbps')} used"
     yield f"  size       {facts['bytes']:,} bytes: {_shares(facts)}"
-    yield f"  packets    {facts['packets']}: {facts['fixed_packets']} fixed width, {facts['range_packets']} range coded"
+    yield (
+        f"  packets    {facts['packets']}: {facts['fixed_packets']} fixed width, "
+        f"{facts['range_packets']} range coded"
+    )
     yield f"  holes      {len(facts['holes']) or 'none'}"
     for hole in facts["holes"]:
         yield f"    at {_time(hole['start_s'])} for {hole['duration_s']:.2f} s: {hole['reason']}"
@@ -119,7 +131,11 @@ def _time(seconds: float) -> str:
 def _runs(numbers: list[int]) -> str:
     """As "10" where all are equal, else as "3 x 10 + 2 x 8"."""
     runs = [(number, len(list(equals))) for number, equals in itertools.groupby(numbers)]
-    return str(numbers[0]) if len(runs) == 1 else " + ".join(f"{count} x {number}" for number, count in runs)
+    return (
+        str(numbers[0])
+        if len(runs) == 1
+        else " + ".join(f"{count} x {number}" for number, count in runs)
+    )
 
 
 def _positions(bits: list[int]) -> str:
@@ -128,4 +144,6 @@ def _positions(bits: list[int]) -> str:
 
 def _shares(facts: dict[str, Any]) -> str:
     parts = ("header", "framing", "payload")
-    return ", ".join(f"{part} {100 * facts[f'{part}_bytes'] / facts['bytes']:.1f} %" for part in parts)
+    return ", ".join(
+        f"{part} {100 * facts[f'{part}_bytes'] / facts['bytes']:.1f} %" for part in parts
+    )

@@ -21,8 +21,8 @@ class Models:
     """List the models, or describe model files."""
 
     paths: Annotated[Paths, arg(metavar="[PATH...]")]
-    """Model files or runs' folders to describe; by default all that are found by name: the shipped ones, and those in
-    the folders that $DIVEQ_MODELS lists."""
+    """Model files or runs' folders to describe; by default all that are found by name: the shipped
+    ones, and those in the folders that $DIVEQ_MODELS lists."""
     json: Json = False
     debug: Debug = False
 
@@ -69,7 +69,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['name']}{' (default)' if facts['default'] else ''}"
     yield f"  fingerprint  {facts['fingerprint']}"
     yield f"  rate         {facts['sample_rate_hz']} Hz, {facts['frame_rate_hz']:g} frames/s"
-    yield f"  bitrate      {facts['least_kbps']:g} to {facts['most_kbps']:g} kbps, {facts['stages']} stages"
+    yield (
+        f"  bitrate      {facts['least_kbps']:g} to {facts['most_kbps']:g} kbps, {facts['stages']} "
+        f"stages"
+    )
     yield f"  size         {facts['bytes'] / 1e6:.1f} MB"
     for name, value in facts["trained"].items():
         if isinstance(value, float):

@@ -12,7 +12,8 @@ from .errors import UsageError
 
 
 def options_first(arguments: Sequence[str], verb: type) -> list[str]:
-    """The same arguments, with the options of `verb` and their values before the paths, and `--` between them.
+    """The same arguments, with the options of `verb` and their values before the paths, and `--`
+    between them.
 
     An option that `verb` has not is a `UsageError`.
     """
@@ -40,7 +41,9 @@ def _options(verb: type) -> Iterator[tuple[str, bool]]:
     """The options, and whether they take a value; those of nested dataclasses have no prefix."""
     hints = get_type_hints(verb, include_extras=True)
     for field in dataclasses.fields(verb):
-        if isinstance(field.default_factory, type) and dataclasses.is_dataclass(field.default_factory):
+        if isinstance(field.default_factory, type) and dataclasses.is_dataclass(
+            field.default_factory
+        ):
             yield from _options(field.default_factory)
         elif not any(item is Positional for item in getattr(hints[field.name], "__metadata__", ())):
             yield "--" + field.name.replace("_", "-"), not isinstance(field.default, bool)

@@ -1,4 +1,6 @@
-"""From paths to tasks: which source becomes which target. Nothing is written before the plan is whole."""
+"""From paths to tasks: which source becomes which target. Nothing is written before the plan is
+whole.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class Task:
 class Found:
     """The files of folders.
 
-    `passed_over` counts those whose names say that they are something else, `unreadable` are the errors of folders
-    that could not be listed.
+    `passed_over` counts those whose names say that they are something else, `unreadable` are the
+    errors of folders that could not be listed.
     """
 
     files: list[str]
@@ -61,7 +63,9 @@ class Conversion:
         if out_dir is None:
             return Plan(tasks=[self._one(*paths)]) if len(paths) <= 2 else self._refuse_many(paths)
         if PIPE in paths:
-            raise UsageError("standard input has no name to use in --out-dir: give - and a target alone")
+            raise UsageError(
+                "standard input has no name to use in --out-dir: give - and a target alone"
+            )
         if os.path.exists(out_dir) and not os.path.isdir(out_dir):
             raise CommandError(f"--out-dir {out_dir} is a file, not a folder")
         tasks: list[Task] = []
@@ -72,7 +76,10 @@ class Conversion:
             passed_over += found.passed_over
             unreadable += found.unreadable
             folder = path if os.path.isdir(path) else path.parent
-            tasks += [Task(file, self._made(Path(out_dir) / Path(file).relative_to(folder))) for file in found.files]
+            tasks += [
+                Task(file, self._made(Path(out_dir) / Path(file).relative_to(folder)))
+                for file in found.files
+            ]
         tasks = list(dict.fromkeys(tasks))
         _check_collisions(tasks)
         return Plan(tasks=tasks, passed_over=passed_over, unreadable=unreadable)
@@ -84,20 +91,31 @@ class Conversion:
             return Task(source, PIPE if source == PIPE else self._made(Path(source)))
         if os.path.isdir(target):
             raise UsageError(f"{target} is a folder: give a file name, or --out-dir {target}")
-        if not (target == PIPE or _is_special(target) or Path(target).suffix.lower() in self.target_suffixes):
+        if not (
+            target == PIPE
+            or _is_special(target)
+            or Path(target).suffix.lower() in self.target_suffixes
+        ):
             known = " ".join(sorted(self.target_suffixes))
-            raise UsageError(f"{target} is no target, whose name ends in {known}; for several sources give --out-dir")
+            raise UsageError(
+                f"{target} is no target, whose name ends in {known}; for several sources give "
+                f"--out-dir"
+            )
         return Task(source, target)
 
     def _refuse_many(self, paths: tuple[str, ...]) -> Plan:
-        raise UsageError(f"{len(paths)} paths: for several sources give --out-dir; else a source and a target")
+        raise UsageError(
+            f"{len(paths)} paths: for several sources give --out-dir; else a source and a target"
+        )
 
     def _made(self, path: Path) -> str:
         return str(path.with_suffix(self.made_suffix))
 
 
 def find_files(path: Path, suffixes: Collection[str]) -> Found:
-    """The file itself; or a folder's files with these suffixes, in the order of their names, hidden ones left out."""
+    """The file itself; or a folder's files with these suffixes, in the order of their names, hidden
+    ones left out.
+    """
     if not os.path.isdir(path):
         return Found(files=[_named(path)])
     unreadable: list[Exception] = []
@@ -105,7 +123,9 @@ def find_files(path: Path, suffixes: Collection[str]) -> Found:
     files = [_named(file) for file in visible if file.suffix.lower() in suffixes]
     if not files and not unreadable:
         known = " ".join(sorted(suffixes))
-        unreadable.append(CommandError(f"the folder {path} holds no file to work on (looked for {known})"))
+        unreadable.append(
+            CommandError(f"the folder {path} holds no file to work on (looked for {known})")
+        )
     return Found(files=files, passed_over=len(visible) - len(files), unreadable=unreadable)
 
 
@@ -121,10 +141,14 @@ def check_source(task: Task) -> None:
 
 
 def check(task: Task, *, force: bool) -> None:
-    """Find at no cost what would make a task fail: no source, or a target that may not be replaced."""
+    """Find at no cost what would make a task fail: no source, or a target that may not be
+    replaced.
+    """
     check_source(task)
     if has_target(task) and not force:
-        raise CommandError(f"{display_name(task.source)}: {task.target} exists already; --force replaces it")
+        raise CommandError(
+            f"{display_name(task.source)}: {task.target} exists already; --force replaces it"
+        )
 
 
 def has_target(task: Task) -> bool:
@@ -152,4 +176,6 @@ def _check_collisions(tasks: Iterable[Task]) -> None:
         key = os.path.normcase(os.path.abspath(task.target))
         other = sources.setdefault(key, task.source)
         if other != task.source:
-            raise CommandError(f"{other} and {task.source} would both become {task.target}; nothing is written")
+            raise CommandError(
+                f"{other} and {task.source} would both become {task.target}; nothing is written"
+            )

@@ -64,7 +64,9 @@ def size_of(task: Task) -> int:
 
 
 class _Bar:
-    """One line that is drawn over itself, in plain ASCII: `encode 3/8 [####......] 0:05 left 0:12`."""
+    """One line that is drawn over itself, in plain ASCII: `encode 3/8 [####......] 0:05 left
+    0:12`.
+    """
 
     def __init__(self, title: str, files: int, size: int) -> None:
         self._title, self._files, self._size = title, files, size

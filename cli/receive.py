@@ -36,8 +36,9 @@ class Receive:
     $ diveq-codec receive 5004 heard.wav
     $ diveq-codec receive 0.0.0.0:5004 - | aplay -t raw -f S16_LE -r 16000
 
-    Only what is sent to the address is heard, and of that the first source that sends packets of the model. It ends
-    when the sender does, on Ctrl-C, or when nothing has come for a while; its numbers are shown then.
+    Only what is sent to the address is heard, and of that the first source that sends packets of
+    the model. It ends when the sender does, on Ctrl-C, or when nothing has come for a while; its
+    numbers are shown then.
     """
 
     ends_when_stopped: ClassVar[bool] = True
@@ -49,7 +50,8 @@ class Receive:
     rate: Annotated[int, arg(metavar="HZ", help_behavior_hint="")] = 16_000
     """Sample rate of the audio. By default 16000."""
     delay_ms: Annotated[float, arg(metavar="MS", help_behavior_hint="")] = 20.0
-    """The least delay of the jitter buffer, which grows as far as packets come late. By default 20."""
+    """The least delay of the jitter buffer, which grows as far as packets come late. By default 20.
+    """
     idle: Annotated[float, arg(metavar="SECONDS", help_behavior_hint="")] = 10.0
     """End when nothing has come for so long, after the first packet. By default 10."""
     engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
@@ -70,13 +72,20 @@ class Receive:
         decoder = codec.live_decoder(sample_rate_hz=self.rate)
         config = codec.config
         receiver = RtpReceiver(
-            decoder.live, hop=config.hop, clock_hz=config.sample_rate_hz, least_seconds=self.delay_ms / 1000
+            decoder.live,
+            hop=config.hop,
+            clock_hz=config.sample_rate_hz,
+            least_seconds=self.delay_ms / 1000,
         )
         with self._opened() as write, udp_socket(host, port, listens=True) as channel:
-            decoder.copy().push_codes(decoder.lost_codes(1))  # what takes time at first, before it matters
+            decoder.copy().push_codes(
+                decoder.lost_codes(1)
+            )  # what takes time at first, before it matters
             note(f"listening on {host}:{port}")
             try:
-                _play(channel, receiver, decoder, write, config.hop / config.sample_rate_hz, self.idle)
+                _play(
+                    channel, receiver, decoder, write, config.hop / config.sample_rate_hz, self.idle
+                )
             except KeyboardInterrupt:
                 note("interrupted: the recording ends here")
             write(decoder.flush())
@@ -147,7 +156,8 @@ def _tell(receiver: RtpReceiver, *, as_json: bool, to_stderr: bool) -> None:
         print(line, file=sys.stderr) if to_stderr else show(line)
         return
     note(
-        f"received {facts['packets']} packets for {facts['played_seconds']:.2f} s: {facts['lost']} lost,"
+        f"received {facts['packets']} packets for {facts['played_seconds']:.2f} s: {facts['lost']} "
+        f"lost,"
         f" {facts['late']} late, {facts['reordered']} out of order, {facts['duplicate']} twice,"
         f" {facts['malformed']} malformed, {facts['foreign']} foreign"
     )

@@ -19,23 +19,30 @@ from .plan import PIPE, Task, check
 class Report:
     """Make a page of an evaluation, or a blind listening test.
 
-    $ diveq-codec report results/evaluation.json report.html          made by diveq-codec eval … --out results
+    $ diveq-codec report results/evaluation.json report.html          made by diveq-codec eval …
+    --out results
     $ diveq-codec report results/evaluation.json listen.html --blind
 
-    The page has curves, tables and clips to listen to. It is one file, which opens from disk and fetches nothing. The
-    blind test offers ABX and MUSHRA-style trials of the same clips, hides which system is heard, and saves the answers
-    to a JSON file.
+    The page has curves, tables and clips to listen to. It is one file, which opens from disk and
+    fetches nothing. The blind test offers ABX and MUSHRA-style trials of the same clips, hides
+    which system is heard, and saves the answers to a JSON file.
     """
 
     source: Annotated[str, Positional, arg(metavar="EVALUATION.json")]
-    """What `diveq-codec eval --out DIR` wrote: DIR/evaluation.json; without its audio, there is nothing to hear."""
+    """What `diveq-codec eval --out DIR` wrote: DIR/evaluation.json; without its audio, there is
+    nothing to hear.
+    """
     target: Annotated[str, Positional, arg(metavar="PAGE.html")]
     """The page to write, or - for standard output."""
     blind: Flag = False
     """A blind listening test instead of the report."""
     clips: Annotated[int, arg(metavar="N", help_behavior_hint="(default: 8)")] = 8
-    """Clips to listen to, chosen evenly from the worst to the best; fewer where the page would exceed 20 MB."""
-    audio: Annotated[Literal["embedded", "linked"], arg(help_behavior_hint="(default: embedded)")] = "embedded"
+    """Clips to listen to, chosen evenly from the worst to the best; fewer where the page would
+    exceed 20 MB.
+    """
+    audio: Annotated[
+        Literal["embedded", "linked"], arg(help_behavior_hint="(default: embedded)")
+    ] = "embedded"
     """linked leaves the audio in the evaluation's files: a small page, but only beside them."""
     force: Force = False
     debug: Debug = False
@@ -46,7 +53,9 @@ class Report:
         if self.blind and not self.clips:
             raise UsageError("a blind test needs at least one clip; choose --clips 1 or more")
         if self.audio == "linked" and self.blind:
-            raise UsageError("a blind test has its audio embedded: the names of files would tell the systems")
+            raise UsageError(
+                "a blind test has its audio embedded: the names of files would tell the systems"
+            )
         if self.audio == "linked" and self.target == PIPE:
             raise UsageError("--audio linked needs the page's name: links start from its folder")
 

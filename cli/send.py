@@ -38,7 +38,8 @@ class Send:
     $ diveq-codec send speech.wav 127.0.0.1:5004
     $ arecord -t raw -f S16_LE -r 16000 | diveq-codec send - 192.168.1.7:5004 --copies 2
 
-    - is raw audio of one channel, 16-bit little-endian samples. Ctrl-C ends the stream; its numbers are shown then.
+    - is raw audio of one channel, 16-bit little-endian samples. Ctrl-C ends the stream; its numbers
+      are shown then.
     """
 
     ends_when_stopped: ClassVar[bool] = True
@@ -74,7 +75,9 @@ class Send:
         sender = RtpSender(clock_hz=codec.config.sample_rate_hz, leave_out_silence=self.dtx)
         with contextlib.ExitStack() as stack:
             channel = stack.enter_context(udp_socket(host, port, listens=False))
-            rate, blocks = _raw_blocks(self.rate) if self.source == PIPE else _file_blocks(self.source, stack)
+            rate, blocks = (
+                _raw_blocks(self.rate) if self.source == PIPE else _file_blocks(self.source, stack)
+            )
             encoder = codec.live_encoder(
                 sample_rate_hz=rate,
                 bitrate_kbps=self.bitrate,
@@ -94,7 +97,11 @@ class Send:
 
 
 def _send_all(
-    blocks: Iterator[np.ndarray], rate: int, encoder: LiveEncoder, sender: RtpSender, channel: socket.socket
+    blocks: Iterator[np.ndarray],
+    rate: int,
+    encoder: LiveEncoder,
+    sender: RtpSender,
+    channel: socket.socket,
 ) -> None:
     """Send blocks no faster than they would be spoken."""
     import numpy as np
@@ -108,9 +115,13 @@ def _send_all(
     _send(encoder.flush(), encoder, sender, channel)
 
 
-def _send(packets: list[bytes], encoder: LiveEncoder, sender: RtpSender, channel: socket.socket) -> None:
+def _send(
+    packets: list[bytes], encoder: LiveEncoder, sender: RtpSender, channel: socket.socket
+) -> None:
     for packet in packets:
-        datagram = sender.wrap(packet, samples=encoder.packet_samples, is_silent=encoder.live.is_silent(packet))
+        datagram = sender.wrap(
+            packet, samples=encoder.packet_samples, is_silent=encoder.live.is_silent(packet)
+        )
         if datagram is not None:
             _give(channel, datagram)
 
@@ -154,6 +165,7 @@ def _tell(sender: RtpSender, as_json: bool) -> None:
         show(json_format.dumps(facts))
         return
     note(
-        f"sent {facts['packets']} packets for {facts['seconds']:.2f} s, {facts['left_out']} of silence left out:"
+        f"sent {facts['packets']} packets for {facts['seconds']:.2f} s, {facts['left_out']} of "
+        f"silence left out:"
         f" {facts['payload_kbps']:.2f} kbps, with headers {facts['network_kbps']:.2f} kbps"
     )

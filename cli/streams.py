@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def is_whole(path: str, fingerprint: bytes, *, stages: int | None = None) -> bool:
-    """Whether a file is a stream without faults, of this model, and of so many stages where that is given."""
+    """Whether a file is a stream without faults, of this model, and of so many stages where that is
+    given.
+    """
     from codec import BitstreamError, read_info
 
     try:
@@ -12,4 +14,8 @@ def is_whole(path: str, fingerprint: bytes, *, stages: int | None = None) -> boo
     except BitstreamError:
         return False
     header = info.header
-    return not info.holes and header.fingerprint == fingerprint and stages in (None, len(header.stages))
+    return (
+        not info.holes
+        and header.fingerprint == fingerprint
+        and stages in (None, len(header.stages))
+    )

@@ -1,4 +1,6 @@
-"""Threads: one for the command, so that the main one can answer to signals; and some that work on tasks."""
+"""Threads: one for the command, so that the main one can answer to signals; and some that work on
+tasks.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """What a task made: seconds of audio, bytes of its `.dvq` side, and what the user should know of it."""
+    """What a task made: seconds of audio, bytes of its `.dvq` side, and what the user should know
+    of it.
+    """
 
     seconds: float
     coded_bytes: int
@@ -33,7 +37,9 @@ Skipped = Literal["done", "busy"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """What a verb does with a task; `is_done` says whether the target that is there is what `make` would make."""
+    """What a verb does with a task; `is_done` says whether the target that is there is what `make`
+    would make.
+    """
 
     make: Callable[[Task, Meter], Made]
     is_done: Callable[[Task], bool]
@@ -45,8 +51,9 @@ Outcome = tuple[Task, "Made | Skipped | Exception"]
 def in_thread(run: Callable[[], int]) -> int:
     """Do it in another thread, while this one, the main one, waits for stop signals.
 
-    A signal raises in the main thread alone, and only between two steps of Python: a main thread that opens a pipe
-    nobody writes to, or computes, would not see it, and one in a callback of libsndfile would lose it.
+    A signal raises in the main thread alone, and only between two steps of Python: a main thread
+    that opens a pipe nobody writes to, or computes, would not see it, and one in a callback of
+    libsndfile would lose it.
     """
     ended = threading.Event()
     future: Future[int] = Future()
@@ -59,7 +66,9 @@ def in_thread(run: Callable[[], int]) -> int:
         ended.set()
 
     threading.Thread(target=attempt, name="command", daemon=True).start()
-    while not ended.wait(_POLL_SECONDS):  # in steps: Windows delivers Ctrl-C to no thread that waits for ever
+    while not ended.wait(
+        _POLL_SECONDS
+    ):  # in steps: Windows delivers Ctrl-C to no thread that waits for ever
         pass
     return future.result()
 
@@ -71,11 +80,13 @@ def in_threads(
     jobs: int,
     advance: Callable[[int], object],
 ) -> Generator[Outcome, None, None]:
-    """Each task with what it made, or with its error, as they end. Closing the generator drops those not begun.
+    """Each task with what it made, or with its error, as they end. Closing the generator drops
+    those not begun.
 
     Args:
         tasks: at least one.
-        work: what to do with each; its errors are passed on, except those which the next task would meet as well.
+        work: what to do with each; its errors are passed on, except those which the next task would
+            meet as well.
         jobs: how many tasks to do at the same time.
         advance: is told, from any thread, how many more bytes of sources are read.
     """

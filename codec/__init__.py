@@ -1,6 +1,7 @@
 """A neural speech codec with residual DiVeQ / SF-DiVeQ quantization.
 
-Names are imported when first used, so that `import codec`, and reading a stream's header, never import torch.
+Names are imported when first used, so that `import codec`, and reading a stream's header, never
+import torch.
 """
 
 from __future__ import annotations

@@ -15,13 +15,27 @@ from .audio import AudioWriter, open_audio
 from .audio.blocks import Counter
 from .audio.sound import Sound, read_sound
 from .backends import load_backend
-from .bitstream import EntropyTables, LiveFormat, StageLayout, StreamHeader, StreamReader, StreamWriter
+from .bitstream import (
+    EntropyTables,
+    LiveFormat,
+    StageLayout,
+    StreamHeader,
+    StreamReader,
+    StreamWriter,
+)
 from .bitstream.layout import MAX_CHANNELS
 from .checkpoint import DEFAULT_MODEL, Checkpoint, model_name, model_with_fingerprint
 from .errors import ConfigError
 from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
-from .streams.arguments import OutputRate, open_output, open_stream, optional_number, output_rate, whole_number
+from .streams.arguments import (
+    OutputRate,
+    open_output,
+    open_stream,
+    optional_number,
+    output_rate,
+    whole_number,
+)
 from .streams.headers import StreamRules
 from .streams.live import LiveDecoder, LiveEncoder, checked_copies, checked_rate
 from .streams.pipeline import Pipeline
@@ -42,8 +56,8 @@ BATCH_SECONDS = 60.0
 class Codec:
     """A model, ready to encode and decode. Made by `Codec.load`.
 
-    One codec serves any number of threads. Processes are best started by "spawn"; one that was forked after PyTorch was
-    imported computes in a single thread, on the CPU alone.
+    One codec serves any number of threads. Processes are best started by "spawn"; one that was
+    forked after PyTorch was imported computes in a single thread, on the CPU alone.
 
     Example:
         >>> import numpy as np
@@ -57,7 +71,9 @@ class Codec:
         ((1, 16000), 16000)
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str, device: str = "auto", backend: str = "auto") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, name: str, device: str = "auto", backend: str = "auto"
+    ) -> None:
         self.name = name
         self.config: ModelConfig = checkpoint.config
         self.facts = dict(checkpoint.facts)
@@ -82,11 +98,13 @@ class Codec:
         """Load a model.
 
         Args:
-            name_or_path: the name of a shipped model (see `shipped_models`), a model file, a folder that
-                `save_pretrained` wrote, or, where none of these is there, an id "owner/name" on the Hugging Face hub.
+            name_or_path: the name of a shipped model (see `shipped_models`), a model file, a folder
+                that `save_pretrained` wrote, or, where none of these is there, an id "owner/name"
+                on the Hugging Face hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
-            backend: what computes: "torch"; "onnx" (onnxruntime, on the CPU, which starts quickest); or "auto",
-                torch where it is installed. Their codes are equal, but for ties within the rounding of floats.
+            backend: what computes: "torch"; "onnx" (onnxruntime, on the CPU, which starts
+                quickest); or "auto", torch where it is installed. Their codes are equal, but for
+                ties within the rounding of floats.
             revision: of the hub's repository: a branch, a tag or a commit.
 
         Raises:
@@ -94,20 +112,31 @@ class Codec:
             ConfigError: the device is not there, or the backend is not installed.
         """
         path = find_pretrained(name_or_path, revision=revision)
-        return cls(Checkpoint.load(path), name=pretrained_name(name_or_path), device=device, backend=backend)
+        return cls(
+            Checkpoint.load(path),
+            name=pretrained_name(name_or_path),
+            device=device,
+            backend=backend,
+        )
 
     from_pretrained = load  # the name that users of other libraries look for
 
     def save_pretrained(self, folder: Path_) -> None:
-        """Write a folder that `from_pretrained` loads: the model, its configuration, a model card."""
+        """Write a folder that `from_pretrained` loads: the model, its configuration, a model
+        card.
+        """
         save_model(self._checkpoint, folder, name=self.name)
 
     def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
-        """Upload what `save_pretrained` writes to "owner/name" on the Hugging Face hub; returns the commit's URL."""
+        """Upload what `save_pretrained` writes to "owner/name" on the Hugging Face hub; returns the
+        commit's URL.
+        """
         return push_model(self._checkpoint, repository, private=private)
 
     @classmethod
-    def load_for(cls, stream: StreamReader, *, device: str = "auto", backend: str = "auto") -> Codec:
+    def load_for(
+        cls, stream: StreamReader, *, device: str = "auto", backend: str = "auto"
+    ) -> Codec:
         """Load the shipped model that a stream was coded with.
 
         Example:
@@ -132,20 +161,24 @@ class Codec:
         """Encode audio held in memory.
 
         Args:
-            sound: floats (samples,) or (channels, samples), nominally in [-1, 1], as an array, a list or a tensor; each
-                channel is coded by itself. Or what knows its own rate: the path of an audio file, an entry of an audio
-                column of Hugging Face `datasets`, an `AudioSignal` of audiotools.
+            sound: floats (samples,) or (channels, samples), nominally in [-1, 1], as an array, a
+                list or a tensor; each channel is coded by itself. Or what knows its own rate: the
+                path of an audio file, an entry of an audio column of Hugging Face `datasets`, an
+                `AudioSignal` of audiotools.
             sample_rate_hz: of an array; resampled to the model's rate if it differs.
-            stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps` at most.
-            bitrate_kbps: the most that a channel may take, before entropy coding and framing. Frames then have as many
-                stages as it allows on average, more where speech is loud and fewer in its pauses (`codec.streams`);
-                -1 stands in the codes where a frame has no more. It sounds better than as many stages in every frame.
-            position_bits: SF stages transmit this many extra bits for the position on the segment, 0 to 7.
+            stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps`
+                at most.
+            bitrate_kbps: the most that a channel may take, before entropy coding and framing.
+                Frames then have as many stages as it allows on average, more where speech is loud
+                and fewer in its pauses (`codec.streams`); -1 stands in the codes where a frame has
+                no more. It sounds better than as many stages in every frame.
+            position_bits: SF stages transmit this many extra bits for the position on the segment,
+                0 to 7.
 
         Raises:
             AudioError: not audio, NaN or infinite.
-            ConfigError: more stages than the model has, a bitrate below that of one, or positions on a stage without a
-                curve.
+            ConfigError: more stages than the model has, a bitrate below that of one, or positions
+                on a stage without a curve.
         """
         wave, rate = read_sound(sound, sample_rate_hz)
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
@@ -169,14 +202,17 @@ class Codec:
         position_bits: int = 0,
         overwrite: bool = False,
     ) -> EncodedFile:
-        """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory. Arguments as in `encode`.
+        """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory. Arguments as
+        in `encode`.
 
         Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
         """
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._rules.header(reader.sample_rate_hz, reader.channels, stages, kbps, position_bits)
+            header = self._rules.header(
+                reader.sample_rate_hz, reader.channels, stages, kbps, position_bits
+            )
             counter = Counter(reader.blocks(reader.sample_rate_hz))
             writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
             for codes in self._pipeline.encode(counter, header, kbps):
@@ -196,8 +232,8 @@ class Codec:
     ) -> list[Encoded]:
         """Encode many clips of any lengths, several at once: what `encode` gives for each.
 
-        Arguments as in `encode`; `batch_seconds` is how much audio, over all channels, is computed at once. It
-        decides how much memory is taken, and on a GPU how well it is used.
+        Arguments as in `encode`; `batch_seconds` is how much audio, over all channels, is computed
+        at once. It decides how much memory is taken, and on a GPU how well it is used.
 
         Example:
             >>> codec = Codec.load(device="cpu")
@@ -207,7 +243,9 @@ class Codec:
         """
         read = [read_sound(sound, sample_rate_hz) for sound in sounds]
         kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        headers = [self._rules.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read]
+        headers = [
+            self._rules.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read
+        ]
         waves = [wave for wave, _ in read]
         return self._pipeline.encode_clips(waves, headers, kbps, batch_seconds)
 
@@ -223,11 +261,13 @@ class Codec:
         """Decode to memory.
 
         Args:
-            source: what `encode` gave, a `.dvq` file's bytes, path or file object, or an open stream.
+            source: what `encode` gave, a `.dvq` file's bytes, path or file object, or an open
+                stream.
             sample_rate_hz: "original" (exactly as many samples as were coded), "model", or a rate.
             stages: decode only the first stages.
             recover: replace damaged packets by silence instead of raising.
-            max_seconds: the most audio to decode, in seconds over all channels, of rates up to 48 kHz. By default a
+            max_seconds: the most audio to decode, in seconds over all channels, of rates up to 48
+                kHz. By default a
                 day, and of a small file less: 300 seconds and a tenth of one for each of its bytes.
 
         Raises:
@@ -236,7 +276,11 @@ class Codec:
         with ExitStack() as stack:
             stream = source if isinstance(source, Encoded) else open_stream(stack, source)
             rate = output_rate(stream.header, sample_rate_hz)
-            return _audio(self._pipeline.decode(stream, rate, stages, recover, max_seconds), stream.header, rate)
+            return _audio(
+                self._pipeline.decode(stream, rate, stages, recover, max_seconds),
+                stream.header,
+                rate,
+            )
 
     def decode_batch(
         self,
@@ -246,14 +290,18 @@ class Codec:
         stages: int | None = None,
         batch_seconds: float = BATCH_SECONDS,
     ) -> list[Audio]:
-        """Decode many clips of any lengths, several at once: what `decode` gives for each, within float's rounding.
+        """Decode many clips of any lengths, several at once: what `decode` gives for each, within
+        float's rounding.
 
         Arguments as in `decode` and `encode_batch`.
         """
         clips = [self._read(source) for source in sources]
         rates = [output_rate(clip.header, sample_rate_hz) for clip in clips]
         waves = self._pipeline.decode_clips(clips, rates, stages, batch_seconds)
-        return [_audio(wave, clip.header, rate) for wave, clip, rate in zip(waves, clips, rates, strict=True)]
+        return [
+            _audio(wave, clip.header, rate)
+            for wave, clip, rate in zip(waves, clips, rates, strict=True)
+        ]
 
     def decode_file(
         self,
@@ -267,22 +315,34 @@ class Codec:
         subtype: str | None = None,
         overwrite: bool = False,
     ) -> DecodedFile:
-        """Decode a `.dvq` file or pipe into an audio file (format by its suffix) or pipe (WAV), in constant memory.
+        """Decode a `.dvq` file or pipe into an audio file (format by its suffix) or pipe (WAV), in
+        constant memory.
 
-        Arguments as in `decode`; `subtype` is soundfile's ("PCM_16", "FLOAT", …; None: the format's usual one).
+        Arguments as in `decode`; `subtype` is soundfile's ("PCM_16", "FLOAT", …; None: the format's
+        usual one).
         """
         with ExitStack() as stack:
             stream = open_stream(stack, source)
             rate, channels = output_rate(stream.header, sample_rate_hz), stream.header.channels
             writer = stack.enter_context(
-                AudioWriter(target, sample_rate_hz=rate, channels=channels, subtype=subtype, overwrite=overwrite)
+                AudioWriter(
+                    target,
+                    sample_rate_hz=rate,
+                    channels=channels,
+                    subtype=subtype,
+                    overwrite=overwrite,
+                )
             )
             counter = Counter(self._pipeline.decode(stream, rate, stages, recover, max_seconds))
             for block in counter:
                 writer.write(block)
         seconds = stream.header.seconds
-        lost = [(seconds(loss.first_frame), seconds(loss.frames), loss.reason) for loss in stream.losses]
-        return DecodedFile(sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost)
+        lost = [
+            (seconds(loss.first_frame), seconds(loss.frames), loss.reason) for loss in stream.losses
+        ]
+        return DecodedFile(
+            sample_rate_hz=rate, samples=counter.samples, clipped=writer.clipped, lost=lost
+        )
 
     def live_encoder(
         self,
@@ -297,14 +357,16 @@ class Codec:
         """An encoder for a call: samples in, as they come, packets out (codec/bitstream/LIVE.md).
 
         Args:
-            sample_rate_hz: of the samples; resampled to the model's rate if it differs, which takes some milliseconds.
-            bitrate_kbps: of each channel, on average, before entropy coding; None for all that the model has. It can be
-                changed while the encoder runs.
+            sample_rate_hz: of the samples; resampled to the model's rate if it differs, which takes
+                some milliseconds.
+            bitrate_kbps: of each channel, on average, before entropy coding; None for all that the
+                model has. It can be changed while the encoder runs.
             packet_ms: 20 to 120, whole frames.
             channels: each is coded by itself.
-            dtx: pauses may have frames without a stage, which take no bits; see `RtpSender` for leaving them out.
-            copies: how many packets before it each packet repeats, in their first stages: at 20 % loss speech stays
-                intelligible with 2.
+            dtx: pauses may have frames without a stage, which take no bits; see `RtpSender` for
+                leaving them out.
+            copies: how many packets before it each packet repeats, in their first stages: at 20 %
+                loss speech stays intelligible with 2.
 
         Raises:
             ConfigError: the model is not of the transform layout, or an argument is out of range.
@@ -317,7 +379,10 @@ class Codec:
             >>> sum(len(decoder.push(packet)) for packet in packets) + len(decoder.flush())
             16320
         """
-        rate, count = whole_number("sample_rate_hz", sample_rate_hz), whole_number("channels", channels)
+        rate, count = (
+            whole_number("sample_rate_hz", sample_rate_hz),
+            whole_number("channels", channels),
+        )
         return LiveEncoder(
             self._runner.network,
             self.config,
@@ -330,30 +395,51 @@ class Codec:
         )
 
     def live_decoder(self, *, sample_rate_hz: int, channels: int = 1) -> LiveDecoder:
-        """A decoder for a call: packets in, or None for each that was lost, samples out. See `live_encoder`."""
-        rate, count = whole_number("sample_rate_hz", sample_rate_hz), whole_number("channels", channels)
+        """A decoder for a call: packets in, or None for each that was lost, samples out. See
+        `live_encoder`.
+        """
+        rate, count = (
+            whole_number("sample_rate_hz", sample_rate_hz),
+            whole_number("channels", channels),
+        )
         live = self._live_format(count)
-        return LiveDecoder(self._runner.network, self.config, live, sample_rate_hz=checked_rate(rate))
+        return LiveDecoder(
+            self._runner.network, self.config, live, sample_rate_hz=checked_rate(rate)
+        )
 
     def _live_format(self, channels: int) -> LiveFormat:
         if not 1 <= channels <= MAX_CHANNELS:
             raise ConfigError(f"a call has 1 to {MAX_CHANNELS} channels, not {channels}")
         layout = [StageLayout(stage.bits) for stage in self.config.stages]
-        return LiveFormat(fingerprint=self.fingerprint, stages=layout, channels=channels, tables=self.tables)
+        return LiveFormat(
+            fingerprint=self.fingerprint, stages=layout, channels=channels, tables=self.tables
+        )
 
     def _read(self, source: Coded) -> Encoded:
         """All of a stream in memory."""
         with ExitStack() as stack:
-            return self._pipeline.read(source if isinstance(source, Encoded) else open_stream(stack, source))
+            return self._pipeline.read(
+                source if isinstance(source, Encoded) else open_stream(stack, source)
+            )
 
     @overload
     def decode_codes(
-        self, codes: Codes, *, sample_rate_hz: OutputRate = ..., lengths: None = ..., position_bits: int = ...
+        self,
+        codes: Codes,
+        *,
+        sample_rate_hz: OutputRate = ...,
+        lengths: None = ...,
+        position_bits: int = ...,
     ) -> Audio: ...
 
     @overload
     def decode_codes(
-        self, codes: Codes, *, sample_rate_hz: OutputRate = ..., lengths: Codes, position_bits: int = ...
+        self,
+        codes: Codes,
+        *,
+        sample_rate_hz: OutputRate = ...,
+        lengths: Codes,
+        position_bits: int = ...,
     ) -> list[Audio]: ...
 
     def decode_codes(
@@ -367,15 +453,17 @@ class Codec:
         """Decode codes without a stream around them, such as a language model's.
 
         Args:
-            codes: whole numbers (stages, frames) or (channels, stages, frames), of the first stages, as many as there
-                are; -1 stands for a stage that a frame does not have.
+            codes: whole numbers (stages, frames) or (channels, stages, frames), of the first
+                stages, as many as there are; -1 stands for a stage that a frame does not have.
             sample_rate_hz: "model", or a rate to resample to.
-            lengths: frames of each clip, (batch,), where `codes` is a padded batch (batch, stages, frames).
+            lengths: frames of each clip, (batch,), where `codes` is a padded batch (batch, stages,
+                frames).
             position_bits: those of `encode`.
 
         Example:
             >>> codec = Codec.load(device="cpu")
-            >>> [audio.wave.shape for audio in codec.decode_codes([[[5, 6]], [[7, -1]]], lengths=[2, 1])]
+            >>> clips = codec.decode_codes([[[5, 6]], [[7, -1]]], lengths=[2, 1])
+            >>> [audio.wave.shape for audio in clips]
             [(1, 640), (1, 320)]
         """
         clips = [one_clip(codes)] if lengths is None else clips_of_codes(codes, lengths)
@@ -385,7 +473,8 @@ class Codec:
         return self.decode_batch(encoded, sample_rate_hz=sample_rate_hz)
 
     def latents(self, codes: Codes, *, position_bits: int = 0) -> np.ndarray:
-        """The vectors that codes (as of `decode_codes`) stand for: float32 (channels, latent channels, frames).
+        """The vectors that codes (as of `decode_codes`) stand for: float32 (channels, latent
+        channels, frames).
 
         Each is the sum of the rows of `codebooks` that a frame's codes name.
         """
@@ -393,7 +482,9 @@ class Codec:
 
     @cached_property
     def codebooks(self) -> list[np.ndarray]:
-        """For each stage float32 (codewords, latent channels): where embeddings of codes can start from."""
+        """For each stage float32 (codewords, latent channels): where embeddings of codes can start
+        from.
+        """
         return self._vectors.codebooks()
 
     @cached_property

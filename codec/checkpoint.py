@@ -1,9 +1,11 @@
-"""Model files: safetensors with the configuration as JSON in the metadata. Loading needs nothing else.
+"""Model files: safetensors with the configuration as JSON in the metadata. Loading needs nothing
+else.
 
-Tensors named `model.*` are the weights (float16 or float32, weight norm and running statistics folded), tensors
-named `entropy.*` the integer tables of the entropy coder. The fingerprint that a `.dvq` file carries is the
-first 6 bytes of a SHA-256 over the configuration and all tensors, so a renamed model file still matches and a
-changed one does not. The stored fingerprint is also the file's checksum: loading compares it with the content.
+Tensors named `model.*` are the weights (float16 or float32, weight norm and running statistics
+folded), tensors named `entropy.*` the integer tables of the entropy coder. The fingerprint that a
+`.dvq` file carries is the first 6 bytes of a SHA-256 over the configuration and all tensors, so a
+renamed model file still matches and a changed one does not. The stored fingerprint is also the
+file's checksum: loading compares it with the content.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _WEIGHTS, _TABLES = "model.", "entropy."
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model file's content. `facts` says how the model was trained; it takes no part in coding."""
+    """A model file's content. `facts` says how the model was trained; it takes no part in
+    coding.
+    """
 
     config: ModelConfig
     weights: Mapping[str, np.ndarray]
@@ -52,7 +56,8 @@ class Checkpoint:
 
     @cached_property
     def _fingerprint(self) -> bytes:
-        # Through the strict reader, so that a whole number in a field for fractions counts as what a file gives back.
+        # Through the strict reader, so that a whole number in a field for fractions counts as what
+        # a file gives back.
         config = ModelConfig.from_dict(self.config.to_dict())
         digest = hashlib.sha256(json.dumps(_departures(config), sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
@@ -65,8 +70,9 @@ class Checkpoint:
         """Write the file, whole or not at all; an existing one only with `overwrite`.
 
         Raises:
-            CheckpointError: It cannot be written, or holds what a model file has no place for: weights that are
-                neither float16 nor float32 or not finite, tables that are not integers, facts that are not JSON.
+            CheckpointError: It cannot be written, or holds what a model file has no place for:
+                weights that are neither float16 nor float32 or not finite, tables that are not
+                integers, facts that are not JSON.
         """
         from safetensors.numpy import save
 
@@ -84,7 +90,12 @@ class Checkpoint:
         }
         try:
             with atomic_output(path, overwrite=overwrite) as file:
-                file.write(save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata))
+                file.write(
+                    save(
+                        {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
+                        metadata,
+                    )
+                )
         except (AudioError, OSError) as error:
             raise CheckpointError(f"the model is not saved: {error}") from error
 
@@ -93,8 +104,8 @@ class Checkpoint:
         """Read a model file.
 
         Raises:
-            CheckpointError: There is none, it is damaged, or it is not a model file of this version; the message
-                says which.
+            CheckpointError: There is none, it is damaged, or it is not a model file of this
+                version; the message says which.
         """
         with _open(path) as file:
             header = _read_header(path, file)
@@ -156,7 +167,9 @@ def shipped_models() -> list[ModelInfo]:
 
 
 def found_models() -> list[ModelInfo]:
-    """The models that are found by name: the shipped ones, and those in the folders that $DIVEQ_MODELS lists."""
+    """The models that are found by name: the shipped ones, and those in the folders that
+    $DIVEQ_MODELS lists.
+    """
     models = []
     for path in _found_files().values():
         with contextlib.suppress(CheckpointError):  # these folders may hold other files, too
@@ -180,7 +193,8 @@ def model_info(path: str | Path) -> ModelInfo:
 
 
 def find_model(name_or_path: str | PathLike[str]) -> Path:
-    """The file of a model's name, or the path itself; a run's folder stands for the model file in it.
+    """The file of a model's name, or the path itself; a run's folder stands for the model file in
+    it.
 
     Names are those of shipped models, and of files in the folders that $DIVEQ_MODELS lists.
     """
@@ -193,7 +207,9 @@ def find_model(name_or_path: str | PathLike[str]) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise CheckpointError(f"the folder {name_or_path} holds no {RUN_MODEL}: has its run come to its end?")
+        raise CheckpointError(
+            f"the folder {name_or_path} holds no {RUN_MODEL}: has its run come to its end?"
+        )
     raise CheckpointError(f"no model file at {name_or_path}, and no model of that name; {_known()}")
 
 
@@ -203,7 +219,8 @@ def model_with_fingerprint(fingerprint: bytes) -> Path:
         if info.fingerprint == fingerprint:
             return info.path
     raise CheckpointError(
-        f"no model at hand has the fingerprint {fingerprint.hex()}: name its file by --model (Codec.load), or put it "
+        f"no model at hand has the fingerprint {fingerprint.hex()}: name its file by --model "
+        f"(Codec.load), or put it "
         f"into a folder that {MODELS_VARIABLE} lists; {_known()}"
     )
 
@@ -218,7 +235,9 @@ def model_name(path: Path) -> str:
 
 
 def _found_files() -> dict[str, Path]:
-    """The shipped models, and those in the folders that the environment lists and in runs below them, by name."""
+    """The shipped models, and those in the folders that the environment lists and in runs below
+    them, by name.
+    """
     folders = [Path(name) for name in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if name]
     files = [*_model_files(_models_folder())]
     for folder in folders:
@@ -239,7 +258,10 @@ def _in_folder(path: Path) -> Path:
 
 
 def _models_folder() -> Path:
-    installed, in_a_checkout = Path(__file__).parent / "checkpoints", Path(__file__).parents[1] / "checkpoints"
+    installed, in_a_checkout = (
+        Path(__file__).parent / "checkpoints",
+        Path(__file__).parents[1] / "checkpoints",
+    )
     return installed if installed.is_dir() else in_a_checkout
 
 
@@ -265,7 +287,9 @@ def _read_header(path: str | PathLike[str], file: Any) -> _Header:
     metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         found = repr(metadata["format"]) if "format" in metadata else "none"
-        raise CheckpointError(f"{path} is not a model file of this version: its format is {found}, not {FORMAT!r}")
+        raise CheckpointError(
+            f"{path} is not a model file of this version: its format is {found}, not {FORMAT!r}"
+        )
     try:
         config = ModelConfig.from_dict(json.loads(metadata.get("config", "")))
     except (ValueError, RecursionError, ConfigError) as error:
@@ -276,7 +300,9 @@ def _read_header(path: str | PathLike[str], file: Any) -> _Header:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged header: {error}") from error
     if not isinstance(facts, dict) or len(fingerprint) != FINGERPRINT_BYTES:
-        raise CheckpointError(f"{path} has a damaged header: its facts or its fingerprint cannot be read")
+        raise CheckpointError(
+            f"{path} has a damaged header: its facts or its fingerprint cannot be read"
+        )
     return _Header(config, fingerprint, facts)
 
 
@@ -290,7 +316,13 @@ def _tensors_of(path: str | PathLike[str], file: Any) -> dict[str, np.ndarray]:
     return tensors
 
 
-_NUMPY_NAMES = {"F16": "float16", "F32": "float32", "U16": "uint16", "U32": "uint32", "I32": "int32"}
+_NUMPY_NAMES = {
+    "F16": "float16",
+    "F32": "float32",
+    "U16": "uint16",
+    "U32": "uint32",
+    "I32": "int32",
+}
 
 
 def _misplaced(name: str, type_name: str) -> str | None:
@@ -301,14 +333,18 @@ def _misplaced(name: str, type_name: str) -> str | None:
         allowed = ("uint16", "uint32", "int32")
     else:
         return f"{name!r}, which belongs to no part of a model"
-    return None if type_name in allowed else f"{name!r} of the type {type_name}, not {' or '.join(allowed)}"
+    return (
+        None
+        if type_name in allowed
+        else f"{name!r} of the type {type_name}, not {' or '.join(allowed)}"
+    )
 
 
 def _departures(value: Any) -> Any:
     """A configuration as JSON types, without the fields that have their defaults.
 
-    So a field that a later version adds, with the default that keeps old models as they are, changes no fingerprint;
-    the default of a field that was released may never change.
+    So a field that a later version adds, with the default that keeps old models as they are,
+    changes no fingerprint; the default of a field that was released may never change.
     """
     if isinstance(value, tuple):
         return [_departures(item) for item in value]
@@ -316,7 +352,9 @@ def _departures(value: Any) -> Any:
         return value
     fields = {field.name: field.default for field in dataclasses.fields(value)}
     return {
-        name: _departures(getattr(value, name)) for name, default in fields.items() if getattr(value, name) != default
+        name: _departures(getattr(value, name))
+        for name, default in fields.items()
+        if getattr(value, name) != default
     }
 
 
@@ -324,8 +362,14 @@ def _to_json(facts: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(facts), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the facts of a model are plain JSON (no NaN, no arrays): {error}") from error
+        raise CheckpointError(
+            f"the facts of a model are plain JSON (no NaN, no arrays): {error}"
+        ) from error
 
 
 def _with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,4 +1,6 @@
-"""Models in a folder or on the Hugging Face hub: the model file, its configuration, and a card that the hub renders."""
+"""Models in a folder or on the Hugging Face hub: the model file, its configuration, and a card that
+the hub renders.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,17 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -> Path:
-    """The model file of a shipped model's name, a file, a folder as `save_model` writes it, or a hub id.
+    """The model file of a shipped model's name, a file, a folder as `save_model` writes it, or a
+    hub id.
 
     What lies on the disk is taken before the hub is asked.
     """
     if Path(name).is_dir():
         file = Path(name) / MODEL_FILE
         if not file.is_file():
-            raise CheckpointError(f"the folder {name} holds no {MODEL_FILE}; save_pretrained writes one")
+            raise CheckpointError(
+                f"the folder {name} holds no {MODEL_FILE}; save_pretrained writes one"
+            )
         return file
     if Path(name).exists() or not _HUB_ID.fullmatch(str(name)):
         return find_model(name)
@@ -49,11 +54,17 @@ def _download(repository: str, revision: str | None) -> Path:
         return Path(hf_hub_download(repository, MODEL_FILE, revision=revision))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"no folder {repository} here, and the hub gives no {MODEL_FILE}: {reason}") from error
+        raise CheckpointError(
+            f"no folder {repository} here, and the hub gives no {MODEL_FILE}: {reason}"
+        ) from error
 
 
-def save_model(checkpoint: Checkpoint, folder: str | PathLike[str], *, name: str | None = None) -> None:
-    """Write the model file, `config.json` and a model card; a card that is there already is kept."""
+def save_model(
+    checkpoint: Checkpoint, folder: str | PathLike[str], *, name: str | None = None
+) -> None:
+    """Write the model file, `config.json` and a model card; a card that is there already is
+    kept.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.save(folder / MODEL_FILE, overwrite=True)
@@ -68,8 +79,8 @@ def save_model(checkpoint: Checkpoint, folder: str | PathLike[str], *, name: str
 def push_model(checkpoint: Checkpoint, repository: str, *, private: bool | None) -> str:
     """Upload what `save_model` writes, in one commit; returns the commit's URL.
 
-    A repository that is not there is made; a card that is there is kept. Who may push, and where the hub is, are
-    huggingface_hub's settings (`hf auth login`, HF_ENDPOINT).
+    A repository that is not there is made; a card that is there is kept. Who may push, and where
+    the hub is, are huggingface_hub's settings (`hf auth login`, HF_ENDPOINT).
     """
     _require_hub("to push a model")
     from huggingface_hub import HfApi
@@ -93,7 +104,9 @@ def model_card(checkpoint: Checkpoint, name: str) -> str:
     config = checkpoint.config
     bits = [stage.bits for stage in config.stages]
     least, most = (kbps * config.frame_rate_hz / 1000 for kbps in (bits[0], sum(bits)))
-    kinds = " and ".join(sorted({"SF-DiVeQ" if stage.is_space_filling else "DiVeQ" for stage in config.stages}))
+    kinds = " and ".join(
+        sorted({"SF-DiVeQ" if stage.is_space_filling else "DiVeQ" for stage in config.stages})
+    )
     return _CARD.format(
         name=name,
         rate=config.sample_rate_hz,
@@ -115,8 +128,9 @@ tags: [audio, speech, neural-codec, audio-tokenizer, vector-quantization, diveq]
 
 # {name}
 
-A neural speech codec for {rate} Hz audio: {frames:g} frames a second, {stages} residual stages of {kinds}
-(arXiv 2509.26469), {least:g} to {most:g} kbps. The `.dvq` files that it codes carry its fingerprint `{fingerprint}`.
+A neural speech codec for {rate} Hz audio: {frames:g} frames a second, {stages} residual stages
+of {kinds} (arXiv 2509.26469), {least:g} to {most:g} kbps. The `.dvq` files that it codes carry its
+fingerprint `{fingerprint}`.
 
 ```python
 from codec import Codec  # pip install 'diveq-codec[hub]'
@@ -132,7 +146,13 @@ def _scores(validation: Any) -> str:
     """The scores that the training recipe left among the facts, if so."""
     if not isinstance(validation, list) or not all(isinstance(row, dict) for row in validation):
         return ""
-    columns = {"stages": "stages", "kbps": "kbps", "pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB"}
+    columns = {
+        "stages": "stages",
+        "kbps": "kbps",
+        "pesq_wb": "PESQ-WB",
+        "estoi": "ESTOI",
+        "si_sdr": "SI-SDR, dB",
+    }
     rows = [[_cell(row.get(key)) for key in columns] for row in validation]
     table = [list(columns.values()), ["---"] * len(columns), *rows]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in table)

@@ -1,4 +1,6 @@
-"""The model as a torch module, with the names that neural codecs have in Hugging Face transformers."""
+"""The model as a torch module, with the names that neural codecs have in Hugging Face
+transformers.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _MOST_FRAMES = 3000  # computed at once: a minute of 20 ms frames
 
 @dataclass(frozen=True)
 class DiveqEncoderOutput:
-    """`audio_codes`: int64 (batch, codebooks, frames), -1 behind the end of a clip that is shorter than the longest."""
+    """`audio_codes`: int64 (batch, codebooks, frames), -1 behind the end of a clip that is shorter
+    than the longest.
+    """
 
     audio_codes: Tensor
 
@@ -40,7 +44,9 @@ class DiveqDecoderOutput:
 
 @dataclass(frozen=True)
 class DiveqOutput:
-    """Of `forward`: codes as of `encode`, audio as of `decode`, and the latent before quantization."""
+    """Of `forward`: codes as of `encode`, audio as of `decode`, and the latent before
+    quantization.
+    """
 
     audio_codes: Tensor
     audio_values: Tensor
@@ -48,12 +54,14 @@ class DiveqOutput:
 
 
 class DiveqCodecModel(nn.Module):
-    """A codec to compute gradients through: to fine-tune it, or to train something in front of it or behind it.
+    """A codec to compute gradients through: to fine-tune it, or to train something in front of it
+    or behind it.
 
-    `encode` gives the codes of `Codec.encode`. `forward` decodes what it quantizes with DiVeQ's gradient, without its
-    noise (the paper's detach variant), so that its audio is that of `decode(encode(…))`; train and eval mode are the
-    same. Codebooks, encoder and decoder are trainable; the directions that a stage quantizes in are not, as nothing
-    here would keep them orthonormal (`recipes/folder` trains these, too).
+    `encode` gives the codes of `Codec.encode`. `forward` decodes what it quantizes with DiVeQ's
+    gradient, without its noise (the paper's detach variant), so that its audio is that of
+    `decode(encode(…))`; train and eval mode are the same. Codebooks, encoder and decoder are
+    trainable; the directions that a stage quantizes in are not, as nothing here would keep them
+    orthonormal (`recipes/folder` trains these, too).
 
     Example:
         >>> import torch
@@ -67,22 +75,33 @@ class DiveqCodecModel(nn.Module):
         super().__init__()
         self.config: ModelConfig = checkpoint.config
         self._tables = checkpoint.tables
-        self._facts = {"fine_tuned_from": {"model": checkpoint.fingerprint().hex(), **checkpoint.facts}}
-        without_noise = tuple(dataclasses.replace(stage, noise_variance=0.0) for stage in self.config.stages)
+        self._facts = {
+            "fine_tuned_from": {"model": checkpoint.fingerprint().hex(), **checkpoint.facts}
+        }
+        without_noise = tuple(
+            dataclasses.replace(stage, noise_variance=0.0) for stage in self.config.stages
+        )
         quiet = dataclasses.replace(self.config, stages=without_noise)
         self.model = build_model(dataclasses.replace(checkpoint, config=quiet)).requires_grad_(True)
         for stage in self.model.quantizer:
             stage.projection.requires_grad_(False)
 
     @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], *, revision: str | None = None) -> DiveqCodecModel:
+    def from_pretrained(
+        cls, name: str | PathLike[str], *, revision: str | None = None
+    ) -> DiveqCodecModel:
         """A shipped model's name, a model file, a folder, or an id on the Hugging Face hub."""
         return cls(Checkpoint.load(find_pretrained(name, revision=revision)))
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write a folder that `from_pretrained` and `Codec.from_pretrained` load."""
-        weights = {name: value.detach().cpu().float().numpy() for name, value in self.model.named_parameters()}
-        checkpoint = Checkpoint(config=self.config, weights=weights, tables=self._tables, facts=self._facts)
+        weights = {
+            name: value.detach().cpu().float().numpy()
+            for name, value in self.model.named_parameters()
+        }
+        checkpoint = Checkpoint(
+            config=self.config, weights=weights, tables=self._tables, facts=self._facts
+        )
         save_model(checkpoint, folder)
 
     @property
@@ -108,13 +127,18 @@ class DiveqCodecModel(nn.Module):
 
     @torch.no_grad()
     def encode(
-        self, input_values: Tensor, padding_mask: Tensor | None = None, num_quantizers: int | None = None
+        self,
+        input_values: Tensor,
+        padding_mask: Tensor | None = None,
+        num_quantizers: int | None = None,
     ) -> DiveqEncoderOutput:
         """Audio to codes.
 
         Args:
-            input_values: floats (batch, 1, samples) or (batch, samples) at `sampling_rate`, in [-1, 1].
-            padding_mask: (batch, samples), 1 at samples and 0 behind a clip's end. Each clip has the codes that it has
+            input_values: floats (batch, 1, samples) or (batch, samples) at `sampling_rate`, in [-1,
+                1].
+            padding_mask: (batch, samples), 1 at samples and 0 behind a clip's end. Each clip has
+                the codes that it has
                 alone: the padding changes nothing.
             num_quantizers: how many codebooks, from the first; None is all.
         """
@@ -123,7 +147,11 @@ class DiveqCodecModel(nn.Module):
 
         def compute(batch: np.ndarray, _first_frames: np.ndarray) -> np.ndarray:
             with tf32(allowed=False):
-                return self.model.encode(torch.from_numpy(batch)[:, None].to(self.device), bits).cpu().numpy()
+                return (
+                    self.model.encode(torch.from_numpy(batch)[:, None].to(self.device), bits)
+                    .cpu()
+                    .numpy()
+                )
 
         present = [wave[:length] for wave, length in zip(waves.cpu().numpy(), lengths, strict=True)]
         made = iter(
@@ -135,7 +163,9 @@ class DiveqCodecModel(nn.Module):
                 items_per_frame=self.hop_length,
             )
         )
-        audio_codes = torch.full((len(present), len(bits), -(-waves.shape[1] // self.hop_length)), -1)
+        audio_codes = torch.full(
+            (len(present), len(bits), -(-waves.shape[1] // self.hop_length)), -1
+        )
         for row, wave in zip(audio_codes, present, strict=True):
             if len(wave):
                 clip = torch.from_numpy(next(made))
@@ -143,10 +173,15 @@ class DiveqCodecModel(nn.Module):
         return DiveqEncoderOutput(audio_codes=audio_codes.to(input_values.device))
 
     def latents(self, audio_codes: Tensor) -> Tensor:
-        """The quantized vectors (batch, latent channels, frames): the sum of each stage's; -1 adds nothing."""
+        """The quantized vectors (batch, latent channels, frames): the sum of each stage's; -1 adds
+        nothing.
+        """
         stages = list(self.model.quantizer)[: self._count(audio_codes.shape[1])]
         flat = audio_codes.transpose(0, 1).flatten(1)  # stages, batch·frames
-        vectors = [stage.entries(codes) @ stage.directions() for stage, codes in zip(stages, flat, strict=True)]
+        vectors = [
+            stage.entries(codes) @ stage.directions()
+            for stage, codes in zip(stages, flat, strict=True)
+        ]
         latents = torch.stack(vectors).sum(0)  # batch·frames, channels
         return latents.unflatten(0, (len(audio_codes), -1)).transpose(1, 2)
 
@@ -158,17 +193,23 @@ class DiveqCodecModel(nn.Module):
         return DiveqDecoderOutput(audio_values=self._synthesized(self.latents(audio_codes)))
 
     def forward(self, input_values: Tensor, num_quantizers: int | None = None) -> DiveqOutput:
-        """Encode, quantize and decode, with gradients for the input and for all that is trainable."""
+        """Encode, quantize and decode, with gradients for the input and for all that is
+        trainable.
+        """
         waves, _ = self._checked(input_values, None)
         count = self._count(num_quantizers)
         latents = self.model.encoder(F.pad(waves, (0, -waves.shape[1] % self.hop_length))[:, None])
         depth = torch.full((len(latents), latents.shape[2]), count, device=latents.device)
         quantized = self.model.quantizer(latents, depth, position_bits=0)
         audio_values = self._synthesized(quantized.latent)
-        return DiveqOutput(audio_codes=quantized.codes[:, :count], audio_values=audio_values, latents=latents)
+        return DiveqOutput(
+            audio_codes=quantized.codes[:, :count], audio_values=audio_values, latents=latents
+        )
 
     def _synthesized(self, latents: Tensor) -> Tensor:
-        """The audio of a clip's quantized latents; the decoder's noise is that of the first frames of a stream."""
+        """The audio of a clip's quantized latents; the decoder's noise is that of the first frames
+        of a stream.
+        """
         noise = decoder_noise(0, latents.shape[2], self.config.noise_values)
         return self.model.decode_latent(latents, torch.from_numpy(noise)[None].to(latents.device))
 
@@ -178,9 +219,15 @@ class DiveqCodecModel(nn.Module):
             raise ConfigError(f"the model has 1 to {self.num_quantizers} codebooks, not {count}")
         return count
 
-    def _checked(self, input_values: Tensor, padding_mask: Tensor | None) -> tuple[Tensor, list[int]]:
+    def _checked(
+        self, input_values: Tensor, padding_mask: Tensor | None
+    ) -> tuple[Tensor, list[int]]:
         """Waves (batch, samples), and how many samples each has."""
-        waves = input_values[:, 0] if input_values.ndim == 3 and input_values.shape[1] == 1 else input_values
+        waves = (
+            input_values[:, 0]
+            if input_values.ndim == 3 and input_values.shape[1] == 1
+            else input_values
+        )
         if waves.ndim != 2 or not waves.is_floating_point():
             raise AudioError(
                 "input_values are floats (batch, 1, samples) or (batch, samples), "
@@ -190,5 +237,7 @@ class DiveqCodecModel(nn.Module):
             return waves, [waves.shape[1]] * len(waves)
         mask = padding_mask.bool()
         if mask.shape != waves.shape or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-            raise AudioError("padding_mask is (batch, samples), with ones in front and zeros behind a clip's end")
+            raise AudioError(
+                "padding_mask is (batch, samples), with ones in front and zeros behind a clip's end"
+            )
         return waves, mask.sum(1).tolist()

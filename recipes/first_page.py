@@ -2,9 +2,9 @@
 
 python -m recipes.first_page
 
-It writes docs/codec-{light,dark}.svg and docs/quality-{light,dark}.svg, and the table between README's markers. With
-`--evaluation`, made by `recipes.measure.compare`, it first takes from there the means of systems of the same family and
-rate.
+It writes docs/codec-{light,dark}.svg and docs/quality-{light,dark}.svg, and the table between
+README's markers. With `--evaluation`, made by `recipes.measure.compare`, it first takes from there
+the means of systems of the same family and rate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ _START, _END = "<!-- results -->\n", "<!-- end -->"
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of a figure: of text, of what is less important, of lines, of boxes, and of each family."""
+    """Colours of a figure: of text, of what is less important, of lines, of boxes, and of each
+    family.
+    """
 
     name: str
     ink: str
@@ -51,8 +53,17 @@ class Theme:
     families: tuple[str, ...]
 
 
-LIGHT = Theme("light", "#1f2328", "#59636e", "#d1d9e0", "#f6f8fa", ("#0969da", "#bc4c00", "#1a7f37", "#8250df"))
-DARK = Theme("dark", "#f0f6fc", "#9198a1", "#3d444d", "#151b23", ("#4493f8", "#f0883e", "#3fb950", "#ab7df8"))
+LIGHT = Theme(
+    "light",
+    "#1f2328",
+    "#59636e",
+    "#d1d9e0",
+    "#f6f8fa",
+    ("#0969da", "#bc4c00", "#1a7f37", "#8250df"),
+)
+DARK = Theme(
+    "dark", "#f0f6fc", "#9198a1", "#3d444d", "#151b23", ("#4493f8", "#f0883e", "#3fb950", "#ab7df8")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +88,26 @@ def main(arguments: Arguments) -> None:
         _write(arguments.figures / f"quality-{theme.name}.svg", quality_chart(results, theme))
     readme = arguments.readme.read_text(encoding="utf-8")
     if readme.count(_START) != 1:
-        raise ConfigError(f"{arguments.readme} has no place for the table: {_START.strip()} … {_END}")
+        raise ConfigError(
+            f"{arguments.readme} has no place for the table: {_START.strip()} … {_END}"
+        )
     table = f"{_START}{results_table(results)}{_END}"
     _write(arguments.readme, re.sub(f"{_START}.*?{_END}", lambda _: table, readme, flags=re.DOTALL))
 
 
 def renew(results: dict[str, Any], path: Path) -> None:
-    """Replace the means of systems of the same family at the same rate by those of an evaluation."""
+    """Replace the means of systems of the same family at the same rate by those of an
+    evaluation.
+    """
     evaluation = read_evaluation(path)
     for row in results["systems"]:
         for system in evaluation.systems:
             same_family = row["name"].lower() in system.family.lower()
-            if same_family and system.kbps is not None and abs(system.kbps - row["kbps"]) < _SAME_RATE:
+            if (
+                same_family
+                and system.kbps is not None
+                and abs(system.kbps - row["kbps"]) < _SAME_RATE
+            ):
                 means = {name: system.means[name].mean for name in METRICS if name in system.means}
                 row |= {name: round(mean, 3) for name, mean in means.items() if mean is not None}
                 row["kbps"] = round(system.kbps, 2)
@@ -98,7 +117,14 @@ def results_table(results: dict[str, Any]) -> str:
     """Markdown: a row for each system that is to be in the table."""
     heads = ["codec", "kbps", *(METRICS[name] for name in TABLED), "M weights", "encode", "decode"]
     rows = [_row(row) for row in results["systems"] if row.get("in_table")]
-    original = ["*the original*", "", *(_number(results["original"].get(name), 2) for name in TABLED), "", "", ""]
+    original = [
+        "*the original*",
+        "",
+        *(_number(results["original"].get(name), 2) for name in TABLED),
+        "",
+        "",
+        "",
+    ]
     lines = [heads, ["---"] * len(heads), *rows, original]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -106,12 +132,20 @@ def results_table(results: dict[str, Any]) -> str:
 def _row(system: dict[str, Any]) -> list[str]:
     scores = [_number(system.get(name), 2) for name in TABLED]
     speeds = [_number(system.get(name), 0) for name in ("encode", "decode")]
-    return [system["name"], f"{system['kbps']:.1f}", *scores, _number(system.get("weights_millions"), 1), *speeds]
+    return [
+        system["name"],
+        f"{system['kbps']:.1f}",
+        *scores,
+        _number(system.get("weights_millions"), 1),
+        *speeds,
+    ]
 
 
 def quality_chart(results: dict[str, Any], theme: Theme) -> str:
     """SVG: a panel for each metric of `CHARTED`, over the bitrate."""
-    panels = [_panel(results, name, theme, left=20 + 440 * index) for index, name in enumerate(CHARTED)]
+    panels = [
+        _panel(results, name, theme, left=20 + 440 * index) for index, name in enumerate(CHARTED)
+    ]
     return _svg(880, 320, theme, "Quality over bitrate, diveq-codec beside Opus and Lyra", panels)
 
 
@@ -138,7 +172,11 @@ def _panel(results: dict[str, Any], metric: str, theme: Theme, *, left: float) -
         if low <= kbps <= high:
             parts.append(_path(f"M{x(kbps):.1f} {bottom:g}v5", theme.soft))
             parts.append(_text(x(kbps), bottom + 20, f"{kbps:g}", theme.soft, anchor="middle"))
-    parts.append(_text((left + 30 + right) / 2, bottom + 42, "kbps (logarithmic)", theme.soft, anchor="middle"))
+    parts.append(
+        _text(
+            (left + 30 + right) / 2, bottom + 42, "kbps (logarithmic)", theme.soft, anchor="middle"
+        )
+    )
     original = results["original"].get(metric)
     if original is not None:
         parts.append(_path(f"M{left + 30:g} {y(original):.1f}H{right:g}", theme.soft, dash="5 4"))
@@ -155,7 +193,14 @@ def _curve(points: Sequence[tuple[float, float]], family: str, colour: str) -> s
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in points)
     is_ours = family == OURS
     x, y = points[-1]
-    label = _text(x, y + (22 if is_ours else -12), family, colour, weight=600 if is_ours else 400, anchor="end")
+    label = _text(
+        x,
+        y + (22 if is_ours else -12),
+        family,
+        colour,
+        weight=600 if is_ours else 400,
+        anchor="end",
+    )
     return _path(f"M{line}", colour, width=3 if is_ours else 2) + dots + label
 
 
@@ -185,7 +230,17 @@ def diagram(theme: Theme) -> str:
         y = 16.0 + 92 * row
         for index, (title, note) in enumerate(boxes):
             x = 10 + index * (width + gap)
-            parts.append(_box(x, y, width, title, note, theme, accent if title == "DiVeQ stages" else theme.line))
+            parts.append(
+                _box(
+                    x,
+                    y,
+                    width,
+                    title,
+                    note,
+                    theme,
+                    accent if title == "DiVeQ stages" else theme.line,
+                )
+            )
             if index:
                 ends = (x - gap + 2, x - 3) if row == 0 else (x - 3, x - gap + 2)
                 parts.append(_arrow(ends[0], ends[1], y + 28, theme))
@@ -194,14 +249,23 @@ def diagram(theme: Theme) -> str:
     parts.append(_arrow(x - 3, x - gap + 2, 136, theme))
     middle = x + width / 2
     parts.append(_path(f"M{middle:g} 72V100", theme.soft, width=1.5))
-    parts.append(f'<path d="M{middle - 4:g} 98L{middle:g} 106L{middle + 4:g} 98Z" fill="{theme.soft}"/>')
+    parts.append(
+        f'<path d="M{middle - 4:g} 98L{middle:g} 106L{middle + 4:g} 98Z" fill="{theme.soft}"/>'
+    )
     return _svg(
-        854, 180, theme, "Block diagram: speech, MDCT, encoder, DiVeQ stages, range coder, file, and back", parts
+        854,
+        180,
+        theme,
+        "Block diagram: speech, MDCT, encoder, DiVeQ stages, range coder, file, and back",
+        parts,
     )
 
 
 def _box(x: float, y: float, width: float, title: str, note: str, theme: Theme, edge: str) -> str:
-    box = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="56" rx="8" fill="{theme.box}" stroke="{edge}"/>'
+    box = (
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="56" rx="8" fill="{theme.box}" '
+        f'stroke="{edge}"/>'
+    )
     middle = x + width / 2
     return (
         box
@@ -212,14 +276,23 @@ def _box(x: float, y: float, width: float, title: str, note: str, theme: Theme, 
 
 def _arrow(start: float, end: float, y: float, theme: Theme) -> str:
     back = -6 if end > start else 6
-    head = f'<path d="M{end + back:g} {y - 4:g}L{end:g} {y:g}L{end + back:g} {y + 4:g}Z" fill="{theme.soft}"/>'
+    head = (
+        f'<path d="M{end + back:g} {y - 4:g}L{end:g} {y:g}L{end + back:g} {y + 4:g}Z" '
+        f'fill="{theme.soft}"/>'
+    )
     return _path(f"M{start:g} {y:g}H{end + back:g}", theme.soft, width=1.5) + head
 
 
 def _svg(width: int, height: int, theme: Theme, title: str, parts: Iterable[str]) -> str:
     font = "-apple-system,BlinkMacSystemFont,Segoe UI,Helvetica,Arial,sans-serif"
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    return f'{head} font-family="{font}" role="img"><title>{escape(title)}</title>{"".join(parts)}</svg>\n'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}"'
+    )
+    return (
+        f'{head} font-family="{font}" '
+        f'role="img"><title>{escape(title)}</title>{"".join(parts)}</svg>\n'
+    )
 
 
 def _path(d: str, colour: str, *, width: float = 1, dash: str = "") -> str:
@@ -228,10 +301,20 @@ def _path(d: str, colour: str, *, width: float = 1, dash: str = "") -> str:
 
 
 def _text(
-    x: float, y: float, text: str, colour: str, *, anchor: str = "start", size: int = 13, weight: int = 400
+    x: float,
+    y: float,
+    text: str,
+    colour: str,
+    *,
+    anchor: str = "start",
+    size: int = 13,
+    weight: int = 400,
 ) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {place} fill="{colour}" font-size="{size}" font-weight="{weight}">{escape(text)}</text>'
+    return (
+        f'<text {place} fill="{colour}" font-size="{size}" '
+        f'font-weight="{weight}">{escape(text)}</text>'
+    )
 
 
 def _number(value: float | None, decimals: int) -> str:

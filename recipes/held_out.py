@@ -9,7 +9,9 @@ Item = TypeVar("Item")
 
 
 def spread(items: Sequence[Item], at_most: int | None) -> list[Item]:
-    """`at_most` of the items, the i-th at i · len(items) // at_most; all where there are no more, or None is given."""
+    """`at_most` of the items, the i-th at i · len(items) // at_most; all where there are no more,
+    or None is given.
+    """
     if at_most is None or at_most >= len(items):
         return list(items)
     return [items[index * len(items) // at_most] for index in range(at_most)]

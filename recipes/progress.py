@@ -27,7 +27,9 @@ def progress_on_stderr(label: str, *, unit: Literal["bytes", "files"]) -> Iterat
     console = Console(stderr=True)
     if not console.is_terminal:
         print(label, file=sys.stderr, flush=True)
-    counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
+    counts = (
+        (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)

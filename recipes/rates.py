@@ -1,4 +1,6 @@
-"""`--bitrates 1.5,3,6` and `--stages 3,6,12`: at which rates a recipe measures, on its command line."""
+"""`--bitrates 1.5,3,6` and `--stages 3,6,12`: at which rates a recipe measures, on its command
+line.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def _stage_count(word: str) -> int:
 
 
 def _list_of(read: Callable[[str], float], rule: str, metavar: str) -> tuple[Any, Any]:
-    """What tells tyro to read words with commas between them, each value once; a `ValueError` tells the rule."""
+    """What tells tyro to read words with commas between them, each value once; a `ValueError` tells
+    the rule.
+    """
 
     def values(words: list[str]) -> tuple[float, ...]:
         try:
@@ -45,10 +49,14 @@ def _list_of(read: Callable[[str], float], rule: str, metavar: str) -> tuple[Any
 
 
 _bitrates, _bitrates_shown = _list_of(
-    _bitrate, "bitrates are positive numbers with commas between them, such as 1.5,3,6", "KBPS,KBPS,..."
+    _bitrate,
+    "bitrates are positive numbers with commas between them, such as 1.5,3,6",
+    "KBPS,KBPS,...",
 )
 _stages, _stages_shown = _list_of(
-    _stage_count, "stages are positive whole numbers with commas between them, such as 3,6,12", "N,N,..."
+    _stage_count,
+    "stages are positive whole numbers with commas between them, such as 3,6,12",
+    "N,N,...",
 )
 Bitrates = Annotated[tuple[float, ...], _bitrates, _bitrates_shown]
 StageCounts = Annotated[tuple[int, ...], _stages, _stages_shown]

@@ -1,4 +1,6 @@
-"""What every recipe script does around its `main`: arguments, one-line errors; and worker processes."""
+"""What every recipe script does around its `main`: arguments, one-line errors; and worker
+processes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ Arguments = TypeVar("Arguments")
 
 
 def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) -> None:
-    """Parse the command line into `arguments`, run `main`; an error of ours is one line and exit code 1.
+    """Parse the command line into `arguments`, run `main`; an error of ours is one line and exit
+    code 1.
 
     A stop signal ends the script at once, with the processes that it started.
     """

@@ -2,9 +2,10 @@
 
 python -m recipes.validation_set --corpora LibriTTS/ VCTK-Corpus-0.92/ LibriSpeech/ --out speech/val
 
-`validation_set.jsonl` lists each clip: its name, corpus, speaker and length, the SHA-256 of its samples (16 kHz,
-16 bits, little-endian) and its level every tenth of a second. A recording with these samples is the clip itself;
-one of the same length and the same levels is the same utterance at another rate or gain, and is resampled to 16 kHz.
+`validation_set.jsonl` lists each clip: its name, corpus, speaker and length, the SHA-256 of its
+samples (16 kHz, 16 bits, little-endian) and its level every tenth of a second. A recording with
+these samples is the clip itself; one of the same length and the same levels is the same utterance
+at another rate or gain, and is resampled to 16 kHz.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ RATE_HZ = 16_000
 _BLOCK = RATE_HZ // 10
 _FLOOR_DB = 90  # below full scale
 _LENGTH_SECONDS = 0.02  # by which excerpts of one utterance may differ
-_ALIKE = 0.99  # correlation of levels; between any two of the 52, cut to one length, it is at most .90
+_ALIKE = (
+    0.99  # correlation of levels; between any two of the 52, cut to one length, it is at most .90
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +134,10 @@ def main(arguments: Arguments) -> None:
         found.add(clip.name)
     for clip in wanted:
         if clip.name not in found:
-            print(f"{clip.name}: not found; {clip.samples / RATE_HZ:.2f} s of speaker {clip.speaker} of {clip.corpus}")
+            print(
+                f"{clip.name}: not found; {clip.samples / RATE_HZ:.2f} s of speaker {clip.speaker} "
+                f"of {clip.corpus}"
+            )
     print(f"{len(clips) - len(wanted) + len(found)} of {len(clips)} clips are in {arguments.out}")
 
 

@@ -1,4 +1,6 @@
-"""Fixtures that several rooms use; and the shapes in the signatures of model and quantizers, checked at each call."""
+"""Fixtures that several rooms use; and the shapes in the signatures of model and quantizers,
+checked at each call.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from codec.checkpoint import Checkpoint
 from codec.layouts.config import StageKind
 from codec.layouts.presets import tiny
 
-# A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands whose manners they try.
+# A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
+# whose manners they try.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,13 +34,17 @@ collect_ignore = ["training/two_processes.py"]  # a program of its own, which to
 
 
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:
-    """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its codes are varied."""
+    """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its
+    codes are varied.
+    """
     torch.manual_seed(seed)
     model = CodecModel(tiny(kind=kind))
     wave = torch.from_numpy(synthesize_speech(8.0, seed=seed))
     with torch.no_grad():
         latent = model.encoder(wave[None, None])
-        model.start_quantizing(latent.transpose(1, 2).flatten(0, 1), torch.Generator().manual_seed(seed))
+        model.start_quantizing(
+            latent.transpose(1, 2).flatten(0, 1), torch.Generator().manual_seed(seed)
+        )
     weights = {name: value.numpy() for name, value in model.folded().named_parameters()}
     return Checkpoint(config=model.config, weights=weights)
 

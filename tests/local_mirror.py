@@ -1,4 +1,6 @@
-"""A web server on this machine for tests of downloads, which can break off, refuse, or ignore ranges."""
+"""A web server on this machine for tests of downloads, which can break off, refuse, or ignore
+ranges.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,19 @@ class Mirror:
 
     files: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # name, Range
-    break_after: list[int] = field(default_factory=list)  # the next answers end after so many bytes of the body
+    break_after: list[int] = field(
+        default_factory=list
+    )  # the next answers end after so many bytes of the body
     statuses: list[int] = field(default_factory=list)  # the next answers are errors
     knows_ranges: bool = True
     url: str = ""
 
     def sums(self) -> str:
         """As `sha256sum` prints them."""
-        return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in self.files.items())
+        return "".join(
+            f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+            for name, content in self.files.items()
+        )
 
 
 @contextlib.contextmanager
@@ -48,7 +55,11 @@ def serve() -> Iterator[Mirror]:
             self._answer(content)
 
         def _answer(self, content: bytes) -> None:
-            found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "") if mirror.knows_ranges else None
+            found = (
+                re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+                if mirror.knows_ranges
+                else None
+            )
             start = int(found[1]) if found else 0
             if found and start >= len(content):
                 self.send_response(416)
@@ -57,7 +68,9 @@ def serve() -> Iterator[Mirror]:
                 return
             self.send_response(206 if found else 200)
             if found:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                )
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             body = content[start:]
@@ -78,8 +91,12 @@ def serve() -> Iterator[Mirror]:
         server.server_close()
 
 
-def write_libritts(root: Path, subset: str, speakers: dict[str, int], *, seconds: float = 2.0) -> Path:
-    """A tree as that of LibriTTS: so many clips by each speaker, at 24 kHz. Returns the folder "LibriTTS"."""
+def write_libritts(
+    root: Path, subset: str, speakers: dict[str, int], *, seconds: float = 2.0
+) -> Path:
+    """A tree as that of LibriTTS: so many clips by each speaker, at 24 kHz. Returns the folder
+    "LibriTTS".
+    """
     for speaker, clips in speakers.items():
         folder = root / "LibriTTS" / subset / speaker / "1001"
         folder.mkdir(parents=True)

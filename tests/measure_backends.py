@@ -1,9 +1,10 @@
-"""Where codes of PyTorch and onnxruntime differ, how near to a tie that is, and how far their waves are apart.
+"""Where codes of PyTorch and onnxruntime differ, how near to a tie that is, and how far their waves
+are apart.
 
     python tests/measure_backends.py ../shared/speech/val [--model speech_16khz]
 
-Of each frame whose codes differ, the first stage that differs is listed (the next ones quantize another residual),
-with both codewords' distances to the residual, in double precision.
+Of each frame whose codes differ, the first stage that differs is listed (the next ones quantize
+another residual), with both codewords' distances to the residual, in double precision.
 """
 
 from __future__ import annotations
@@ -31,14 +32,20 @@ class Totals:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     options = parser.parse_args()
-    one, other = (Codec.load(options.model, device="cpu", backend=backend) for backend in ("torch", "onnx"))
+    one, other = (
+        Codec.load(options.model, device="cpu", backend=backend) for backend in ("torch", "onnx")
+    )
     plain = TorchBackend(Checkpoint.load(find_model(options.model)), "cpu")
     totals = Totals()
-    for path in sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
+    for path in sorted(
+        path for path in options.folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
+    ):
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
         codes = one.encode(wave.T, sample_rate_hz=rate)
         other_codes = other.encode(wave.T, sample_rate_hz=rate).codes
@@ -46,17 +53,27 @@ def main() -> None:
         totals.seconds += len(wave) / rate
         totals.frames += codes.codes.shape[0] * codes.codes.shape[2]
         totals.codes += codes.codes.size
-        totals.largest_wave_difference = max(totals.largest_wave_difference, float(np.abs(heard - other_heard).max()))
+        totals.largest_wave_difference = max(
+            totals.largest_wave_difference, float(np.abs(heard - other_heard).max())
+        )
         for channel, frame in zip(*np.nonzero((codes.codes != other_codes).any(1)), strict=True):
             totals.differing_frames += 1
             pair = codes.codes[channel, :, frame], other_codes[channel, :, frame]
-            print(f"{path.name} frame {frame}: {tie(plain, wave.T[channel], rate, one, frame, *pair)}")
+            print(
+                f"{path.name} frame {frame}: {tie(plain, wave.T[channel], rate, one, frame, *pair)}"
+            )
     print(totals)
 
 
 @torch.inference_mode()
 def tie(
-    plain: TorchBackend, wave: np.ndarray, rate: int, codec: Codec, frame: int, codes: np.ndarray, others: np.ndarray
+    plain: TorchBackend,
+    wave: np.ndarray,
+    rate: int,
+    codec: Codec,
+    frame: int,
+    codes: np.ndarray,
+    others: np.ndarray,
 ) -> str:
     """The first stage whose codewords differ, and how near both are."""
     if rate != codec.config.sample_rate_hz:
@@ -68,7 +85,10 @@ def tie(
         distances = (table - directions @ residual).norm(dim=1)
         code, other = int(codes[number]), int(others[number])
         if code != other:
-            return f"stage {number}, codewords {code} and {other} at {distances[code]:.8f} and {distances[other]:.8f}"
+            return (
+                f"stage {number}, codewords {code} and {other} at {distances[code]:.8f} and "
+                f"{distances[other]:.8f}"
+            )
         residual = residual - table[code] @ directions
     raise AssertionError("equal codes were said to differ")
 

@@ -1,9 +1,11 @@
-"""Peak memory and speed of the command line on a long file: encode, decode, and whether the length is exact.
+"""Peak memory and speed of the command line on a long file: encode, decode, and whether the length
+is exact.
 
     python tests/measure_memory.py --hours 2
 
-Linux and macOS. Makes the audio (synthetic speech, 16 kHz, 16 bits), runs `diveq-codec` on it in processes of their
-own, and prints one line each with the operating system's own figure for the largest memory it held.
+Linux and macOS. Makes the audio (synthetic speech, 16 kHz, 16 bits), runs `diveq-codec` on it in
+processes of their own, and prints one line each with the operating system's own figure for the
+largest memory it held.
 """
 
 from __future__ import annotations
@@ -21,17 +23,23 @@ from synthesis import synthesize_speech
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--rate", type=int, default=16_000, help="sample rate of the file, Hz")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speech, coded, heard = (Path(folder) / name for name in ("speech.wav", "coded.dvq", "heard.wav"))
+        speech, coded, heard = (
+            Path(folder) / name for name in ("speech.wav", "coded.dvq", "heard.wav")
+        )
         samples = write_speech(speech, arguments.hours, arguments.rate)
         measure("encode", [str(speech), str(coded)], samples / arguments.rate)
         measure("decode", [str(coded), str(heard)], samples / arguments.rate)
         decoded = soundfile.info(str(heard))
-        print(f"samples in {samples}, out {decoded.frames}; file {coded.stat().st_size / 1e6:.2f} MB")
+        print(
+            f"samples in {samples}, out {decoded.frames}; file {coded.stat().st_size / 1e6:.2f} MB"
+        )
         if decoded.frames != samples:
             sys.exit("the length differs")
 

@@ -1,9 +1,11 @@
-"""Sizes of files, over a folder of speech: fixed width, `.dvq` with and without entropy coding, and `.dac`.
+"""Sizes of files, over a folder of speech: fixed width, `.dvq` with and without entropy coding, and
+`.dac`.
 
     python tests/measure_sizes.py ../shared/speech/val
 
-`.dac` is what descript-audio-codec 1.0 writes for the same codes: `numpy.save` of a pickled dictionary with the codes
-as uint16 and its metadata (its `DACFile.save`). Bytes per second of audio, summed over all files of the folder.
+`.dac` is what descript-audio-codec 1.0 writes for the same codes: `numpy.save` of a pickled
+dictionary with the codes as uint16 and its metadata (its `DACFile.save`). Bytes per second of
+audio, summed over all files of the folder.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def dac_bytes(codes: np.ndarray, samples: int, rate: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default=None)
     arguments = parser.parse_args()
@@ -55,7 +59,10 @@ def main() -> None:
             ranged += len(encoded.to_bytes())
             dac += dac_bytes(encoded.codes, len(clip.wave), rate)
         row = [f"{size / seconds:.1f}" for size in (packed, fixed, ranged)]
-        print(f"| {stages} | {' | '.join(row)} | {100 * (1 - ranged / fixed):.1f} % | {dac / seconds:.1f} |")
+        print(
+            f"| {stages} | {' | '.join(row)} | {100 * (1 - ranged / fixed):.1f} % | "
+            f"{dac / seconds:.1f} |"
+        )
 
 
 if __name__ == "__main__":

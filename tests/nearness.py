@@ -18,10 +18,11 @@ def assert_nearest(
     *,
     tolerance: float,
 ) -> None:
-    """Each code (batch, stages, frames) names an entry that is as near as any to what those before it left.
+    """Each code (batch, stages, frames) names an entry that is as near as any to what those before
+    it left.
 
-    `tolerance` is by how much, as a share of a typical distance: of entries equally near to a float, either may be
-    chosen.
+    `tolerance` is by how much, as a share of a typical distance: of entries equally near to a
+    float, either may be chosen.
     """
     residual = latent.transpose(1, 2).flatten(0, 1).double()
     assert codes.shape == (len(latent), len(position_bits), latent.shape[2])

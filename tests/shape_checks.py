@@ -13,8 +13,9 @@ import jaxtyping
 def shapes_checked(*packages: str) -> Iterator[None]:
     """Modules of these packages that are imported meanwhile check the shapes in their signatures.
 
-    The package imports jaxtyping for type checkers alone, so that nobody needs it to run a codec. beartype evaluates
-    annotations when a function is defined or first called; it finds the names among the built-in ones.
+    The package imports jaxtyping for type checkers alone, so that nobody needs it to run a codec.
+    beartype evaluates annotations when a function is defined or first called; it finds the names
+    among the built-in ones.
     """
     for name in ("Bool", "Float", "Float64", "Int", "Int16", "Int64"):
         setattr(builtins, name, getattr(jaxtyping, name))

@@ -38,19 +38,29 @@ def tiny_noisy(**changes: Any) -> ModelConfig:
 
 def tiny_transform(**changes: Any) -> ModelConfig:
     """`tiny` in the transform layout."""
-    layout = TransformLayout(bands=(20, 60, 240), width=24, encoder_blocks=2, decoder_blocks=3, kernel=3)
-    return dataclasses.replace(tiny(), filterbank=None, transform=dataclasses.replace(layout, **changes))
+    layout = TransformLayout(
+        bands=(20, 60, 240), width=24, encoder_blocks=2, decoder_blocks=3, kernel=3
+    )
+    return dataclasses.replace(
+        tiny(), filterbank=None, transform=dataclasses.replace(layout, **changes)
+    )
 
 
 def started_checkpoint(config: ModelConfig) -> Checkpoint:
-    """A model whose codebooks were started from speech-like latents; its sound is noise, its codes are varied."""
+    """A model whose codebooks were started from speech-like latents; its sound is noise, its codes
+    are varied.
+    """
     torch.manual_seed(5)
     model = CodecModel(config)
     if config.conceals:
         torch.nn.init.normal_(model.decoder.unknown)
     wave = torch.from_numpy(synthesize_speech(4.0, seed=2))[None, None]
     with torch.no_grad():
-        latents = model.encoder(wave[..., : wave.shape[2] // config.hop * config.hop]).transpose(1, 2).flatten(0, 1)
+        latents = (
+            model.encoder(wave[..., : wave.shape[2] // config.hop * config.hop])
+            .transpose(1, 2)
+            .flatten(0, 1)
+        )
         model.start_quantizing(latents, torch.Generator().manual_seed(0))
     weights = {name: value.detach().numpy() for name, value in model.folded().named_parameters()}
     return Checkpoint(config=config, weights=weights)

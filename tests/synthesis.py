@@ -1,6 +1,7 @@
 """Synthetic audio that resembles speech, for tests: the same samples for the same arguments.
 
-Syllables of glottal pulses through moving formants, fricatives before some of them, pauses between words.
+Syllables of glottal pulses through moving formants, fricatives before some of them, pauses between
+words.
 """
 
 from __future__ import annotations
@@ -11,33 +12,54 @@ import numpy as np
 import soundfile
 
 _VOWELS_HZ = np.array(
-    [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410], [660, 1720, 2410]]
+    [
+        [730, 1090, 2440],
+        [270, 2290, 3010],
+        [300, 870, 2240],
+        [530, 1840, 2480],
+        [570, 840, 2410],
+        [660, 1720, 2410],
+    ]
 )
 _BANDWIDTHS_HZ = np.array([80.0, 110.0, 160.0])
 _FRAME_SECONDS = 0.02
 _SYLLABLE_SECONDS = 0.2
 
 
-def synthesize_speech(seconds: float, *, sample_rate_hz: int = 16_000, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    """Speech-like audio: float32 (samples,), round(seconds · rate) samples of the RMS `level`, peaks within ±1."""
+def synthesize_speech(
+    seconds: float, *, sample_rate_hz: int = 16_000, seed: int = 0, level: float = 0.1
+) -> np.ndarray:
+    """Speech-like audio: float32 (samples,), round(seconds · rate) samples of the RMS `level`,
+    peaks within ±1.
+    """
     generator = np.random.default_rng(seed)
     samples = round(seconds * sample_rate_hz)
     time = np.arange(samples) / sample_rate_hz
     voiced, fricative = _gates(time, generator)
     vowels = _through_formants(_glottal_pulses(time, generator), sample_rate_hz, generator)
-    sound = voiced * _normalized(vowels) + 0.2 * fricative * _normalized(_hiss(samples, sample_rate_hz, generator))
-    sound += 1e-3 * generator.standard_normal(samples)  # the room: recordings have no digital silence
+    sound = voiced * _normalized(vowels) + 0.2 * fricative * _normalized(
+        _hiss(samples, sample_rate_hz, generator)
+    )
+    sound += 1e-3 * generator.standard_normal(
+        samples
+    )  # the room: recordings have no digital silence
     return np.clip(level * _normalized(sound), -1, 1).astype(np.float32)
 
 
-def tone(seconds: float, frequency_hz: float, *, sample_rate_hz: int = 16_000, level: float = 0.1) -> np.ndarray:
+def tone(
+    seconds: float, frequency_hz: float, *, sample_rate_hz: int = 16_000, level: float = 0.1
+) -> np.ndarray:
     """A sine of amplitude `level`: float32 (samples,)."""
     time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
     return (level * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
 
 
-def write_corpus(root: Path, seconds: list[float], *, sample_rate_hz: int = 16_000, suffix: str = ".wav") -> Path:
-    """Clips of the given lengths, each in the folder of a speaker of its own; 16 bits. Returns `root`."""
+def write_corpus(
+    root: Path, seconds: list[float], *, sample_rate_hz: int = 16_000, suffix: str = ".wav"
+) -> Path:
+    """Clips of the given lengths, each in the folder of a speaker of its own; 16 bits. Returns
+    `root`.
+    """
     for number, length in enumerate(seconds):
         speech = synthesize_speech(length, sample_rate_hz=sample_rate_hz, seed=number)
         path = root / f"speaker{number:02}" / f"clip{suffix}"
@@ -52,7 +74,9 @@ def _normalized(sound: np.ndarray) -> np.ndarray:
 
 
 def _gates(time: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Slowly opening gates of voice and of friction, per sample: each syllable is spoken, hissed first, or a pause."""
+    """Slowly opening gates of voice and of friction, per sample: each syllable is spoken, hissed
+    first, or a pause.
+    """
     syllable = (time / _SYLLABLE_SECONDS).astype(int)
     phase = time / _SYLLABLE_SECONDS - syllable
     count = int(syllable[-1]) + 1 if len(time) else 1
@@ -64,15 +88,23 @@ def _gates(time: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray
 
 
 def _glottal_pulses(time: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Pulses at a wandering pitch: harmonics that fall with their number, as those of a glottis do."""
-    pitch_hz = generator.uniform(90, 220) * (1 + 0.15 * np.sin(2 * np.pi * 0.7 * time + generator.uniform(0, 6)))
+    """Pulses at a wandering pitch: harmonics that fall with their number, as those of a
+    glottis do.
+    """
+    pitch_hz = generator.uniform(90, 220) * (
+        1 + 0.15 * np.sin(2 * np.pi * 0.7 * time + generator.uniform(0, 6))
+    )
     step = np.diff(time, prepend=0.0)
     phase = np.cumsum(pitch_hz * step) % 1.0
     return np.where(phase < 0.6, phase**2 * (0.6 - phase), 0.0) * 20 - 0.2
 
 
-def _through_formants(source: np.ndarray, sample_rate_hz: int, generator: np.random.Generator) -> np.ndarray:
-    """Filter in overlapping frames, each by the three resonances of a vowel on its way to the next one."""
+def _through_formants(
+    source: np.ndarray, sample_rate_hz: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Filter in overlapping frames, each by the three resonances of a vowel on its way to the next
+    one.
+    """
     hop = max(1, round(_FRAME_SECONDS * sample_rate_hz / 2))
     window = np.hanning(2 * hop + 1)[:-1]
     frames = len(source) // hop + 1
@@ -82,7 +114,9 @@ def _through_formants(source: np.ndarray, sample_rate_hz: int, generator: np.ran
     result = np.zeros(len(padded) + 4 * hop)
     for frame in range(frames):
         gains = 1 / (1 + ((frequency_hz - formants_hz[frame]) / _BANDWIDTHS_HZ) ** 2)
-        spectrum = np.fft.rfft(window * padded[frame * hop : (frame + 2) * hop], 4 * hop) * (0.02 + gains.sum(axis=1))
+        spectrum = np.fft.rfft(window * padded[frame * hop : (frame + 2) * hop], 4 * hop) * (
+            0.02 + gains.sum(axis=1)
+        )
         result[frame * hop : (frame + 4) * hop] += np.fft.irfft(spectrum, 4 * hop)
     return result[hop : hop + len(source)]
 
@@ -92,11 +126,15 @@ def _formant_tracks(frames: int, generator: np.random.Generator) -> np.ndarray:
     per_syllable = _SYLLABLE_SECONDS / (_FRAME_SECONDS / 2)
     targets = _VOWELS_HZ[generator.integers(len(_VOWELS_HZ), size=int(frames / per_syllable) + 2)]
     position = np.arange(frames) / per_syllable
-    return np.stack([np.interp(position, np.arange(len(targets)), track) for track in targets.T], axis=1)
+    return np.stack(
+        [np.interp(position, np.arange(len(targets)), track) for track in targets.T], axis=1
+    )
 
 
 def _hiss(samples: int, sample_rate_hz: int, generator: np.random.Generator) -> np.ndarray:
     """Noise above 3 kHz, as in an "s"."""
     spectrum = np.fft.rfft(generator.standard_normal(samples)) if samples else np.zeros(1)
     frequency_hz = np.fft.rfftfreq(max(samples, 1), 1 / sample_rate_hz)
-    return np.fft.irfft(spectrum / (1 + (3000 / np.maximum(frequency_hz, 1)) ** 4), max(samples, 1))[:samples]
+    return np.fft.irfft(
+        spectrum / (1 + (3000 / np.maximum(frequency_hz, 1)) ** 4), max(samples, 1)
+    )[:samples]

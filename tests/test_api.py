@@ -1,4 +1,6 @@
-"""The public verbs: what goes in comes out with the same codes, length, rate and channels, whatever its size."""
+"""The public verbs: what goes in comes out with the same codes, length, rate and channels, whatever
+its size.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from hypothesis import strategies as st
 from synthesis import synthesize_speech
 
 import codec.streams.runner
-from codec import AudioError, BitstreamError, CheckpointError, Codec, ConfigError, StreamReader, cut, verify
+from codec import (
+    AudioError,
+    BitstreamError,
+    CheckpointError,
+    Codec,
+    ConfigError,
+    StreamReader,
+    cut,
+    verify,
+)
 from codec.bitstream import StageLayout, fit_tables
 from codec.checkpoint import Checkpoint
 
@@ -31,7 +42,9 @@ def tiny_sf(tiny_sf_model) -> Codec:
 
 
 def wave_of(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
-    waves = [synthesize_speech(samples / 16_000, seed=seed + channel) for channel in range(channels)]
+    waves = [
+        synthesize_speech(samples / 16_000, seed=seed + channel) for channel in range(channels)
+    ]
     return np.stack(waves).reshape(channels, samples)
 
 
@@ -53,7 +66,10 @@ def test_length_channels_and_rate_are_kept(tiny, samples, channels, rate):
     assert audio.wave.shape == (channels, samples)
     assert audio.sample_rate_hz == rate
     assert tiny.decode(encoded, sample_rate_hz="model").wave.shape == (channels, model_samples)
-    assert tiny.decode(encoded, sample_rate_hz=24_000).wave.shape == (channels, -(-samples * 24_000 // rate))
+    assert tiny.decode(encoded, sample_rate_hz=24_000).wave.shape == (
+        channels,
+        -(-samples * 24_000 // rate),
+    )
 
 
 def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
@@ -65,7 +81,9 @@ def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
     np.testing.assert_array_equal(encoded.codes, codes.numpy())
     np.testing.assert_allclose(tiny.decode(encoded.to_bytes()).wave, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(
-        np.concatenate([packet.codes for packet in StreamReader(io.BytesIO(encoded.to_bytes())).packets()], -1),
+        np.concatenate(
+            [packet.codes for packet in StreamReader(io.BytesIO(encoded.to_bytes())).packets()], -1
+        ),
         encoded.codes,
     )
 
@@ -85,7 +103,9 @@ def test_channels_are_coded_by_themselves(tiny):
     wave = wave_of(20_000, channels=3)
     codes = tiny.encode(wave, sample_rate_hz=16_000).codes
     for channel in range(3):
-        np.testing.assert_array_equal(tiny.encode(wave[channel], sample_rate_hz=16_000).codes[0], codes[channel])
+        np.testing.assert_array_equal(
+            tiny.encode(wave[channel], sample_rate_hz=16_000).codes[0], codes[channel]
+        )
 
 
 def test_files_hold_what_memory_holds(tiny, tmp_path):
@@ -100,9 +120,16 @@ def test_files_hold_what_memory_holds(tiny, tmp_path):
 
     report = tiny.decode_file(tmp_path / "speech.dvq", tmp_path / "heard.wav", subtype="FLOAT")
     heard, rate = soundfile.read(tmp_path / "heard.wav", always_2d=True)
-    assert (report.samples, report.sample_rate_hz, rate, report.lost) == (30_001, 22_050, 22_050, [])
+    assert (report.samples, report.sample_rate_hz, rate, report.lost) == (
+        30_001,
+        22_050,
+        22_050,
+        [],
+    )
     np.testing.assert_array_equal(heard.T.astype(np.float32), tiny.decode(encoded).wave)
-    np.testing.assert_array_equal(tiny.decode(str(tmp_path / "speech.dvq")).wave, tiny.decode(encoded).wave)
+    np.testing.assert_array_equal(
+        tiny.decode(str(tmp_path / "speech.dvq")).wave, tiny.decode(encoded).wave
+    )
 
 
 def test_the_first_stages_decode_alone_and_cut_files_are_the_same(tiny):
@@ -113,7 +140,9 @@ def test_the_first_stages_decode_alone_and_cut_files_are_the_same(tiny):
         shorter = io.BytesIO()
         cut(io.BytesIO(encoded.to_bytes()), shorter, stages=stages)
         np.testing.assert_array_equal(tiny.decode(shorter.getvalue()).wave, tiny.decode(part).wave)
-        np.testing.assert_array_equal(tiny.decode(encoded, stages=stages).wave, tiny.decode(part).wave)
+        np.testing.assert_array_equal(
+            tiny.decode(encoded, stages=stages).wave, tiny.decode(part).wave
+        )
 
 
 @pytest.mark.parametrize("position_bits", [0, 1, 3])
@@ -129,7 +158,9 @@ def test_sf_positions_travel_in_the_file(tiny_sf, position_bits):
 def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model, tmp_path):
     checkpoint = Checkpoint.load(tiny_model)
     plain = Codec(checkpoint, name="plain", device="cpu")
-    clips = [plain.encode(wave_of(80_000, seed=seed), sample_rate_hz=16_000) for seed in range(20, 26)]
+    clips = [
+        plain.encode(wave_of(80_000, seed=seed), sample_rate_hz=16_000) for seed in range(20, 26)
+    ]
     tables = fit_tables([clip.codes[0] for clip in clips], [StageLayout(6)] * 4)
     tabled = Codec(
         Checkpoint(config=checkpoint.config, weights=checkpoint.weights, tables=tables.to_arrays()),
@@ -141,7 +172,9 @@ def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model,
     encoded = tabled.encode(wave_of(80_000), sample_rate_hz=16_000)
     np.testing.assert_array_equal(encoded.codes, untabled.codes)
     assert len(encoded.to_bytes()) < 0.97 * len(untabled.to_bytes())
-    np.testing.assert_array_equal(tabled.decode(encoded.to_bytes()).wave, tabled.decode(encoded).wave)
+    np.testing.assert_array_equal(
+        tabled.decode(encoded.to_bytes()).wave, tabled.decode(encoded).wave
+    )
     with pytest.raises(BitstreamError, match="coded with the model"):
         plain.decode(encoded.to_bytes())
 
@@ -161,8 +194,12 @@ def test_recover_keeps_time_and_says_what_was_lost(tiny):
     start, end = loss.first_frame * 320, (loss.first_frame + loss.frames) * 320
     assert not heard[:, start:end].any()
     margin = 20 * 320  # the decoder looks this far over the edge
-    np.testing.assert_allclose(heard[:, : start - margin], whole[:, : start - margin], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(heard[:, end + margin :], whole[:, end + margin :], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        heard[:, : start - margin], whole[:, : start - margin], rtol=0, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        heard[:, end + margin :], whole[:, end + margin :], rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kbps", [0.4, 0.6, 1.0])
@@ -177,13 +214,19 @@ def test_a_bitrate_takes_stages_off_the_same_codes(tiny, kbps):
     from_file = tiny.decode(coded.to_bytes()).wave
     np.testing.assert_array_equal(from_file, tiny.decode(coded).wave)
     first = tiny.decode(coded, stages=1).wave  # every frame has the first stage
-    np.testing.assert_allclose(first, tiny.decode(tiny.encode(wave, sample_rate_hz=16_000, stages=1)).wave, atol=1e-6)
+    np.testing.assert_allclose(
+        first, tiny.decode(tiny.encode(wave, sample_rate_hz=16_000, stages=1)).wave, atol=1e-6
+    )
 
 
 def test_a_bitrate_without_room_for_depths_is_one_stage(tiny):
-    """0.31 kbps are 6.2 bits a frame: 6 for the stage, and a third at least to tell that there are no more."""
+    """0.31 kbps are 6.2 bits a frame: 6 for the stage, and a third at least to tell that there are
+    no more.
+    """
     coded = tiny.encode(wave_of(50_000), sample_rate_hz=16_000, bitrate_kbps=0.31)
-    np.testing.assert_array_equal(coded.codes, tiny.encode(wave_of(50_000), sample_rate_hz=16_000, stages=1).codes)
+    np.testing.assert_array_equal(
+        coded.codes, tiny.encode(wave_of(50_000), sample_rate_hz=16_000, stages=1).codes
+    )
     assert len(coded.header.stages) == 1
 
 
@@ -202,7 +245,9 @@ def test_any_number_is_a_bitrate(tiny):
 
 def test_a_bitrate_counts_positions(tiny_sf):
     """Six bits and two of position are 0.4 kbps a stage."""
-    coded = tiny_sf.encode(wave_of(50_000), sample_rate_hz=16_000, bitrate_kbps=1.0, position_bits=2)
+    coded = tiny_sf.encode(
+        wave_of(50_000), sample_rate_hz=16_000, bitrate_kbps=1.0, position_bits=2
+    )
     there = coded.codes >= 0
     whole = tiny_sf.encode(wave_of(50_000), sample_rate_hz=16_000, position_bits=2).codes
     np.testing.assert_array_equal(coded.codes[there], whole[there])
@@ -266,7 +311,11 @@ def test_what_the_model_lacks_is_refused(tiny, tiny_model):
 
 def test_codes_out_of_range_are_no_codes(tiny):
     encoded = tiny.encode(wave_of(3200), sample_rate_hz=16_000)
-    for wrong, message in ((-2, "index -2 "), (64, "index 64 "), (-1, "a stage before another is missing")):
+    for wrong, message in (
+        (-2, "index -2 "),
+        (64, "index 64 "),
+        (-1, "a stage before another is missing"),
+    ):
         codes = encoded.codes.copy()
         codes[0, 2, 5] = wrong
         with pytest.raises(BitstreamError, match=message):
@@ -276,15 +325,21 @@ def test_codes_out_of_range_are_no_codes(tiny):
 def test_many_channels_at_once(tiny):
     wave = wave_of(40_000)
     codes = tiny.encode(np.repeat(wave, 30, axis=0), sample_rate_hz=16_000).codes
-    np.testing.assert_array_equal(codes, np.repeat(tiny.encode(wave, sample_rate_hz=16_000).codes, 30, axis=0))
+    np.testing.assert_array_equal(
+        codes, np.repeat(tiny.encode(wave, sample_rate_hz=16_000).codes, 30, axis=0)
+    )
 
 
 def test_audio_far_beyond_full_scale_is_refused(tiny):
-    """Twice and four times as loud is what floats may be; what was scaled as integers is another thing."""
+    """Twice and four times as loud is what floats may be; what was scaled as integers is another
+    thing.
+    """
     wave = wave_of(1600) / np.abs(wave_of(1600)).max()
     assert tiny.encode(4 * wave, sample_rate_hz=16_000).samples == 1600
     for loud, remedy in ((32768 * wave, "divide it by 32768"), (1e30 * wave, "scale it")):
-        with pytest.raises(AudioError, match=rf"the audio reaches .*, where full scale is 1: .* {remedy} first"):
+        with pytest.raises(
+            AudioError, match=rf"the audio reaches .*, where full scale is 1: .* {remedy} first"
+        ):
             tiny.encode(loud, sample_rate_hz=16_000)
 
 
@@ -313,10 +368,13 @@ def test_torch_tensors_are_audio_too(tiny):
     expected = tiny.encode(wave, sample_rate_hz=16_000).codes
     tensor = torch.from_numpy(wave)
     for given_tensor in (tensor, tensor.double(), tensor.clone().requires_grad_()):
-        np.testing.assert_array_equal(tiny.encode(given_tensor, sample_rate_hz=16_000).codes, expected)
+        np.testing.assert_array_equal(
+            tiny.encode(given_tensor, sample_rate_hz=16_000).codes, expected
+        )
     halves = tensor.bfloat16()
     np.testing.assert_array_equal(
-        tiny.encode(halves, sample_rate_hz=16_000).codes, tiny.encode(halves.float(), sample_rate_hz=16_000).codes
+        tiny.encode(halves, sample_rate_hz=16_000).codes,
+        tiny.encode(halves.float(), sample_rate_hz=16_000).codes,
     )
 
 

@@ -21,12 +21,23 @@ from small_models import tiny_filterbank, tiny_transform
 
 from codec.api import Codec
 from codec.bitstream import StageLayout, fit_tables
-from codec.checkpoint import FORMAT, Checkpoint, find_model, found_models, model_info, model_with_fingerprint
+from codec.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    find_model,
+    found_models,
+    model_info,
+    model_with_fingerprint,
+)
 from codec.errors import CheckpointError
 from codec.layouts.config import ModelConfig, StageConfig
 from codec.layouts.presets import tiny
 
-FACTS = {"steps": 7, "data": {"folder": "speech", "hours": 0.5}, "validation": [{"stages": 1, "pesq_wb": None}]}
+FACTS = {
+    "steps": 7,
+    "data": {"folder": "speech", "hours": 0.5},
+    "validation": [{"stages": 1, "pesq_wb": None}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +50,14 @@ def checkpoint() -> Checkpoint:
 
 
 def as_float16(checkpoint: Checkpoint) -> Checkpoint:
-    return dataclasses.replace(checkpoint, weights={n: w.astype(np.float16) for n, w in checkpoint.weights.items()})
+    return dataclasses.replace(
+        checkpoint, weights={n: w.astype(np.float16) for n, w in checkpoint.weights.items()}
+    )
 
 
-@pytest.mark.parametrize("stored", [as_float16, lambda checkpoint: checkpoint], ids=["float16", "float32"])
+@pytest.mark.parametrize(
+    "stored", [as_float16, lambda checkpoint: checkpoint], ids=["float16", "float32"]
+)
 def test_a_file_gives_back_what_was_saved(checkpoint, stored, tmp_path):
     saved = stored(checkpoint)
     saved.save(tmp_path / "model.safetensors")
@@ -61,13 +76,19 @@ def test_the_header_alone_tells_what_a_model_is(checkpoint, tmp_path):
     checkpoint.save(path)
     info = model_info(path)
     assert (info.name, info.path, info.size_bytes) == ("mine", path, path.stat().st_size)
-    assert (info.fingerprint, info.config, info.facts) == (checkpoint.fingerprint(), checkpoint.config, FACTS)
+    assert (info.fingerprint, info.config, info.facts) == (
+        checkpoint.fingerprint(),
+        checkpoint.config,
+        FACTS,
+    )
 
 
 # --- the fingerprint
 
 
-def changed(arrays: Any, name: str, change: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+def changed(
+    arrays: Any, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
     return {**arrays, name: change(arrays[name].copy())}
 
 
@@ -101,7 +122,9 @@ def test_any_change_of_a_weight_or_table_changes_the_fingerprint(checkpoint, dat
     ids=lambda changes: next(iter(changes)),
 )
 def test_any_change_of_the_configuration_changes_the_fingerprint(checkpoint, changes):
-    other = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **changes))
+    other = dataclasses.replace(
+        checkpoint, config=dataclasses.replace(checkpoint.config, **changes)
+    )
     assert other.fingerprint() != checkpoint.fingerprint()
 
 
@@ -121,7 +144,12 @@ def test_names_shapes_and_types_count(checkpoint):
     renamed = {**{n: w for n, w in weights.items() if n != name}, name + "x": weights[name]}
     fingerprints = {
         dataclasses.replace(checkpoint, weights=other).fingerprint()
-        for other in (weights, renamed, {**weights, name: weights[name].T}, as_float16(checkpoint).weights)
+        for other in (
+            weights,
+            renamed,
+            {**weights, name: weights[name].T},
+            as_float16(checkpoint).weights,
+        )
     }
     assert len(fingerprints) == 4
 
@@ -142,19 +170,30 @@ def test_a_whole_number_for_a_fraction_is_the_same_model(checkpoint, tmp_path):
 
 
 def test_the_fingerprint_stays_what_it_is():
-    """Every `.dvq` file carries it, so no version may compute another one. Here it is made by hand."""
+    """Every `.dvq` file carries it, so no version may compute another one. Here it is made by
+    hand.
+    """
     stated = {
         "filterbank": {
-            "decoder_width": 64, "dilations": [1, 3], "encoder_width": 8, "frontend_kernel": 32, "frontend_stride": 8,
-            "residual_kernel": 3, "strides": [2, 4, 5],
+            "decoder_width": 64,
+            "dilations": [1, 3],
+            "encoder_width": 8,
+            "frontend_kernel": 32,
+            "frontend_stride": 8,
+            "residual_kernel": 3,
+            "strides": [2, 4, 5],
         },
-        "latent_channels": 32, "sample_rate_hz": 16000, "stages": [{"bits": 6, "dim": 4}] * 4,
-    }  # fmt: skip
+        "latent_channels": 32,
+        "sample_rate_hz": 16000,
+        "stages": [{"bits": 6, "dim": 4}] * 4,
+    }
     content = json.dumps(stated).encode()
     content += b"entropy.b uint16 (1, 1)\n" + struct.pack("<H", 258)
     content += b"model.a float16 (2,)\n" + struct.pack("<2e", 1.0, -2.0)
     checkpoint = Checkpoint(
-        config=tiny(), weights={"a": np.array([1, -2], ">f2")}, tables={"b": np.array([[258]], np.uint16)}
+        config=tiny(),
+        weights={"a": np.array([1, -2], ">f2")},
+        tables={"b": np.array([[258]], np.uint16)},
     )
     assert checkpoint.fingerprint() == hashlib.sha256(content).digest()[:6]
 
@@ -177,9 +216,18 @@ def test_what_cannot_be_stored_leaves_no_file(checkpoint, tmp_path):
     path = tmp_path / "model.safetensors"
     name = next(iter(checkpoint.weights))
     cases = [
-        ({"weights": changed(checkpoint.weights, name, lambda w: w.astype(np.float64))}, "of the type float64, not"),
-        ({"weights": changed(checkpoint.weights, name, lambda w: w * np.nan)}, f"'model.{name}' holds NaN or infinite"),
-        ({"tables": {"stage_0.counts": np.ones(3)}}, "'entropy.stage_0.counts' of the type float64, not uint16"),
+        (
+            {"weights": changed(checkpoint.weights, name, lambda w: w.astype(np.float64))},
+            "of the type float64, not",
+        ),
+        (
+            {"weights": changed(checkpoint.weights, name, lambda w: w * np.nan)},
+            f"'model.{name}' holds NaN or infinite",
+        ),
+        (
+            {"tables": {"stage_0.counts": np.ones(3)}},
+            "'entropy.stage_0.counts' of the type float64, not uint16",
+        ),
         ({"facts": {"loss": float("nan")}}, "plain JSON"),
         ({"facts": {"loss": np.float32(1)}}, "plain JSON"),
     ]
@@ -215,7 +263,9 @@ def test_every_flipped_bit_of_weights_tables_and_configuration_is_found(checkpoi
         damaged = bytearray(whole)
         damaged[place] ^= 1
         path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"is damaged|cannot be used|damaged header|not a readable"):
+        with pytest.raises(
+            CheckpointError, match=r"is damaged|cannot be used|damaged header|not a readable"
+        ):
             Checkpoint.load(path)
 
 
@@ -235,11 +285,19 @@ def test_a_flipped_weight_says_damaged(checkpoint, tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(CheckpointError, match=r"is damaged: its content has the fingerprint [0-9a-f]{12}, and it says"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"is damaged: its content has the fingerprint [0-9a-f]{12}, and it says",
+    ):
         Checkpoint.load(path)
 
 
-def write_raw(path: Path, checkpoint: Checkpoint, tensors: dict[str, np.ndarray] | None = None, **metadata: str | None):
+def write_raw(
+    path: Path,
+    checkpoint: Checkpoint,
+    tensors: dict[str, np.ndarray] | None = None,
+    **metadata: str | None,
+):
     """A file as `save` makes it, but for what is named."""
     full = {
         "format": FORMAT,
@@ -247,7 +305,11 @@ def write_raw(path: Path, checkpoint: Checkpoint, tensors: dict[str, np.ndarray]
         "config": json.dumps(checkpoint.config.to_dict()),
         "facts": "{}",
     } | metadata
-    arrays = {f"model.{name}": weight for name, weight in checkpoint.weights.items()} if tensors is None else tensors
+    arrays = (
+        {f"model.{name}": weight for name, weight in checkpoint.weights.items()}
+        if tensors is None
+        else tensors
+    )
     save_file(arrays, path, {name: value for name, value in full.items() if value is not None})
 
 
@@ -255,11 +317,17 @@ def write_raw(path: Path, checkpoint: Checkpoint, tensors: dict[str, np.ndarray]
     ("metadata", "message"),
     [
         ({"format": None}, "not a model file of this version: its format is none"),
-        ({"format": "diveq-codec model 9"}, "its format is 'diveq-codec model 9', not 'diveq-codec model 1'"),
+        (
+            {"format": "diveq-codec model 9"},
+            "its format is 'diveq-codec model 9', not 'diveq-codec model 1'",
+        ),
         ({"config": None}, "a configuration that cannot be used"),
         ({"config": "{"}, "a configuration that cannot be used"),
         ({"config": "[" * 100_000}, "a configuration that cannot be used"),
-        ({"config": '{"width": 3}'}, "cannot be used: ModelConfig has no field width; .* newer diveq-codec"),
+        (
+            {"config": '{"width": 3}'},
+            "cannot be used: ModelConfig has no field width; .* newer diveq-codec",
+        ),
         ({"config": "{}"}, "cannot be used: ModelConfig lacks latent_channels"),
         ({"facts": "]"}, "a damaged header"),
         ({"facts": "[]"}, "a damaged header"),
@@ -279,7 +347,10 @@ def test_a_wrong_header_is_refused(checkpoint, tmp_path, metadata, message):
 def test_foreign_tensors_are_refused(checkpoint, tmp_path):
     path = tmp_path / "model.safetensors"
     cases = [
-        ({"optimizer.step": np.zeros(1, np.float32)}, "'optimizer.step', which belongs to no part of a model"),
+        (
+            {"optimizer.step": np.zeros(1, np.float32)},
+            "'optimizer.step', which belongs to no part of a model",
+        ),
         ({"model.a": np.zeros(1, np.int64)}, "'model.a' of the type I64, not float16 or float32"),
         ({"entropy.stage_0.counts": np.zeros(1, np.float32)}, "of the type float32, not uint16 or"),
     ]
@@ -292,7 +363,9 @@ def test_foreign_tensors_are_refused(checkpoint, tmp_path):
 def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     path = tmp_path / "llm.safetensors"
     save_file({"wte": np.zeros((2, 2), np.float32)}, path)
-    with pytest.raises(CheckpointError, match="not a model file of this version: its format is none"):
+    with pytest.raises(
+        CheckpointError, match="not a model file of this version: its format is none"
+    ):
         Checkpoint.load(path)
 
 
@@ -301,7 +374,9 @@ def test_no_file_and_a_folder_are_told_apart(tmp_path):
         Checkpoint.load(tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="is not a readable model file"):
         Checkpoint.load(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no model file at nobody, and no model of that name; known: "):
+    with pytest.raises(
+        CheckpointError, match=r"no model file at nobody, and no model of that name; known: "
+    ):
         find_model("nobody")
 
 
@@ -318,7 +393,9 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(checkpoint, tmp
         changed(checkpoint.weights, name, lambda w: w[:-1]),
     ):
         dataclasses.replace(checkpoint, weights=weights).save(path, overwrite=True)
-        with pytest.raises(CheckpointError, match=r"does not fit its configuration, e.g. at 'decoder"):
+        with pytest.raises(
+            CheckpointError, match=r"does not fit its configuration, e.g. at 'decoder"
+        ):
             Codec.load(path, device="cpu")
 
 
@@ -326,11 +403,18 @@ def test_tables_that_are_incomplete_are_refused(checkpoint, tmp_path):
     path = tmp_path / "model.safetensors"
     tables = {name: table for name, table in checkpoint.tables.items() if name != "stage_1.counts"}
     dataclasses.replace(checkpoint, tables=tables).save(path)
-    with pytest.raises(CheckpointError, match=r"cannot code: its entropy tables .*the entropy tables are incomplete"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"cannot code: its entropy tables .*the entropy tables are incomplete",
+    ):
         Codec.load(path, device="cpu")
-    of_one_stage = {name: table for name, table in checkpoint.tables.items() if name.startswith("stage_0.")}
+    of_one_stage = {
+        name: table for name, table in checkpoint.tables.items() if name.startswith("stage_0.")
+    }
     dataclasses.replace(checkpoint, tables=of_one_stage).save(path, overwrite=True)
-    with pytest.raises(CheckpointError, match="cannot code: its entropy tables do not fit its configuration"):
+    with pytest.raises(
+        CheckpointError, match="cannot code: its entropy tables do not fit its configuration"
+    ):
         Codec.load(path, device="cpu")
 
 
@@ -343,7 +427,10 @@ def test_forged_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path, pa
     weights = changed(checkpoint.weights, name, lambda weight: np.full_like(weight, value))
     forged = dataclasses.replace(checkpoint, weights=weights, tables={})
     write_raw(path, forged)
-    with pytest.raises(CheckpointError, match=f"cannot code: the tensor 'model.{name}' holds NaN or infinite values"):
+    with pytest.raises(
+        CheckpointError,
+        match=f"cannot code: the tensor 'model.{name}' holds NaN or infinite values",
+    ):
         Checkpoint.load(path)
 
 
@@ -363,12 +450,16 @@ def test_models_of_ones_own_are_found_by_name_and_by_fingerprint(checkpoint, tmp
     assert model_with_fingerprint(other.fingerprint()) == find_model("first")
     assert Codec.load("first", device="cpu").name == "first"
     monkeypatch.delenv("DIVEQ_MODELS")
-    with pytest.raises(CheckpointError, match=r"name its file by --model \(Codec.load\), or .* DIVEQ_MODELS lists"):
+    with pytest.raises(
+        CheckpointError, match=r"name its file by --model \(Codec.load\), or .* DIVEQ_MODELS lists"
+    ):
         model_with_fingerprint(other.fingerprint())
 
 
 def test_a_run_stands_for_its_model(checkpoint, tmp_path):
-    with pytest.raises(CheckpointError, match=r"holds no model\.safetensors: has its run come to its end\?"):
+    with pytest.raises(
+        CheckpointError, match=r"holds no model\.safetensors: has its run come to its end\?"
+    ):
         find_model(tmp_path)
     checkpoint.save(tmp_path / "model.safetensors")
     assert find_model(tmp_path) == tmp_path / "model.safetensors"
@@ -381,6 +472,9 @@ def test_a_saved_model_codes_as_the_one_in_memory(checkpoint, tmp_path):
     wave = 0.1 * np.sin(np.arange(8000) * 0.05)
     coded = [
         codec.encode(wave, sample_rate_hz=16_000).to_bytes()
-        for codec in (Codec(checkpoint, name="memory", device="cpu"), Codec.load(path, device="cpu"))
+        for codec in (
+            Codec(checkpoint, name="memory", device="cpu"),
+            Codec.load(path, device="cpu"),
+        )
     ]
     assert coded[0] == coded[1]

@@ -1,4 +1,6 @@
-"""Models in folders, and on a hub that is stubbed where huggingface_hub would reach for the network."""
+"""Models in folders, and on a hub that is stubbed where huggingface_hub would reach for the
+network.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,14 @@ class Hub:
     def file_exists(self, repository: str, name: str) -> bool:
         return (self.root / repository / name).exists()
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, ignore_patterns: list[str] | None) -> SimpleNamespace:
+    def upload_folder(
+        self, *, repo_id: str, folder_path: str, ignore_patterns: list[str] | None
+    ) -> SimpleNamespace:
         shutil.copytree(
-            folder_path, self.root / repo_id, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*ignore_patterns or [])
+            folder_path,
+            self.root / repo_id,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns(*ignore_patterns or []),
         )
         return SimpleNamespace(commit_url=f"hub/{repo_id}/commit/1")
 
@@ -61,14 +68,19 @@ def test_a_folder_is_the_model(tiny, tmp_path, backend):
     again = Codec.from_pretrained(tmp_path / "mine", device="cpu", backend=backend)
     assert (again.name, again.fingerprint) == ("mine", tiny.fingerprint)
     wave = synthesize_speech(1.0, seed=1)
-    assert again.encode(wave, sample_rate_hz=16_000).to_bytes() == tiny.encode(wave, sample_rate_hz=16_000).to_bytes()
+    assert (
+        again.encode(wave, sample_rate_hz=16_000).to_bytes()
+        == tiny.encode(wave, sample_rate_hz=16_000).to_bytes()
+    )
     config = json.loads((tmp_path / "mine" / "config.json").read_text())
     assert config["fingerprint"] == tiny.fingerprint.hex()
     assert config["stages"] == list(tiny.config.to_dict()["stages"])
 
 
 def test_shipped_names_and_model_files(tiny_model):
-    assert Codec.from_pretrained("speech_16khz", device="cpu", backend="onnx").name == "speech_16khz"
+    assert (
+        Codec.from_pretrained("speech_16khz", device="cpu", backend="onnx").name == "speech_16khz"
+    )
     assert Codec.from_pretrained(tiny_model, device="cpu").name == "tiny"
 
 
@@ -110,7 +122,9 @@ def test_what_lies_here_comes_before_the_hub(tiny, stub, tmp_path, monkeypatch):
 
 
 def test_what_is_not_there(tmp_path, monkeypatch):
-    with pytest.raises(CheckpointError, match=r"holds no model\.safetensors; save_pretrained writes one"):
+    with pytest.raises(
+        CheckpointError, match=r"holds no model\.safetensors; save_pretrained writes one"
+    ):
         Codec.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="no model of that name"):
         Codec.from_pretrained("speech_17khz")

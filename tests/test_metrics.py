@@ -1,4 +1,6 @@
-"""Metrics against the libraries called directly, librosa's spectra, closed forms and known orderings."""
+"""Metrics against the libraries called directly, librosa's spectra, closed forms and known
+orderings.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ SPEECH = synthesize_speech(3.0, seed=2)
 NOISE = np.random.default_rng(0).standard_normal(len(SPEECH)).astype(np.float32)
 NOISY = SPEECH + 0.01 * NOISE
 LISTENERS = ("distillmos", "dnsmos_p808", "dnsmos_ovrl")  # tested beside their packages
-GENERAL = tuple(name for name in DEFAULT_METRICS if name not in (*LISTENERS, *BAND_METRICS, "carrier_repetition"))
+GENERAL = tuple(
+    name
+    for name in DEFAULT_METRICS
+    if name not in (*LISTENERS, *BAND_METRICS, "carrier_repetition")
+)
 DISTANCES = ("mel_distance", "stft_distance", "log_spectral_distance")
 
 
@@ -59,7 +65,9 @@ def test_pesq_is_that_of_the_package():
 
 
 def test_pesq_of_other_rates_is_that_at_16_khz():
-    upsampled = [soxr.resample(signal, RATE_HZ, 24_000, quality="VHQ") for signal in (SPEECH, NOISY)]
+    upsampled = [
+        soxr.resample(signal, RATE_HZ, 24_000, quality="VHQ") for signal in (SPEECH, NOISY)
+    ]
     expected = pesq_wb(SPEECH, NOISY, sample_rate_hz=RATE_HZ)
     assert pesq_wb(*upsampled, sample_rate_hz=24_000) == pytest.approx(expected, abs=0.02)
 
@@ -82,7 +90,10 @@ def test_silent_parts_of_long_signals_are_left_out():
     first = slice(0, len(speech) // 2)
     expected = pesq_package.pesq(RATE_HZ, speech[first], noisy[first], "wb")
     assert pesq_wb(speech, noisy, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-9)
-    speech[-10 * RATE_HZ], noisy[-10 * RATE_HZ] = 1e-3, 1e-3  # alone, it would be perfect speech: 4.64
+    speech[-10 * RATE_HZ], noisy[-10 * RATE_HZ] = (
+        1e-3,
+        1e-3,
+    )  # alone, it would be perfect speech: 4.64
     assert pesq_wb(speech, noisy, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-6)
 
 
@@ -122,17 +133,23 @@ def test_mel_distance_is_that_of_librosas_spectra(sample_rate_hz):
     for window in (512, 1024):
         logs = []
         for signal in (SPEECH, NOISY):
-            magnitude = np.abs(librosa.stft(signal, n_fft=window, hop_length=window // 4, pad_mode="reflect"))
+            magnitude = np.abs(
+                librosa.stft(signal, n_fft=window, hop_length=window // 4, pad_mode="reflect")
+            )
             bands = librosa.filters.mel(sr=sample_rate_hz, n_fft=window, n_mels=80) @ magnitude
             logs.append(np.log10(np.maximum(bands, 1e-5)))
         expected.append(np.abs(logs[0] - logs[1]).mean())
     # librosa computes in float32.
-    assert mel_distance(SPEECH, NOISY, sample_rate_hz=sample_rate_hz) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert mel_distance(SPEECH, NOISY, sample_rate_hz=sample_rate_hz) == pytest.approx(
+        np.mean(expected), rel=1e-4
+    )
 
 
 def test_log_spectral_distance_is_that_of_librosas_spectra():
     levels = [
-        librosa.amplitude_to_db(np.abs(librosa.stft(signal, n_fft=1024, pad_mode="reflect")), amin=1e-5, top_db=None)
+        librosa.amplitude_to_db(
+            np.abs(librosa.stft(signal, n_fft=1024, pad_mode="reflect")), amin=1e-5, top_db=None
+        )
         for signal in (SPEECH, NOISY)
     ]
     expected = np.sqrt(((levels[0] - levels[1]) ** 2).mean(axis=0)).mean()
@@ -142,7 +159,9 @@ def test_log_spectral_distance_is_that_of_librosas_spectra():
 def test_stft_distance_is_that_of_librosas_spectra():
     expected = []
     for window in (512, 1024, 2048):
-        one, other = (np.abs(librosa.stft(x, n_fft=window, pad_mode="reflect")) for x in (SPEECH, NOISY))
+        one, other = (
+            np.abs(librosa.stft(x, n_fft=window, pad_mode="reflect")) for x in (SPEECH, NOISY)
+        )
         logs = [np.log(np.maximum(spectrum, 1e-5)) for spectrum in (one, other)]
         convergence = math.sqrt(((one - other) ** 2).sum() / (one**2).sum())
         expected.append(convergence + np.abs(logs[0] - logs[1]).mean())
@@ -153,10 +172,14 @@ def test_visqol_is_that_of_the_package():
     package = pytest.importorskip("visqol", reason="the extra diveq-codec[visqol] is not installed")
     api = package.VisqolApi()
     api.create(mode="speech", use_lattice_model=False)
-    expected = api.measure_from_arrays(SPEECH.astype(np.float64), NOISY.astype(np.float64), RATE_HZ).moslqo
+    expected = api.measure_from_arrays(
+        SPEECH.astype(np.float64), NOISY.astype(np.float64), RATE_HZ
+    ).moslqo
     assert visqol(SPEECH, NOISY, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-9)
     # Published for a perfect match: 4.015861169223797, before it is scaled so that 5 is the best.
-    assert visqol(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == pytest.approx(4.015861169223797 * 1.245063, abs=1e-5)
+    assert visqol(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == pytest.approx(
+        4.015861169223797 * 1.245063, abs=1e-5
+    )
     for samples in (1, 100, 8_000):
         with pytest.raises(MetricError, match="ViSQOL: "):
             visqol(SPEECH[:samples], NOISY[:samples], sample_rate_hz=RATE_HZ)
@@ -164,14 +187,19 @@ def test_visqol_is_that_of_the_package():
 
 def test_half_the_level_is_log10_of_2_and_6_db():
     loud = NOISE  # far above the floor everywhere
-    assert mel_distance(loud, loud / 2, sample_rate_hz=RATE_HZ) == pytest.approx(math.log10(2), abs=1e-6)
+    assert mel_distance(loud, loud / 2, sample_rate_hz=RATE_HZ) == pytest.approx(
+        math.log10(2), abs=1e-6
+    )
     assert log_spectral_distance(loud, loud / 2) == pytest.approx(20 * math.log10(2), abs=1e-6)
     assert stft_distance(loud, loud / 2) == pytest.approx(0.5 + math.log(2), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_more_noise_is_worse(name):
-    values = [METRICS[name](SPEECH, SPEECH + level * NOISE, sample_rate_hz=RATE_HZ) for level in (0, 1e-3, 1e-2, 0.1)]
+    values = [
+        METRICS[name](SPEECH, SPEECH + level * NOISE, sample_rate_hz=RATE_HZ)
+        for level in (0, 1e-3, 1e-2, 0.1)
+    ]
     assert values == sorted(values, reverse=METRICS[name].higher_is_better)
     assert len(set(values)) == 4
 
@@ -193,7 +221,10 @@ def test_silence_and_nan_are_failures(name):
     assert score(SPEECH, broken, sample_rate_hz=RATE_HZ, names=[name])[name].failure == (
         "the estimate has samples that are NaN or infinite"
     )
-    for reference, estimate, silent in [(silence, SPEECH, "reference"), (SPEECH, silence, "estimate")]:
+    for reference, estimate, silent in [
+        (silence, SPEECH, "reference"),
+        (SPEECH, silence, "estimate"),
+    ]:
         result = score(reference, estimate, sample_rate_hz=RATE_HZ, names=[name])[name]
         if name in DISTANCES and not (name == "stft_distance" and silent == "reference"):
             assert result.value > 0  # a distance to silence is a distance
@@ -226,7 +257,9 @@ def test_what_does_not_occur_is_no_failure_and_has_a_weight_where_it_does():
 
     extra = {"hiss": Metric(hiss, "Hiss")}
     for wave, expected in ((SPEECH, Score(0.5, weight=3.0)), (np.zeros(4), Score(None))):
-        assert score(wave, wave, sample_rate_hz=RATE_HZ, names=[], extra_metrics=extra) == {"hiss": expected}
+        assert score(wave, wave, sample_rate_hz=RATE_HZ, names=[], extra_metrics=extra) == {
+            "hiss": expected
+        }
 
 
 def test_misuse_is_an_error_and_not_a_failure(monkeypatch):
@@ -235,10 +268,14 @@ def test_misuse_is_an_error_and_not_a_failure(monkeypatch):
     with pytest.raises(AudioError, match=r"of one length, not \(48000,\) with \(47999,\)"):
         score(SPEECH, NOISY[:-1], sample_rate_hz=RATE_HZ)
     monkeypatch.setitem(sys.modules, "pesq", None)
-    with pytest.raises(ConfigError, match=r"needs the package pesq: pip install 'diveq-codec\[eval\]'"):
+    with pytest.raises(
+        ConfigError, match=r"needs the package pesq: pip install 'diveq-codec\[eval\]'"
+    ):
         score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["pesq_wb"])
     monkeypatch.setitem(sys.modules, "visqol", None)
-    with pytest.raises(ConfigError, match=r"needs the package visqol: pip install 'diveq-codec\[visqol\]'"):
+    with pytest.raises(
+        ConfigError, match=r"needs the package visqol: pip install 'diveq-codec\[visqol\]'"
+    ):
         score(SPEECH, NOISY, sample_rate_hz=RATE_HZ, names=["visqol"])
 
 
@@ -254,12 +291,20 @@ def test_a_metric_of_the_user():
     silence = np.zeros(4)
 
     def measure(reference: np.ndarray, rate_hz: int) -> dict[str, Score]:
-        return score(reference, reference + np.eye(4)[2] / 2, sample_rate_hz=rate_hz, names=[], extra_metrics=extra)
+        return score(
+            reference,
+            reference + np.eye(4)[2] / 2,
+            sample_rate_hz=rate_hz,
+            names=[],
+            extra_metrics=extra,
+        )
 
     assert measure(silence + 1, RATE_HZ) == {"peak_error": Score(0.5)}
     assert measure(silence, RATE_HZ) == {"peak_error": Score(None, "the value is nan")}
     assert measure(silence, 8_000) == {"peak_error": Score(None, "LookupError: a model for 16 kHz")}
-    with pytest.raises(ConfigError, match="stoi is a metric of this package; give yours another name"):
+    with pytest.raises(
+        ConfigError, match="stoi is a metric of this package; give yours another name"
+    ):
         score(silence, silence, sample_rate_hz=RATE_HZ, extra_metrics={"stoi": extra["peak_error"]})
 
 

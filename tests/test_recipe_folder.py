@@ -1,4 +1,6 @@
-"""The recipe from a folder of speech to a model file: stopped on the way, gone on with, fine-tuned."""
+"""The recipe from a folder of speech to a model file: stopped on the way, gone on with,
+fine-tuned.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,10 @@ from codec.training.logs import METRICS, read_metrics
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = shlex.split("""
-    --preset tiny --cpu --threads 1 --workers 1 --speakers folder --stage-counts 1,4,12 --log-every-steps 3
-    --settings.steps 30 --settings.max-minutes None --settings.batch-size 4 --settings.segment-seconds 0.32
+    --preset tiny --cpu --threads 1 --workers 1 --speakers folder
+    --stage-counts 1,4,12 --log-every-steps 3
+    --settings.steps 30 --settings.max-minutes None --settings.batch-size 4
+    --settings.segment-seconds 0.32
     --settings.rate-warmup-steps 5 --settings.initialise-vectors 100
     --settings.discriminator.periods 2 --settings.discriminator.windows 512
     --settings.discriminator.period-width 2 --settings.discriminator.spectral-width 2
@@ -45,12 +49,21 @@ def speech(tmp_path_factory) -> Path:
     (broken / "empty.flac").write_bytes(b"")
     soundfile.write(broken / "silent.wav", np.zeros(16_000), 16_000)
     soundfile.write(broken / "short.wav", synthesize_speech(0.1), 16_000)
-    soundfile.write(broken / "clipped.wav", np.sign(synthesize_speech(1.0)), 16_000, subtype="FLOAT")
+    soundfile.write(
+        broken / "clipped.wav", np.sign(synthesize_speech(1.0)), 16_000, subtype="FLOAT"
+    )
     return folder
 
 
 def command(speech: Path, out: Path) -> list[str]:
-    places = ["--data", str(speech / "train"), "--validation", str(speech / "val"), "--out", str(out)]
+    places = [
+        "--data",
+        str(speech / "train"),
+        "--validation",
+        str(speech / "val"),
+        "--out",
+        str(out),
+    ]
     return [sys.executable, "-m", "recipes.runs.folder.train", *places, *OPTIONS]
 
 
@@ -60,7 +73,12 @@ def run(speech, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "mine"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command(speech, out), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(speech, out),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
         errors = ""
@@ -71,12 +89,17 @@ def run(speech, tmp_path_factory) -> Path:
         assert process.wait(timeout=60) == 143, errors
     assert 9 <= training_state.load_state(out)["trainer"]["steps"] < 30, errors
     assert not (out / "model.safetensors").exists()
-    assert re.search(r"stopped at step \d+, and saved: the same command goes on from here\n$", errors), errors
-    done = subprocess.run(command(speech, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert re.search(
+        r"stopped at step \d+, and saved: the same command goes on from here\n$", errors
+    ), errors
+    done = subprocess.run(
+        command(speech, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert "| stages | kbps | pesq_wb |" in done.stdout
     for line in (
-        r"30 steps, 1 CPU thread\(s\): batches of 4 crops of 0.32 s, 1 of 2 discriminators a step from 40% of .*",
+        r"30 steps, 1 CPU thread\(s\): batches of 4 crops of 0.32 s, 1 of 2 discriminators a step "
+        r"from 40% of .*",
         r"goes on at step \d+, after 0.\d minutes of training",
         r"made .*model.safetensors, .*discriminators.safetensors and .*curves.png",
     ):
@@ -113,7 +136,12 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
 def test_the_model_file_says_how_it_was_made(run):
     facts = Codec.load(run / "model.safetensors", device="cpu").facts
     assert (facts["steps"], facts["seconds_heard"]) == (30, pytest.approx(30 * 4 * 0.32))
-    assert facts["data"] == {"folder": "train", "subsets": [], "clips": 4, "hours": pytest.approx(5.7 / 3600)}
+    assert facts["data"] == {
+        "folder": "train",
+        "subsets": [],
+        "clips": 4,
+        "hours": pytest.approx(5.7 / 3600),
+    }
     assert facts["training_seconds"] > 0
     assert facts["device"] == "1 CPU thread(s)"
     assert facts["commit"]
@@ -128,9 +156,12 @@ def test_the_model_file_says_how_it_was_made(run):
 def test_files_that_cannot_be_used_are_listed_with_the_reason(run):
     lines = (run / "rejected.txt").read_text().splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        f"broken/{name}" for name in ("clipped.wav", "empty.flac", "short.wav", "silent.wav", "text.wav")
+        f"broken/{name}"
+        for name in ("clipped.wav", "empty.flac", "short.wav", "silent.wav", "text.wav")
     ]
-    for line, reason in zip(lines, ("clipped: ", "", "0.100 s, shorter than", "silent: ", ""), strict=True):
+    for line, reason in zip(
+        lines, ("clipped: ", "", "0.100 s, shorter than", "silent: ", ""), strict=True
+    ):
         assert reason in line.partition(": ")[2]
 
 
@@ -141,7 +172,9 @@ def test_the_log_reads_as_one_unbroken_run(run):
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     assert [event.step for event in events.Scalars("train/mel")] == steps
     assert set(events.Tags()["audio"]) == {
-        f"audio/speaker0{number}/clip/{kind}" for number in range(2) for kind in ("original", "decoded")
+        f"audio/speaker0{number}/clip/{kind}"
+        for number in range(2)
+        for kind in ("original", "decoded")
     }
     assert "validation/4_stages/estoi" in events.Tags()["scalars"]
 
@@ -153,7 +186,9 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monke
 
     small = tmp_path / "small.pt"
     training_state.main(run, small)
-    arguments = tyro.cli(train.Arguments, args=[*command(speech, tmp_path / "tuned")[3:], "--init", str(small)])
+    arguments = tyro.cli(
+        train.Arguments, args=[*command(speech, tmp_path / "tuned")[3:], "--init", str(small)]
+    )
     settings = dataclasses.replace(arguments.settings, steps=2, learning_rate=1e-4)
     train.main(dataclasses.replace(arguments, settings=settings, stage_counts=(2,)))
     model = tmp_path / "tuned" / "model.safetensors"
@@ -180,7 +215,8 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_p
     assert not out.exists()
     for line in (
         r"steps     30, of \d+.\d\d s each with discriminators",
-        r"heard     0.0 hours, 6.7 times the 0.0 hours of the data",  # 30 steps of 4 crops, of 5.7 s
+        # 30 steps of 4 crops, of 5.7 s
+        r"heard     0.0 hours, 6.7 times the 0.0 hours of the data",
         r"memory    \d.\d GB",
     ):
         assert re.search(f"^{line}$", done.stderr, re.MULTILINE), done.stderr

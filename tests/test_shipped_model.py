@@ -35,7 +35,9 @@ def test_tables_shrink_what_the_model_codes(shipped):
     encoded = shipped.encode(synthesize_speech(20.0, seed=3), sample_rate_hz=16_000)
     fixed_bytes = encoded.codes.shape[-1] * encoded.header.bits_per_frame / 8
     assert shipped.tables is not None
-    np.testing.assert_array_equal(shipped.decode(encoded.to_bytes()).wave, shipped.decode(encoded).wave)
+    np.testing.assert_array_equal(
+        shipped.decode(encoded.to_bytes()).wave, shipped.decode(encoded).wave
+    )
     assert len(encoded.to_bytes()) < 1.02 * fixed_bytes
 
 
@@ -43,20 +45,30 @@ def test_speech_is_recognisable_and_more_stages_are_better(shipped, clips):
     """ESTOI of noise that follows the speech's envelope is about 0.2."""
     scores = {}
     for stages in (1, len(shipped.config.stages)):
-        decoded = [shipped.decode(shipped.encode(clip, sample_rate_hz=16_000, stages=stages)) for clip in clips]
+        decoded = [
+            shipped.decode(shipped.encode(clip, sample_rate_hz=16_000, stages=stages))
+            for clip in clips
+        ]
         pairs = zip(clips, decoded, strict=True)
-        scores[stages] = np.mean([estoi(clip, audio.wave[0], sample_rate_hz=16_000) for clip, audio in pairs])
+        scores[stages] = np.mean(
+            [estoi(clip, audio.wave[0], sample_rate_hz=16_000) for clip, audio in pairs]
+        )
     assert scores[len(shipped.config.stages)] > max(0.3, scores[1])
 
 
 def test_a_bitrate_sounds_better_than_equal_stages(shipped, clips):
-    """At no more bytes. What it gains most is the waveform of loud speech, so that SI-SDR tells it with few clips."""
+    """At no more bytes. What it gains most is the waveform of loud speech, so that SI-SDR tells it
+    with few clips.
+    """
     gains, sizes = [], []
     for clip in clips:
         even = shipped.encode(clip, sample_rate_hz=16_000, stages=4)
         varied = shipped.encode(clip, sample_rate_hz=16_000, bitrate_kbps=2.0)
         sizes.append((len(varied.to_bytes()), len(even.to_bytes())))
-        scores = [si_sdr(clip, shipped.decode(coded).wave[0], sample_rate_hz=16_000) for coded in (varied, even)]
+        scores = [
+            si_sdr(clip, shipped.decode(coded).wave[0], sample_rate_hz=16_000)
+            for coded in (varied, even)
+        ]
         gains.append(scores[0] - scores[1])
     total = np.sum(sizes, axis=0)
     assert total[0] < 1.02 * total[1]

@@ -19,7 +19,9 @@ def module(tiny_model) -> DiveqCodecModel:
 
 @pytest.fixture(scope="module")
 def waves() -> torch.Tensor:
-    return torch.stack([torch.from_numpy(synthesize_speech(1.0, seed=seed)).float() for seed in range(2)])[:, None]
+    return torch.stack(
+        [torch.from_numpy(synthesize_speech(1.0, seed=seed)).float() for seed in range(2)]
+    )[:, None]
 
 
 def test_names_and_shapes(module, waves):
@@ -39,7 +41,9 @@ def test_forward_is_decode_of_encode(request, model, waves, count):
     through = module(waves, num_quantizers=count)
     codes = module.encode(waves, num_quantizers=count).audio_codes
     torch.testing.assert_close(through.audio_codes, codes)
-    torch.testing.assert_close(through.audio_values, module.decode(codes).audio_values, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        through.audio_values, module.decode(codes).audio_values, rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(through.audio_values, module.eval()(waves, count).audio_values)
 
 
@@ -47,7 +51,9 @@ def test_the_decoder_is_that_of_the_codec(module, tiny_model, waves):
     codes = module.encode(waves[:1]).audio_codes
     codes[:, 2:, ::4] = -1
     expected = Codec.load(tiny_model, device="cpu").decode_codes(codes[0]).wave
-    torch.testing.assert_close(module.decode(codes).audio_values[0], torch.from_numpy(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        module.decode(codes).audio_values[0], torch.from_numpy(expected), rtol=0, atol=1e-5
+    )
 
 
 def test_gradients_reach_everything_that_is_trainable(module, waves):
@@ -65,7 +71,9 @@ def test_gradients_reach_everything_that_is_trainable(module, waves):
 
 def test_a_fine_tuned_module_is_saved_and_loaded_as_any_model(module, tiny_model, waves, tmp_path):
     start = copy.deepcopy(module.state_dict())
-    optimiser = torch.optim.AdamW([weight for weight in module.parameters() if weight.requires_grad], lr=1e-3)
+    optimiser = torch.optim.AdamW(
+        [weight for weight in module.parameters() if weight.requires_grad], lr=1e-3
+    )
     losses = []
     for _ in range(8):
         loss = (module(waves).audio_values - waves).square().mean()
@@ -76,10 +84,15 @@ def test_a_fine_tuned_module_is_saved_and_loaded_as_any_model(module, tiny_model
     assert losses[-1] < 0.9 * losses[0]
     module.save_pretrained(tmp_path / "tuned")
     tuned = Codec.from_pretrained(tmp_path / "tuned", device="cpu", backend="onnx")
-    assert tuned.facts["fine_tuned_from"]["model"] == Codec.load(tiny_model, device="cpu").fingerprint.hex()
+    assert (
+        tuned.facts["fine_tuned_from"]["model"]
+        == Codec.load(tiny_model, device="cpu").fingerprint.hex()
+    )
     expected = module.encode(waves).audio_codes
     for wave, codes in zip(waves, expected, strict=True):
-        assert torch.equal(torch.from_numpy(tuned.encode(wave, sample_rate_hz=16_000).codes[0]).long(), codes)
+        assert torch.equal(
+            torch.from_numpy(tuned.encode(wave, sample_rate_hz=16_000).codes[0]).long(), codes
+        )
     module.load_state_dict(start)
     assert not torch.equal(module.encode(waves).audio_codes, expected)
 
@@ -91,7 +104,10 @@ def test_a_clip_of_no_samples(module):
 
 
 def test_what_does_not_fit_is_refused(module, waves):
-    with pytest.raises(AudioError, match=r"\(batch, 1, samples\) or \(batch, samples\), not torch.float32 \(2, 2, 9\)"):
+    with pytest.raises(
+        AudioError,
+        match=r"\(batch, 1, samples\) or \(batch, samples\), not torch.float32 \(2, 2, 9\)",
+    ):
         module.encode(torch.zeros(2, 2, 9))
     with pytest.raises(AudioError, match=r"not torch\.int16"):
         module(torch.zeros(1, 9, dtype=torch.int16))

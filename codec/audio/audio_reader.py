@@ -23,30 +23,49 @@ MAX_CHANNELS = 255
 BLOCK_SAMPLES = 65_536
 LOUDEST = 8.0
 WRITABLE_SUFFIXES = frozenset(AUDIO_FORMATS)
-# What libsndfile reads besides, where the name tells that it is audio: .mat, .htk, .mpc and .xi are other things too.
+# What libsndfile reads besides, where the name tells that it is audio: .mat, .htk, .mpc and .xi are
+# other things too.
 AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
-    ".8svx", ".aifc", ".avr", ".bwf", ".iff", ".mp1", ".mp2", ".nist", ".paf", ".pvf", ".sf", ".snd", ".svx", ".voc",
+    ".8svx",
+    ".aifc",
+    ".avr",
+    ".bwf",
+    ".iff",
+    ".mp1",
+    ".mp2",
+    ".nist",
+    ".paf",
+    ".pvf",
+    ".sf",
+    ".snd",
+    ".svx",
+    ".voc",
     ".wve",
-}  # fmt: skip
+}
 
-# Programs that write WAV to a pipe cannot know its length and put a huge one (ffmpeg 2³²-1, sox 2³¹-4096, …).
+# Programs that write WAV to a pipe cannot know its length and put a huge one (ffmpeg 2³²-1, sox
+# 2³¹-4096, …).
 _PLACEHOLDER_BYTES = 0x7FFF0000
 _UNKNOWN_FRAMES = 0x7FFFFFFFFFFFFFFF
 
 
 @contextlib.contextmanager
 def open_audio(source: str | os.PathLike[str] | BinaryIO) -> Iterator[AudioReader]:
-    """Open audio for reading: any format that libsndfile knows, incl. WAV, FLAC, MP3, Ogg Vorbis and Opus.
+    """Open audio for reading: any format that libsndfile knows, incl. WAV, FLAC, MP3, Ogg Vorbis
+    and Opus.
 
-    A truncated file is an error where its format tells: Ogg does not, and is read up to its last whole page. An MP3
-    file of variable bitrate without the usual Xing header is read only as far as libsndfile guesses its length.
+    A truncated file is an error where its format tells: Ogg does not, and is read up to its last
+    whole page. An MP3 file of variable bitrate without the usual Xing header is read only as far as
+    libsndfile guesses its length.
 
     Args:
-        source: A path, or a binary file object. What cannot seek (a pipe) is first copied to a temporary file,
-            since libsndfile cannot read pipes; a WAV header that left its length open is then completed.
+        source: A path, or a binary file object. What cannot seek (a pipe) is first copied to a
+            temporary file, since libsndfile cannot read pipes; a WAV header that left its length
+            open is then completed.
 
     Raises:
-        AudioError: The file is missing, empty, damaged, or not audio. Samples are checked as they are read.
+        AudioError: The file is missing, empty, damaged, or not audio. Samples are checked as they
+            are read.
 
     Example:
         >>> import io
@@ -84,7 +103,9 @@ def _open_path(name: str) -> BinaryIO:
 
 
 def _can_seek(file: BinaryIO) -> bool:
-    """Terminals and the like may call themselves seekable, and so do all pipes on Windows (CPython issue 86768)."""
+    """Terminals and the like may call themselves seekable, and so do all pipes on Windows (CPython
+    issue 86768).
+    """
     try:
         mode = os.fstat(file.fileno()).st_mode
     except (OSError, AttributeError):
@@ -105,10 +126,16 @@ def _spooled(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
 
 
 def _complete_wav_header(spool: BinaryIO) -> None:
-    """Some writers leave both lengths of a piped WAV at 0: say "to the end of the file", which libsndfile takes."""
+    """Some writers leave both lengths of a piped WAV at 0: say "to the end of the file", which
+    libsndfile takes.
+    """
     spool.seek(0)
     head = spool.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE" or struct.unpack("<I", head[4:8])[0] not in (0, 0xFFFFFFFF):
+    if (
+        head[:4] != b"RIFF"
+        or head[8:] != b"WAVE"
+        or struct.unpack("<I", head[4:8])[0] not in (0, 0xFFFFFFFF)
+    ):
         return
     while len(chunk := spool.read(8)) == 8:
         identifier, length = struct.unpack("<4sI", chunk)
@@ -131,13 +158,17 @@ def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
         raise AudioError(f"cannot read {name}: it is empty")
     try:
         return _SequentialSoundFile(file)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile wants more arguments for ".raw"
+    except (
+        soundfile.LibsndfileError,
+        TypeError,
+    ) as error:  # TypeError: soundfile wants more arguments for ".raw"
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(f"cannot read {name}: not audio in a known format ({reason})") from error
 
 
 def check_level(samples: np.ndarray, name: str) -> None:
-    """Raise an `AudioError` for audio that is far louder than full scale: a model has never heard such, and fails.
+    """Raise an `AudioError` for audio that is far louder than full scale: a model has never heard
+    such, and fails.
 
     Up to 12 dB above it is coded as well as any, as recordings in floats may be so loud.
     """
@@ -145,11 +176,15 @@ def check_level(samples: np.ndarray, name: str) -> None:
     if peak <= LOUDEST:
         return
     remedy = "divide it by 32768" if peak <= 1 << 15 else "scale it"
-    raise AudioError(f"{name} reaches {peak:g}, where full scale is 1: is it scaled as integers? {remedy} first")
+    raise AudioError(
+        f"{name} reaches {peak:g}, where full scale is 1: is it scaled as integers? {remedy} first"
+    )
 
 
 class _SequentialSoundFile(soundfile.SoundFile):
-    """soundfile seeks after each read, which a FLAC stream of unknown length cannot; reading on needs no seek."""
+    """soundfile seeks after each read, which a FLAC stream of unknown length cannot; reading on
+    needs no seek.
+    """
 
     def seekable(self) -> bool:
         return False
@@ -162,7 +197,8 @@ class AudioReader:
         name: What messages call it.
         sample_rate_hz: 1,000 to 768,000.
         channels: 1 to 255.
-        frames: Samples per channel, or None where the file does not say (a FLAC stream from a pipe).
+        frames: Samples per channel, or None where the file does not say (a FLAC stream from a
+            pipe).
     """
 
     def __init__(self, sound: soundfile.SoundFile, name: str) -> None:
@@ -184,11 +220,13 @@ class AudioReader:
         for promised, present in re.findall(pattern, self._sound.extra_info, re.MULTILINE):
             if int(present) < int(promised) < _PLACEHOLDER_BYTES:
                 raise AudioError(
-                    f"{self.name} is truncated: {present} of {promised} bytes of audio are there; get a whole copy"
+                    f"{self.name} is truncated: {present} of {promised} bytes of audio are there; "
+                    f"get a whole copy"
                 )
 
     def blocks(self, frames: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
-        """The samples from where reading stands to the end: float32 (channels, up to `frames`), never empty.
+        """The samples from where reading stands to the end: float32 (channels, up to `frames`),
+        never empty.
 
         Raises:
             AudioError: A sample is NaN or infinite, the decoder fails, or the file ends too early.
@@ -198,7 +236,9 @@ class AudioReader:
             position += block.shape[1]
             yield block
         if self.frames is not None and position < self.frames:
-            raise AudioError(f"{self.name} is truncated: it ends after {position} of {self.frames} samples")
+            raise AudioError(
+                f"{self.name} is truncated: it ends after {position} of {self.frames} samples"
+            )
 
     def read(self, start: int, frames: int) -> np.ndarray:
         """Exactly the samples [start, start + frames): float32 (channels, frames).
@@ -209,20 +249,28 @@ class AudioReader:
         try:
             self._sound.seek(start)
         except soundfile.LibsndfileError as error:
-            raise AudioError(f"{self.name}: cannot seek to sample {start}: {error.error_string}") from error
+            raise AudioError(
+                f"{self.name}: cannot seek to sample {start}: {error.error_string}"
+            ) from error
         block = self._read(frames, start)
         if block.shape[1] < frames:
-            raise AudioError(f"{self.name} ends at sample {start + block.shape[1]}, before {start + frames}")
+            raise AudioError(
+                f"{self.name} ends at sample {start + block.shape[1]}, before {start + frames}"
+            )
         return block
 
     def _read(self, frames: int, position: int) -> np.ndarray:
         try:
             samples = self._sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise AudioError(f"{self.name} is damaged at sample {position}: {error.error_string}") from error
+            raise AudioError(
+                f"{self.name} is damaged at sample {position}: {error.error_string}"
+            ) from error
         finite = np.isfinite(samples).all(axis=1)
         if not finite.all():
             at = position + int(np.argmin(finite))
-            raise AudioError(f"{self.name}: sample {at} ({at / self.sample_rate_hz:.3f} s) is NaN or infinite")
+            raise AudioError(
+                f"{self.name}: sample {at} ({at / self.sample_rate_hz:.3f} s) is NaN or infinite"
+            )
         check_level(samples, self.name)
         return np.ascontiguousarray(samples.T)

@@ -37,14 +37,16 @@ AUDIO_FORMATS = {
 }
 _PCM_BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _FLOAT_BYTES = {"FLOAT": 4, "DOUBLE": 8}
-# What a codec takes: rates in Hz, and the most channels. libsndfile names no remedy, and crashes on fast Vorbis.
+# What a codec takes: rates in Hz, and the most channels. libsndfile names no remedy, and crashes on
+# fast Vorbis.
 _LIMITS = {
     "FLAC": (range(1, 655_351), 8),
     "VORBIS": (range(1, 200_001), 255),
     "OPUS": ((8_000, 12_000, 16_000, 24_000, 48_000), 255),
     "MPEG_LAYER_III": ((8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000), 2),
 }
-# Headers whose lengths have 32 bits; libsndfile writes wrong ones, without a word, where more is needed.
+# Headers whose lengths have 32 bits; libsndfile writes wrong ones, without a word, where more is
+# needed.
 _SHORT_HEADERS = ("WAV", "AIFF", "AU")
 _SHORT_HEADER_BYTES = 0xFFFFFFFF - 4096
 # libsndfile's Vorbis encoder keeps each write on the stack, and crashes on long ones.
@@ -54,11 +56,12 @@ Target = str | os.PathLike[str] | BinaryIO
 
 
 class AudioWriter:
-    """Write audio block by block, to a path that appears whole or not at all, or to a binary file object.
+    """Write audio block by block, to a path that appears whole or not at all, or to a binary file
+    object.
 
     Attributes:
-        clipped: Samples (of all channels) so far that lay outside of [-1, 1] and were clipped. Float formats
-            keep such samples, and count none.
+        clipped: Samples (of all channels) so far that lay outside of [-1, 1] and were clipped.
+            Float formats keep such samples, and count none.
 
     Example:
         >>> import io
@@ -81,18 +84,18 @@ class AudioWriter:
         """Check what can be checked; the file is made when the `with` block is entered.
 
         Args:
-            target: A path, whose suffix names the format; or a binary file object, for WAV. A file object or a pipe
-                gets its bytes at the end, through a temporary file: a header needs the length, and a reader
-                of the pipe sees a whole file or nothing.
+            target: A path, whose suffix names the format; or a binary file object, for WAV. A file
+                object or a pipe gets its bytes at the end, through a temporary file: a header needs
+                the length, and a reader of the pipe sees a whole file or nothing.
             sample_rate_hz: Rate of the samples, in Hz.
             channels: 1 to 255.
-            subtype: libsndfile's name of the sample format ("PCM_16", "PCM_24", "FLOAT", …); by default 16 bits
-                where the format has them.
+            subtype: libsndfile's name of the sample format ("PCM_16", "PCM_24", "FLOAT", …); by
+                default 16 bits where the format has them.
             overwrite: Replace an existing file.
 
         Raises:
-            AudioError: The suffix is unknown, or the format cannot hold this rate, channels or subtype; or when the
-                `with` block ends, it cannot hold audio without samples.
+            AudioError: The suffix is unknown, or the format cannot hold this rate, channels or
+                subtype; or when the `with` block ends, it cannot hold audio without samples.
         """
         self._target = target
         self._sample_rate_hz = sample_rate_hz
@@ -112,19 +115,27 @@ class AudioWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         with self._libsndfile_errors():
             self._stack.__exit__(kind, error, traceback)
 
     def write(self, block: np.ndarray) -> None:
-        """Append a block: float (channels, samples). Samples outside of [-1, 1] are clipped in integer formats.
+        """Append a block: float (channels, samples). Samples outside of [-1, 1] are clipped in
+        integer formats.
 
         Raises:
-            AudioError: A sample is NaN or infinite, the disk is full, or the format can hold no more.
+            AudioError: A sample is NaN or infinite, the disk is full, or the format can hold no
+                more.
         """
         if not np.isfinite(block).all():
-            raise AudioError(f"cannot write {self._name}: samples to write are NaN or infinite; is the model damaged?")
+            raise AudioError(
+                f"cannot write {self._name}: samples to write are NaN or infinite; is the model "
+                f"damaged?"
+            )
         self._frames += block.shape[1]
         self._check_size()
         for start in range(0, block.shape[1], _WRITE_SAMPLES):
@@ -133,7 +144,9 @@ class AudioWriter:
                 self._sound.write(samples)
 
     def _quantized(self, samples: np.ndarray) -> np.ndarray:
-        """Integers rounded here, in the high bits of an int32: libsndfile would cut the low bits off, a bias."""
+        """Integers rounded here, in the high bits of an int32: libsndfile would cut the low bits
+        off, a bias.
+        """
         if self._subtype in _FLOAT_BYTES:
             return samples
         self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
@@ -146,9 +159,13 @@ class AudioWriter:
 
     def _check_size(self) -> None:
         sample_bytes = _FLOAT_BYTES.get(self._subtype, _PCM_BITS.get(self._subtype, 8) // 8)
-        if self._format in _SHORT_HEADERS and self._frames * self._channels * sample_bytes > _SHORT_HEADER_BYTES:
+        if (
+            self._format in _SHORT_HEADERS
+            and self._frames * self._channels * sample_bytes > _SHORT_HEADER_BYTES
+        ):
             raise AudioError(
-                f"cannot write {self._name}: {self._format} ends at 4 GiB; write .flac, .w64 or .rf64 instead"
+                f"cannot write {self._name}: {self._format} ends at 4 GiB; write .flac, .w64 or "
+                f".rf64 instead"
             )
 
     def _check_limits(self) -> None:
@@ -158,19 +175,23 @@ class AudioWriter:
         rates, most_channels = _LIMITS[codec]
         if self._channels > most_channels:
             raise AudioError(
-                f"cannot write {self._name}: {codec} holds up to {most_channels} channels, not {self._channels}; "
+                f"cannot write {self._name}: {codec} holds up to {most_channels} channels, not "
+                f"{self._channels}; "
                 "write another format, such as .wav"
             )
         if self._sample_rate_hz not in rates:
             known = f"1 to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
             raise AudioError(
-                f"cannot write {self._name}: {codec} holds rates of {known} Hz, not {self._sample_rate_hz}; "
+                f"cannot write {self._name}: {codec} holds rates of {known} Hz, not "
+                f"{self._sample_rate_hz}; "
                 "choose such a rate, or write another format, such as .wav"
             )
 
     @contextlib.contextmanager
     def _refusing_emptiness(self, path: Path) -> Iterator[None]:
-        """Some encoders write nothing, or no whole header, where there are no samples; no reader takes such a file."""
+        """Some encoders write nothing, or no whole header, where there are no samples; no reader
+        takes such a file.
+        """
         yield
         if self._frames:
             return
@@ -185,7 +206,12 @@ class AudioWriter:
     def _open_sound(self, path: Path) -> soundfile.SoundFile:
         with self._libsndfile_errors():
             return soundfile.SoundFile(
-                path, "w", self._sample_rate_hz, self._channels, format=self._format, subtype=self._subtype
+                path,
+                "w",
+                self._sample_rate_hz,
+                self._channels,
+                format=self._format,
+                subtype=self._subtype,
             )
 
     @property
@@ -197,12 +223,21 @@ class AudioWriter:
         try:
             yield
         except soundfile.LibsndfileError as error:
-            kind = f"{self._format} {self._subtype} at {self._sample_rate_hz} Hz, {self._channels} channels"
-            raise AudioError(f"cannot write {self._name} as {kind}: {error.error_string}") from error
+            kind = (
+                f"{self._format} {self._subtype} at {self._sample_rate_hz} Hz, {self._channels} "
+                f"channels"
+            )
+            raise AudioError(
+                f"cannot write {self._name} as {kind}: {error.error_string}"
+            ) from error
 
 
 def _name_of(target: Target) -> str:
-    return os.fspath(target) if isinstance(target, (str, os.PathLike)) else str(getattr(target, "name", "the pipe"))
+    return (
+        os.fspath(target)
+        if isinstance(target, (str, os.PathLike))
+        else str(getattr(target, "name", "the pipe"))
+    )
 
 
 def _format_for(target: Target, subtype: str | None) -> tuple[str, str]:
@@ -212,20 +247,28 @@ def _format_for(target: Target, subtype: str | None) -> tuple[str, str]:
         suffix = Path(target).suffix.lower()
     if suffix not in AUDIO_FORMATS:
         known = " ".join(AUDIO_FORMATS)
-        raise AudioError(f"cannot write {_name_of(target)}: the suffix names no audio format; known: {known}")
+        raise AudioError(
+            f"cannot write {_name_of(target)}: the suffix names no audio format; known: {known}"
+        )
     name = AUDIO_FORMATS[suffix]
     if subtype is None:
-        usual = "PCM_16" if soundfile.check_format(name, "PCM_16") else soundfile.default_subtype(name)
+        usual = (
+            "PCM_16" if soundfile.check_format(name, "PCM_16") else soundfile.default_subtype(name)
+        )
         subtype = "OPUS" if suffix == ".opus" else usual
     if subtype not in soundfile.available_subtypes(name):
         known = " ".join(soundfile.available_subtypes(name))
-        raise AudioError(f"cannot write {_name_of(target)}: {name} has no subtype {subtype}; it has {known}")
+        raise AudioError(
+            f"cannot write {_name_of(target)}: {name} has no subtype {subtype}; it has {known}"
+        )
     return name, subtype
 
 
 @contextlib.contextmanager
 def _writable_path(target: Target, *, overwrite: bool) -> Iterator[Path]:
-    """A path to write to: the new file itself under a temporary name, or one to copy into a pipe at the end."""
+    """A path to write to: the new file itself under a temporary name, or one to copy into a pipe at
+    the end.
+    """
     if isinstance(target, (str, os.PathLike)) and not is_special_file(target):
         with atomic_path(target, overwrite=overwrite) as path:
             yield path
@@ -233,6 +276,10 @@ def _writable_path(target: Target, *, overwrite: bool) -> Iterator[Path]:
     with scratch_path() as path:
         yield path
         with contextlib.ExitStack() as stack:
-            pipe = stack.enter_context(open(target, "wb")) if isinstance(target, (str, os.PathLike)) else target
+            pipe = (
+                stack.enter_context(open(target, "wb"))
+                if isinstance(target, (str, os.PathLike))
+                else target
+            )
             shutil.copyfileobj(stack.enter_context(open(path, "rb")), pipe)
             pipe.flush()

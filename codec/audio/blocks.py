@@ -1,4 +1,6 @@
-"""Streams of audio as blocks (channels, samples): counting, padding and cutting them as they pass."""
+"""Streams of audio as blocks (channels, samples): counting, padding and cutting them as they
+pass.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,12 @@ def whole_frames(blocks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]
         yield np.zeros((channels, missing), dtype=np.float32)
 
 
-def cut_to(blocks: Iterable[np.ndarray], slack: int, length: Callable[[], int]) -> Iterator[np.ndarray]:
-    """The first `length()` samples; it is asked at the end, when at most `slack` samples more have come."""
+def cut_to(
+    blocks: Iterable[np.ndarray], slack: int, length: Callable[[], int]
+) -> Iterator[np.ndarray]:
+    """The first `length()` samples; it is asked at the end, when at most `slack` samples more have
+    come.
+    """
     done = 0
     held: np.ndarray | None = None
     for block in blocks:

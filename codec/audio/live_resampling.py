@@ -15,8 +15,9 @@ _LARGEST_TABLE = 1 << 12  # phases
 class LiveResampler:
     """Samples (channels, n) of any blocks → those of another rate, sample k at the time k / to_hz.
 
-    A windowed sine (Julius O. Smith, "Digital audio resampling", 2002) around each new sample. The result does not
-    depend on the blocks. Arrays are never changed in place: `copy.copy` makes a second one that goes on alike.
+    A windowed sine (Julius O. Smith, "Digital audio resampling", 2002) around each new sample. The
+    result does not depend on the blocks. Arrays are never changed in place: `copy.copy` makes a
+    second one that goes on alike.
     """
 
     def __init__(self, *, from_hz: int, to_hz: int, channels: int) -> None:
@@ -26,7 +27,9 @@ class LiveResampler:
         self._scale = min(1.0, to_hz / from_hz) * _CUTOFF
         self._table = self._taps(np.arange(self._up)) if self._up <= _LARGEST_TABLE else None
         self.delay_seconds = self._width / from_hz
-        self._pending = np.zeros((channels, max(self._width - 1, 0)), np.float32)  # from sample `_first` on
+        self._pending = np.zeros(
+            (channels, max(self._width - 1, 0)), np.float32
+        )  # from sample `_first` on
         self._first = -self._pending.shape[1]
         self._taken = self._made = 0
 
@@ -64,8 +67,12 @@ class LiveResampler:
         return made.astype(np.float32, copy=False)
 
     def _taps(self, phases: np.ndarray) -> np.ndarray:
-        """The filters (phases, 2·width) of samples that lie phase/up behind the sample in their middle."""
+        """The filters (phases, 2·width) of samples that lie phase/up behind the sample in their
+        middle.
+        """
         distance = np.arange(-self._width + 1, self._width + 1) - phases[:, None] / self._up
-        inside = np.clip(1 - np.square(distance / self._width), 0, None) if self._width else distance
+        inside = (
+            np.clip(1 - np.square(distance / self._width), 0, None) if self._width else distance
+        )
         window = np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA)
         return (self._scale * np.sinc(self._scale * distance) * window).astype(np.float32)

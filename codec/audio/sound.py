@@ -24,18 +24,22 @@ def read_sound(source: Sound, sample_rate_hz: int | None) -> tuple[np.ndarray, i
     """Finite float32 (channels, samples), and its rate.
 
     Args:
-        source: floats (samples,) or (channels, samples), as an array, a list or a tensor; a path; an entry of an
-            `Audio` column of Hugging Face `datasets` (a dict, or a decoder); or an `AudioSignal` of audiotools.
+        source: floats (samples,) or (channels, samples), as an array, a list or a tensor; a path;
+            an entry of an `Audio` column of Hugging Face `datasets` (a dict, or a decoder); or an
+            `AudioSignal` of audiotools.
         sample_rate_hz: of an array; None for what knows its own.
 
     Raises:
-        AudioError: not audio, or an array without a rate, or a rate that contradicts the source's own.
+        AudioError: not audio, or an array without a rate, or a rate that contradicts the source's
+            own.
     """
     wave, own_rate = _wave_and_rate(source)
     if own_rate is None and sample_rate_hz is None:
         raise AudioError("an array does not say its rate: give sample_rate_hz")
     if own_rate is not None and sample_rate_hz not in (None, own_rate):
-        raise AudioError(f"the audio has {own_rate} Hz, not {sample_rate_hz}; leave sample_rate_hz out")
+        raise AudioError(
+            f"the audio has {own_rate} Hz, not {sample_rate_hz}; leave sample_rate_hz out"
+        )
     rate = own_rate if sample_rate_hz is None else sample_rate_hz
     return checked_wave(wave), cast("int", rate)
 
@@ -46,13 +50,19 @@ def checked_wave(wave: Sound) -> np.ndarray:
     try:
         array = np.asarray(wave)
     except ValueError as error:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples): {error}") from error
+        raise AudioError(
+            f"audio has the shape (samples,) or (channels, samples): {error}"
+        ) from error
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2:
-        raise AudioError(f"audio has the shape (samples,) or (channels, samples), not {array.shape}")
+        raise AudioError(
+            f"audio has the shape (samples,) or (channels, samples), not {array.shape}"
+        )
     if not np.issubdtype(array.dtype, np.floating):
-        raise AudioError(f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768")
+        raise AudioError(
+            f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768"
+        )
     with np.errstate(over="ignore"):
         array = np.asarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
@@ -76,7 +86,9 @@ def _wave_and_rate(source: Any) -> tuple[Any, int | None]:
         return _from_file(source)
     if isinstance(source, Mapping):
         return _from_entry(source)
-    if hasattr(source, "get_all_samples"):  # what newer versions of datasets give: a decoder of torchcodec
+    if hasattr(
+        source, "get_all_samples"
+    ):  # what newer versions of datasets give: a decoder of torchcodec
         samples = source.get_all_samples()
         return samples.data, samples.sample_rate
     if hasattr(source, "audio_data"):
@@ -99,11 +111,14 @@ def _from_entry(entry: Mapping[str, Any]) -> tuple[Any, int]:
     if entry.get("path") is not None:
         return _from_file(entry["path"])
     raise AudioError(
-        f"an audio column's entry has array and sampling_rate, or bytes, or path; this has {', '.join(map(str, entry))}"
+        f"an audio column's entry has array and sampling_rate, or bytes, or path; this has "
+        f"{', '.join(map(str, entry))}"
     )
 
 
 def _from_signal(signal: Any) -> tuple[Any, int]:
     if len(signal.audio_data) != 1:
-        raise AudioError(f"a signal of {len(signal.audio_data)} items; encode_batch takes them as a list")
+        raise AudioError(
+            f"a signal of {len(signal.audio_data)} items; encode_batch takes them as a list"
+        )
     return signal.audio_data[0], signal.sample_rate

@@ -1,4 +1,6 @@
-"""What computes a model: PyTorch or onnxruntime, imported when a model is loaded. Both read the same model files."""
+"""What computes a model: PyTorch or onnxruntime, imported when a model is loaded. Both read the
+same model files.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
 
     Args:
         checkpoint: configuration and weights.
-        name: "torch", "onnx", or "auto": PyTorch where it is installed, since it alone knows of GPUs.
+        name: "torch", "onnx", or "auto": PyTorch where it is installed, since it alone knows of
+            GPUs.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
 
     Raises:

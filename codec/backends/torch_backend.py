@@ -23,7 +23,9 @@ _imported_by = os.getpid()
 
 
 class TorchBackend:
-    """See `codec.streams.runner.Network`. Computes in float32 on a GPU too, so that codes are those of a CPU."""
+    """See `codec.streams.runner.Network`. Computes in float32 on a GPU too, so that codes are those
+    of a CPU.
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         _keep_to_one_thread_after_fork()
@@ -42,7 +44,9 @@ class TorchBackend:
             return self.model.encode(batch, position_bits).int().cpu().numpy()
 
     @torch.inference_mode()
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
+    def decode(
+        self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None
+    ) -> np.ndarray:
         _keep_to_one_thread_after_fork()
         batch = torch.from_numpy(codes.astype(np.int64)).to(self._device)
         with tf32(allowed=False):
@@ -55,18 +59,31 @@ class TorchBackend:
     ) -> tuple[np.ndarray, Arrays]:
         with tf32(allowed=False):
             codes, after = encode_step(
-                self.model, self._tensor(hops), [*map(self._tensor, state)], first, end, position_bits
+                self.model,
+                self._tensor(hops),
+                [*map(self._tensor, state)],
+                first,
+                end,
+                position_bits,
             )
         return codes.int().cpu().numpy(), _arrays(after)
 
     @torch.inference_mode()
     def decode_step(
-        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self,
+        codes: np.ndarray,
+        noise: np.ndarray,
+        state: Arrays,
+        first: int,
+        end: int,
+        position_bits: Sequence[int],
     ) -> tuple[np.ndarray, Arrays]:
         batch = self._tensor(codes.astype(np.int64))
         tensors = [*map(self._tensor, state)]
         with tf32(allowed=False):
-            hops, after = decode_step(self.model, batch, self._tensor(noise[None]), tensors, first, end, position_bits)
+            hops, after = decode_step(
+                self.model, batch, self._tensor(noise[None]), tensors, first, end, position_bits
+            )
         return hops.cpu().numpy(), _arrays(after)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -79,7 +96,9 @@ def _arrays(tensors: Sequence[torch.Tensor]) -> Arrays:
 
 
 def _keep_to_one_thread_after_fork() -> None:
-    """In a forked process OpenMP's other threads are gone, and PyTorch would wait for them for ever."""
+    """In a forked process OpenMP's other threads are gone, and PyTorch would wait for them for
+    ever.
+    """
     global _imported_by
     if _imported_by != os.getpid():
         torch.set_num_threads(1)
@@ -88,12 +107,16 @@ def _keep_to_one_thread_after_fork() -> None:
 
 @contextlib.contextmanager
 def tf32(*, allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 (10-bit mantissa) in convolutions, where PyTorch allows it, and in matrix products.
+    """Allow or forbid TF32 (10-bit mantissa) in convolutions, where PyTorch allows it, and in
+    matrix products.
 
-    PyTorch's flags are those of the whole process: threads that want the same share them, and the last one to leave
-    restores what the first one found; a thread that wants the other waits until then.
+    PyTorch's flags are those of the whole process: threads that want the same share them, and the
+    last one to leave restores what the first one found; a thread that wants the other waits until
+    then.
     """
-    flags = _TF32_OF_PROCESS.setdefault(os.getpid(), _Tf32())  # a fork copies users whose threads the child has not
+    flags = _TF32_OF_PROCESS.setdefault(
+        os.getpid(), _Tf32()
+    )  # a fork copies users whose threads the child has not
     flags.enter(allowed)
     try:
         yield
@@ -104,7 +127,8 @@ def tf32(*, allowed: bool) -> Iterator[None]:
 class _Tf32:
     """The flags, and which threads rely on them.
 
-    Threads share one value. A thread that is alone may change it for a while within: then others wait until it is back.
+    Threads share one value. A thread that is alone may change it for a while within: then others
+    wait until it is back.
     """
 
     def __init__(self) -> None:
@@ -116,7 +140,9 @@ class _Tf32:
     def enter(self, allowed: bool) -> None:
         thread = threading.get_ident()
         with self._changed:
-            self._changed.wait_for(lambda: set(self._threads) <= {thread} or set(self._values) == {allowed})
+            self._changed.wait_for(
+                lambda: set(self._threads) <= {thread} or set(self._values) == {allowed}
+            )
             if not self._values:
                 self._before = _tf32_flags()
             self._threads.append(thread)
@@ -154,17 +180,23 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].partition(". ")[0]
         if len(reason) > _LONGEST_REASON:  # PyTorch lists all its devices, or operators
             reason = "this PyTorch does not know it, or cannot compute on it"
-        raise ConfigError(f"device {name!r} is not available here: {reason}; choose auto, cpu or cuda") from error
+        raise ConfigError(
+            f"device {name!r} is not available here: {reason}; choose auto, cpu or cuda"
+        ) from error
     return device
 
 
 class _ShapesAlone(TorchFunctionMode):
     """Makes modules on the meta device without normal random numbers.
 
-    There are none there, but to find that out torch imports its compiler, which takes longer than all of torch.
+    There are none there, but to find that out torch imports its compiler, which takes longer than
+    all of torch.
     """
 
-    _INSTEAD: ClassVar = {torch.nn.init.normal_: lambda *_, tensor, **__: tensor, torch.randn: torch.empty}
+    _INSTEAD: ClassVar = {
+        torch.nn.init.normal_: lambda *_, tensor, **__: tensor,
+        torch.randn: torch.empty,
+    }
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         return self._INSTEAD.get(func, func)(*args, **(kwargs or {}))
@@ -174,12 +206,22 @@ def build_model(checkpoint: Checkpoint) -> CodecModel:
     """The model of a checkpoint, for inference."""
     with torch.device("meta"), _ShapesAlone():  # no memory for what the file does not hold
         model = CodecModel.plain(checkpoint.config)
-    weights = {name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()}
+    weights = {
+        name: torch.from_numpy(np.array(t)).float() for name, t in checkpoint.weights.items()
+    }
     expected = dict(model.named_parameters())
-    wrong = sorted(set(weights) ^ set(expected)) or [n for n in expected if weights[n].shape != expected[n].shape]
+    wrong = sorted(set(weights) ^ set(expected)) or [
+        n for n in expected if weights[n].shape != expected[n].shape
+    ]
     if wrong:
-        raise CheckpointError(f"the model file does not fit its configuration, e.g. at {wrong[0]!r}")
-    buffers = {name: torch.zeros(value.shape) for name, value in model.state_dict().items() if name not in weights}
+        raise CheckpointError(
+            f"the model file does not fit its configuration, e.g. at {wrong[0]!r}"
+        )
+    buffers = {
+        name: torch.zeros(value.shape)
+        for name, value in model.state_dict().items()
+        if name not in weights
+    }
     model.load_state_dict(weights | buffers, assign=True)
     for stage in model.quantizer:
         stage.forget_statistics()

@@ -26,13 +26,16 @@ def packet_check(state: int, index: int) -> int:
 def index_under(state: int, check: int) -> int:
     """The `index` for which `packet_check(state, index)` is `check`: there is always exactly one.
 
-    So a packet that was found by searching tells its index, and any damage makes that index a random one of 2^32.
+    So a packet that was found by searching tells its index, and any damage makes that index a
+    random one of 2^32.
     """
     return go_back(check ^ ONES) ^ state ^ ONES
 
 
 def go_back(register: int) -> int:
-    """What the register of a CRC was four zero bytes earlier: the top byte of an entry of its table names the entry."""
+    """What the register of a CRC was four zero bytes earlier: the top byte of an entry of its table
+    names the entry.
+    """
     for _ in range(4):
         byte = _BYTE_BY_TOP[register >> 24]
         register = (register ^ TABLE[byte]) << 8 & ONES | byte

@@ -1,10 +1,10 @@
 """Where in some bytes units of a stream may stand: the checksums at all places at once, in NumPy.
 
 A checksum fits any bytes under one of 2^32 indices, so a place is worth a look where that index is
-near the one that is expected. With R(a, b) for the register of a CRC that starts at zero and has read
-bytes a to b, R(a, b) = R(0, b) xor S(R(0, a), b − a), where S(r, n) is what n zero bytes make of the
-register r. R(0, ·) takes one pass over the bytes, S is linear and read from tables. So the work is the
-same few operations for every place, however long the units there claim to be.
+near the one that is expected. With R(a, b) for the register of a CRC that starts at zero and has
+read bytes a to b, R(a, b) = R(0, b) xor S(R(0, a), b − a), where S(r, n) is what n zero bytes make
+of the register r. R(0, ·) takes one pass over the bytes, S is linear and read from tables. So the
+work is the same few operations for every place, however long the units there claim to be.
 """
 
 from __future__ import annotations
@@ -32,11 +32,16 @@ _TABLE = np.array(TABLE, np.uint32)
 _BYTES = np.arange(4)[:, None], np.arange(256)[None]
 
 Linear = np.ndarray
-"""A linear function of registers as a table (4, 256): what each value of each byte, from the lowest on, becomes."""
+"""A linear function of registers as a table (4, 256): what each value of each byte, from the lowest
+on, becomes.
+"""
 
 
-def likely_places(data: bytearray, count: int, framing: Framing, expected: int, farthest: int) -> list[int]:
-    """Which of the first `count` bytes start a unit with an index of `expected` to `expected + farthest`.
+def likely_places(
+    data: bytearray, count: int, framing: Framing, expected: int, farthest: int
+) -> list[int]:
+    """Which of the first `count` bytes start a unit with an index of `expected` to `expected +
+    farthest`.
 
     Only units that end within `data` are found; whether they are sound is not looked at.
     """
@@ -56,8 +61,12 @@ def likely_places(data: bytearray, count: int, framing: Framing, expected: int, 
     return sorted(found)
 
 
-def _framed(array: np.ndarray, start: int, stop: int, framing: Framing) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Places from `start` to `stop` whose heads are valid, and the lengths of head and body there."""
+def _framed(
+    array: np.ndarray, start: int, stop: int, framing: Framing
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Places from `start` to `stop` whose heads are valid, and the lengths of head and body
+    there.
+    """
     places = np.arange(start, stop)
     heads, sizes = _varints(array, places, MAX_HEAD_BYTES)
     low, high = np.array(framing.lengths).T
@@ -69,8 +78,12 @@ def _framed(array: np.ndarray, start: int, stop: int, framing: Framing) -> Itera
     yield ends[sizes > 0], 1 + sizes[sizes > 0] + SUM_BYTES
 
 
-def _varints(array: np.ndarray, places: np.ndarray, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The varints at `places`, and how many bytes they take: 0, and a value of -1, where there is none."""
+def _varints(
+    array: np.ndarray, places: np.ndarray, max_bytes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The varints at `places`, and how many bytes they take: 0, and a value of -1, where there is
+    none.
+    """
     values, sizes = np.full(places.shape, -1), np.zeros(places.shape, np.int64)
     left, so_far = np.arange(len(places)), np.zeros(places.shape, np.int64)
     for size in range(1, max_bytes + 1):
@@ -93,7 +106,9 @@ def _check_at(array: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _registers(array: np.ndarray) -> np.ndarray:
-    """R(0, n) for every n: rows of bytes side by side, then each row on what the rows before it made."""
+    """R(0, n) for every n: rows of bytes side by side, then each row on what the rows before it
+    made.
+    """
     width = min(1 << (len(array).bit_length() // 2), _DIGIT)
     rows = np.zeros((-(-len(array) // width), width), np.uint8)
     rows.ravel()[: len(array)] = array
@@ -119,7 +134,9 @@ def _zeros_read(registers: np.ndarray, counts: np.ndarray) -> np.ndarray:
         digits = counts // unit & 0xFF
         if digits.any():
             table = _shifts(unit)
-            parts = [table[digits, byte, registers >> np.uint32(8 * byte) & 0xFF] for byte in range(4)]
+            parts = [
+                table[digits, byte, registers >> np.uint32(8 * byte) & 0xFF] for byte in range(4)
+            ]
             registers = parts[0] ^ parts[1] ^ parts[2] ^ parts[3]
     return registers
 
@@ -134,7 +151,9 @@ def _shifts(unit: int) -> np.ndarray:
     return np.array(list(_powers(identity, lambda r: _apply(step, r))))
 
 
-def _powers(start: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+def _powers(
+    start: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray]:
     for _ in range(_DIGIT + 1):
         yield start
         start = function(start)
@@ -142,7 +161,9 @@ def _powers(start: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> 
 
 @functools.cache
 def _going_back() -> np.ndarray:
-    return np.array([[go_back(value << 8 * byte) for value in range(256)] for byte in range(4)], np.uint32)
+    return np.array(
+        [[go_back(value << 8 * byte) for value in range(256)] for byte in range(4)], np.uint32
+    )
 
 
 def _apply(function: np.ndarray, registers: np.ndarray) -> np.ndarray:

@@ -23,10 +23,11 @@ _PREFIX = "stage_"
 class StageTable:
     """How often each codeword of a stage follows each context.
 
-    The context is the top `context_bits` bits of another codeword: of the same stage and channel one frame earlier
-    ("previous_frame"), or of the stage before, same channel and frame ("previous_stage"). `counts` has a row per
-    context and a column per codeword, each at least 1; for "previous_frame" one more row, the last, serves the first
-    frame of a packet. Bad arguments raise `ValueError`.
+    The context is the top `context_bits` bits of another codeword: of the same stage and channel
+    one frame earlier ("previous_frame"), or of the stage before, same channel and frame
+    ("previous_stage"). `counts` has a row per context and a column per codeword, each at least 1;
+    for "previous_frame" one more row, the last, serves the first frame of a packet. Bad arguments
+    raise `ValueError`.
     """
 
     source: ContextSource
@@ -35,19 +36,31 @@ class StageTable:
 
     def __post_init__(self) -> None:
         if self.source not in _SOURCES:
-            raise ValueError(f"a context source is one of {', '.join(_SOURCES)}, not {self.source!r}")
+            raise ValueError(
+                f"a context source is one of {', '.join(_SOURCES)}, not {self.source!r}"
+            )
         least, most = (0, 0) if self.source == "none" else (1, MAX_CODEBOOK_BITS)
         if not least <= self.context_bits <= most:
-            raise ValueError(f"{self.source!r} has {least} to {most} context bits, not {self.context_bits}")
+            raise ValueError(
+                f"{self.source!r} has {least} to {most} context bits, not {self.context_bits}"
+            )
         counts = np.array(self.counts)
         if counts.dtype.kind not in "iu" or counts.ndim != 2:
-            raise ValueError(f"counts are a table of integers, not {counts.dtype} of shape {counts.shape}")
+            raise ValueError(
+                f"counts are a table of integers, not {counts.dtype} of shape {counts.shape}"
+            )
         rows, codewords = counts.shape
         if rows != self.contexts:
             raise ValueError(f"counts have {rows} rows; the context needs {self.contexts}")
         if not 2 <= codewords <= 1 << MAX_CODEBOOK_BITS or codewords & (codewords - 1):
-            raise ValueError(f"counts are for {codewords} codewords; a codebook has a power of two, up to 65536")
-        if counts.min() < 1 or counts.max() >= 1 << 32 or counts.sum(axis=1, dtype=np.uint64).max() >= 1 << 32:
+            raise ValueError(
+                f"counts are for {codewords} codewords; a codebook has a power of two, up to 65536"
+            )
+        if (
+            counts.min() < 1
+            or counts.max() >= 1 << 32
+            or counts.sum(axis=1, dtype=np.uint64).max() >= 1 << 32
+        ):
             raise ValueError("counts are at least 1, and a row of them sums to less than 2^32")
         counts.flags.writeable = False
         object.__setattr__(self, "counts", counts)
@@ -68,13 +81,16 @@ class StageTable:
 
 
 def cumulative_frequencies(counts: np.ndarray) -> np.ndarray:
-    """The bounds of each codeword's share of 2^24: (…, codewords) counts to (…, codewords + 1) int64.
+    """The bounds of each codeword's share of 2^24: (…, codewords) counts to (…, codewords + 1)
+    int64.
 
     This is the one place where counts become what the coder works with, in integers only:
     bound k is k + floor(sum of the first k counts · (2^24 − codewords) / sum of all counts).
     """
     codewords = counts.shape[-1]
-    sums = np.cumsum(counts, axis=-1, dtype=np.uint64)  # below 2^32, so that the products stay below 2^56
+    sums = np.cumsum(
+        counts, axis=-1, dtype=np.uint64
+    )  # below 2^32, so that the products stay below 2^56
     spread = sums * np.uint64((1 << PRECISION_BITS) - codewords) // sums[..., -1:]
     bounds = np.zeros((*counts.shape[:-1], codewords + 1), np.int64)
     bounds[..., 1:] = spread.astype(np.int64) + np.arange(1, codewords + 1)
@@ -83,7 +99,8 @@ def cumulative_frequencies(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class EntropyTables:
-    """One `StageTable` per stage. They belong to a model as its weights do, and are named by the same fingerprint.
+    """One `StageTable` per stage. They belong to a model as its weights do, and are named by the
+    same fingerprint.
 
     Streams of fewer stages use the first tables. Bad arguments raise `ValueError`.
     """
@@ -100,11 +117,14 @@ class EntropyTables:
                 raise ValueError("the first stage has no previous stage")
             if self.context_shift(number) < 0:
                 raise ValueError(
-                    f"stage {number} has more context bits, {table.context_bits}, than its source has bits"
+                    f"stage {number} has more context bits, {table.context_bits}, than its source "
+                    f"has bits"
                 )
 
     def context_shift(self, number: int) -> int:
-        """Shifting the source's codeword right by so many bits gives the context of stage `number`."""
+        """Shifting the source's codeword right by so many bits gives the context of stage
+        `number`.
+        """
         table = self.stages[number]
         source = self.stages[number - 1] if table.source == "previous_stage" else table
         return source.codebook_bits - table.context_bits
@@ -112,15 +132,17 @@ class EntropyTables:
     def rows(self, number: int, words: np.ndarray, previous_words: np.ndarray | None) -> np.ndarray:
         """The row of stage `number`'s counts for each of its `words` (…, frames) in a packet.
 
-        `previous_words` are the codewords of the stage before, None for the first stage. Words may be NONE; the frame
-        after one has none before it.
+        `previous_words` are the codewords of the stage before, None for the first stage. Words may
+        be NONE; the frame after one has none before it.
         """
         table = self.stages[number]
         rows = np.zeros(words.shape, np.int64)
         if table.source == "previous_frame":
             before = words[..., :-1]
             rows[..., 0] = table.start_context
-            rows[..., 1:] = np.where(before == NONE, table.start_context, before >> self.context_shift(number))
+            rows[..., 1:] = np.where(
+                before == NONE, table.start_context, before >> self.context_shift(number)
+            )
         elif table.source == "previous_stage":
             assert previous_words is not None
             rows[...] = previous_words >> self.context_shift(number)
@@ -132,11 +154,13 @@ class EntropyTables:
         needed = [stage.codebook_bits for stage in layout]
         if ours != needed:
             raise BitstreamError(
-                f"the model's entropy tables are for codebooks of {ours} bits, the stream has {needed}: wrong model"
+                f"the model's entropy tables are for codebooks of {ours} bits, the stream has "
+                f"{needed}: wrong model"
             )
 
     def code_length_bits(self, codes: np.ndarray, layout: Sequence[StageLayout]) -> np.ndarray:
-        """Bits that an ideal coder spends per stage on `codes` (stages, frames), coded as one packet.
+        """Bits that an ideal coder spends per stage on `codes` (stages, frames), coded as one
+        packet.
 
         `codes` are indices in the range of `layout`. Returns (stages,) float64.
         """
@@ -153,7 +177,9 @@ class EntropyTables:
         return bits
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a safetensors file."""
+        """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a
+        safetensors file.
+        """
         arrays = {}
         for number, table in enumerate(self.stages):
             smallest = np.uint16 if table.counts.max() < 1 << 16 else np.uint32
@@ -165,17 +191,25 @@ class EntropyTables:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> EntropyTables:
-        """The inverse of `to_arrays`; anything else is a `BitstreamError` that says what is wrong."""
+        """The inverse of `to_arrays`; anything else is a `BitstreamError` that says what is
+        wrong.
+        """
         count = len(arrays) // 2
-        needed = [f"{_PREFIX}{number}.{part}" for number in range(count) for part in ("context", "counts")]
+        needed = [
+            f"{_PREFIX}{number}.{part}" for number in range(count) for part in ("context", "counts")
+        ]
         if not arrays or sorted(needed) != sorted(arrays):
             raise BitstreamError(f"the entropy tables are incomplete: found {sorted(arrays)}")
         tables = []
         for number in range(count):
             try:
-                tables.append(_stage_from(arrays[needed[2 * number]], arrays[needed[2 * number + 1]]))
+                tables.append(
+                    _stage_from(arrays[needed[2 * number]], arrays[needed[2 * number + 1]])
+                )
             except ValueError as error:
-                raise BitstreamError(f"the entropy table of stage {number} is damaged: {error}") from error
+                raise BitstreamError(
+                    f"the entropy table of stage {number} is damaged: {error}"
+                ) from error
         try:
             return cls(tuple(tables))
         except ValueError as error:
@@ -183,6 +217,13 @@ class EntropyTables:
 
 
 def _stage_from(context: np.ndarray, counts: np.ndarray) -> StageTable:
-    if context.shape != (2,) or context.dtype.kind not in "iu" or not 0 <= context[0] < len(_SOURCES):
-        raise ValueError(f"its context is a source of 0 to {len(_SOURCES) - 1} and a number of bits, not {context}")
+    if (
+        context.shape != (2,)
+        or context.dtype.kind not in "iu"
+        or not 0 <= context[0] < len(_SOURCES)
+    ):
+        raise ValueError(
+            f"its context is a source of 0 to {len(_SOURCES) - 1} and a number of bits, not "
+            f"{context}"
+        )
     return StageTable(_SOURCES[context[0]], int(context[1]), counts)

@@ -1,4 +1,6 @@
-"""Fitting entropy tables: per stage the context that spends the fewest bits on clips that it was not counted on."""
+"""Fitting entropy tables: per stage the context that spends the fewest bits on clips that it was
+not counted on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _LARGEST_COUNT = (1 << 16) - 1
 
 @dataclass(frozen=True)
 class _Context:
-    """The candidate contexts of one source: its codeword for every word, and how many bits that has."""
+    """The candidate contexts of one source: its codeword for every word, and how many bits that
+    has.
+    """
 
     source: ContextSource
     bits: int
@@ -40,11 +44,12 @@ class _Choice:
 def fit_tables(
     codes: Iterable[np.ndarray], layout: Sequence[StageLayout], *, max_context_bits: int = 6
 ) -> EntropyTables:
-    """Entropy tables for codes like these: per stage the context that spends the fewest bits on clips held out.
+    """Entropy tables for codes like these: per stage the context that spends the fewest bits on
+    clips held out.
 
-    `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or (versions, stages,
-    frames) where a clip was coded several times (channels, shifts of its frames), which are held out together.
-    The same codes give the same tables.
+    `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or
+    (versions, stages, frames) where a clip was coded several times (channels, shifts of its
+    frames), which are held out together. The same codes give the same tables.
     """
     if max_context_bits < 0:
         raise ValueError(f"max_context_bits is at least 0, not {max_context_bits}")
@@ -60,19 +65,26 @@ def fit_tables(
     for number, stage in enumerate(layout):
         contexts = [_Context("previous_frame", stage.codebook_bits, np.roll(words[number], 1))]
         if number > 0:
-            contexts.append(_Context("previous_stage", layout[number - 1].codebook_bits, words[number - 1]))
-        tables.append(_fit_stage(words[number], contexts, held_out, first_of_clip, max_context_bits))
+            contexts.append(
+                _Context("previous_stage", layout[number - 1].codebook_bits, words[number - 1])
+            )
+        tables.append(
+            _fit_stage(words[number], contexts, held_out, first_of_clip, max_context_bits)
+        )
     return EntropyTables(tuple(tables))
 
 
-def _checked_words(codes: Iterable[np.ndarray], layout: Sequence[StageLayout]) -> Iterator[np.ndarray]:
+def _checked_words(
+    codes: Iterable[np.ndarray], layout: Sequence[StageLayout]
+) -> Iterator[np.ndarray]:
     """The codewords (versions, stages, frames) of each clip that has frames."""
     positions = np.array([stage.position_bits for stage in layout], np.int32)[:, None]
     for clip in codes:
         clip = np.asarray(clip)
         if clip.dtype.kind not in "iu" or clip.ndim not in (2, 3) or clip.shape[-2] != len(layout):
             raise ValueError(
-                f"codes are integers (stages = {len(layout)}, frames), not {clip.dtype} of shape {clip.shape}"
+                f"codes are integers (stages = {len(layout)}, frames), not {clip.dtype} of shape "
+                f"{clip.shape}"
             )
         versions = clip[None] if clip.ndim == 2 else clip
         if fault := find_bad_index(versions, layout):
@@ -90,14 +102,20 @@ def _held_out(lengths: list[int]) -> np.ndarray:
 
 
 def _fit_stage(
-    words: np.ndarray, contexts: list[_Context], held_out: np.ndarray, first_of_clip: np.ndarray, max_bits: int
+    words: np.ndarray,
+    contexts: list[_Context],
+    held_out: np.ndarray,
+    first_of_clip: np.ndarray,
+    max_bits: int,
 ) -> StageTable:
     codewords = contexts[0].bits
     static = _static_shares(words[~held_out], 1 << codewords)
     choice = _Choice(_cost(static[words[held_out]]))
     for context in contexts:
         # The first frame of a clip has no previous one, and costs the same in every candidate.
-        usable = ~first_of_clip if context.source == "previous_frame" else np.ones_like(first_of_clip)
+        usable = (
+            ~first_of_clip if context.source == "previous_frame" else np.ones_like(first_of_clip)
+        )
         constant = _cost(static[words[held_out & ~usable]])
         for context_bits in range(1, min(max_bits, context.bits) + 1):
             rows = context.words >> context.bits - context_bits
@@ -105,7 +123,9 @@ def _fit_stage(
             judged = held_out & usable
             for smoothing in _SMOOTHINGS:
                 shares = _smooth(counts, static, smoothing)[rows[judged], words[judged]]
-                candidate = _Choice(_cost(shares) + constant, context.source, context_bits, smoothing)
+                candidate = _Choice(
+                    _cost(shares) + constant, context.source, context_bits, smoothing
+                )
                 more_bits = max(context_bits - choice.context_bits, 0)
                 if candidate.bits < choice.bits * (1 - _LEAST_GAIN) ** more_bits:
                     choice = candidate
@@ -113,7 +133,11 @@ def _fit_stage(
 
 
 def _final_table(
-    words: np.ndarray, contexts: list[_Context], first_of_clip: np.ndarray, choice: _Choice, codewords: int
+    words: np.ndarray,
+    contexts: list[_Context],
+    first_of_clip: np.ndarray,
+    choice: _Choice,
+    codewords: int,
 ) -> StageTable:
     """The chosen table, counted on all clips."""
     static = _static_shares(words, codewords)
@@ -123,7 +147,9 @@ def _final_table(
     rows = context.words >> context.bits - choice.context_bits
     is_frame = choice.source == "previous_frame"
     counted = ~first_of_clip if is_frame else np.ones_like(first_of_clip)
-    shares = _smooth(_count(rows, words, counted, choice.context_bits, codewords), static, choice.smoothing)
+    shares = _smooth(
+        _count(rows, words, counted, choice.context_bits, codewords), static, choice.smoothing
+    )
     if is_frame:
         shares = np.concatenate([shares, static[None]])
     return StageTable(choice.source, choice.context_bits, _to_counts(shares))
@@ -134,8 +160,12 @@ def _static_shares(words: np.ndarray, codewords: int) -> np.ndarray:
     return counts / counts.sum()
 
 
-def _count(rows: np.ndarray, words: np.ndarray, where: np.ndarray, context_bits: int, codewords: int) -> np.ndarray:
-    cells = np.bincount(rows[where].astype(np.int64) * codewords + words[where], minlength=codewords << context_bits)
+def _count(
+    rows: np.ndarray, words: np.ndarray, where: np.ndarray, context_bits: int, codewords: int
+) -> np.ndarray:
+    cells = np.bincount(
+        rows[where].astype(np.int64) * codewords + words[where], minlength=codewords << context_bits
+    )
     return cells.reshape(-1, codewords)
 
 

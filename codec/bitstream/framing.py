@@ -55,7 +55,8 @@ class Unit(NamedTuple):
 
 
 class RawPacket(NamedTuple):
-    """A packet whose payload has not been decoded; `payload` and `coding` are None where it is lost.
+    """A packet whose payload has not been decoded; `payload` and `coding` are None where it is
+    lost.
 
     `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream; `depths`
     (channels, frames) says how many stages each frame has.
@@ -72,13 +73,17 @@ class RawPacket(NamedTuple):
 
 
 class End(NamedTuple):
-    """What the end marker states: samples at the original rate, and the sum of the packets' CRCs."""
+    """What the end marker states: samples at the original rate, and the sum of the packets'
+    CRCs.
+    """
 
     samples: int
     sum: int
 
 
-def packet_content(header: StreamHeader, depths: np.ndarray, coding: Coding, payload: bytes) -> bytes:
+def packet_content(
+    header: StreamHeader, depths: np.ndarray, coding: Coding, payload: bytes
+) -> bytes:
     """Head and body of a packet; `depths` (channels, frames) are the stages of its frames."""
     frames, stages = depths.shape[1], len(header.stages)
     least, most = extremes(depths)
@@ -116,7 +121,9 @@ class Framing:
 
     @property
     def full_packet_bytes(self) -> int:
-        """A whole packet at fixed width: the largest that a writer makes of `packet_frames` frames."""
+        """A whole packet at fixed width: the largest that a writer makes of `packet_frames`
+        frames.
+        """
         body = self._full_size + self._depth_limit
         return len(encode_varint(body << LENGTH_SHIFT)) + body + CHECK_BYTES
 
@@ -150,7 +157,8 @@ class Framing:
         available = source.fill(needed)
         if available < needed:
             raise BitstreamError(
-                f"the stream is cut off in {what}: {available - position} of {needed - position} bytes are there"
+                f"the stream is cut off in {what}: {available - position} of {needed - position} "
+                f"bytes are there"
             )
         content = bytes(source.buffer[position:stop])
         check = bytes(source.buffer[stop:needed])
@@ -166,17 +174,22 @@ class Framing:
             frames = cursor.varint("the frame count", _MAX_FRAMES_BYTES)
             start += cursor.size
             if not 1 <= frames < self.header.packet_frames:
-                raise BitstreamError(f"its frame count is absurd: a short packet with {frames} frames")
+                raise BitstreamError(
+                    f"its frame count is absurd: a short packet with {frames} frames"
+                )
         coding, payload = _CODINGS[head & RANGE], unit.content[start:]
         depths, payload = self._take_depths(head, frames, payload)
         if coding == "fixed":
             size = self._fixed_size(depths)
             if len(payload) != size:
                 raise BitstreamError(
-                    f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}"
+                    f"its length is absurd: {len(payload)} bytes for {frames} frames, which take "
+                    f"{size}"
                 )
         first_frame = unit.index * self.header.packet_frames
-        return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, unit.size)
+        return RawPacket(
+            unit.index, first_frame, frames, depths, coding, payload, offset, unit.size
+        )
 
     def open_end(self, unit: Unit) -> End:
         """What the end marker in `unit` states."""
@@ -186,7 +199,9 @@ class Framing:
         samples = self.header.samples_in(unit.index * packet_frames) - missing
         frames = self.header.frames_for(samples)
         if samples < 0 or -(-frames // packet_frames) != unit.index:
-            raise BitstreamError(f"the end marker is absurd: {unit.index} packets for {samples} samples")
+            raise BitstreamError(
+                f"the end marker is absurd: {unit.index} packets for {samples} samples"
+            )
         return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
 
     def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[np.ndarray, bytes]:
@@ -230,7 +245,9 @@ class Framing:
         length, (low, high) = head >> LENGTH_SHIFT, self.lengths[head & FLAGS]
         if not low <= length <= high:
             expected = f"{low}" if low == high else f"{low} to {high}"
-            raise BitstreamError(f"its length is absurd: {length} bytes where {expected} are possible")
+            raise BitstreamError(
+                f"its length is absurd: {length} bytes where {expected} are possible"
+            )
 
 
 def _head(source: ByteSource, position: int) -> tuple[int, int]:

@@ -33,7 +33,21 @@ _FIELD_RANGES = {
 }
 
 _SAME_RATE = 0
-_COMMON_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
+_COMMON_RATES_HZ = (
+    8000,
+    11025,
+    12000,
+    16000,
+    22050,
+    24000,
+    32000,
+    44100,
+    48000,
+    88200,
+    96000,
+    176400,
+    192000,
+)
 _RATE_OFFSET = 16
 _MORE_RUNS = 0x80
 _RESERVED_STAGE_BIT = 0x80
@@ -61,7 +75,9 @@ class StreamHeader:
 
     def __post_init__(self) -> None:
         if len(self.fingerprint) != FINGERPRINT_BYTES:
-            raise ValueError(f"a fingerprint has {FINGERPRINT_BYTES} bytes, not {len(self.fingerprint)}")
+            raise ValueError(
+                f"a fingerprint has {FINGERPRINT_BYTES} bytes, not {len(self.fingerprint)}"
+            )
         for name, (low, high) in _FIELD_RANGES.items():
             value = operator.index(getattr(self, name))  # NumPy's integers would overflow below
             object.__setattr__(self, name, value)
@@ -125,7 +141,9 @@ class StreamHeader:
 
     @classmethod
     def read(cls, file: BinaryIO) -> StreamHeader:
-        """Read a header and not one byte more; anything else at that place is a `BitstreamError`."""
+        """Read a header and not one byte more; anything else at that place is a
+        `BitstreamError`.
+        """
         return read_header(ByteSource(file))[0]
 
 
@@ -205,7 +223,9 @@ def _take_rate(cursor: Cursor, model_rate_hz: int | None) -> int:
 def _encode_stages(stages: tuple[StageLayout, ...]) -> bytes:
     encoded = bytearray()
     for stage, equals in itertools.groupby(stages):
-        encoded += bytes([_MORE_RUNS | len(list(equals)), stage.position_bits << 4 | stage.codebook_bits - 1])
+        encoded += bytes(
+            [_MORE_RUNS | len(list(equals)), stage.position_bits << 4 | stage.codebook_bits - 1]
+        )
     encoded[-2] &= ~_MORE_RUNS
     return bytes(encoded)
 
@@ -217,7 +237,9 @@ def _take_stages(cursor: Cursor) -> tuple[StageLayout, ...]:
         run, bits = cursor.take(2, "the header's stages")
         more = bool(run & _MORE_RUNS)
         if bits & _RESERVED_STAGE_BIT:
-            raise BitstreamError("the header's stages have a reserved bit set: damaged, or for a newer diveq-codec")
+            raise BitstreamError(
+                "the header's stages have a reserved bit set: damaged, or for a newer diveq-codec"
+            )
         if run & ~_MORE_RUNS == 0:
             raise BitstreamError("the header is absurd: a run of no stages")
         try:

@@ -25,9 +25,11 @@ _LONGEST_PACKET_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class StageLayout:
-    """One stage: 2^codebook_bits codewords, each with 2^position_bits positions towards the next one.
+    """One stage: 2^codebook_bits codewords, each with 2^position_bits positions towards the next
+    one.
 
-    An index is `codeword << position_bits | position`. The last codeword has no next one: its position is 0.
+    An index is `codeword << position_bits | position`. The last codeword has no next one: its
+    position is 0.
     """
 
     codebook_bits: int
@@ -56,7 +58,9 @@ class StageLayout:
 
 
 def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | None:
-    """Says which index of `codes` (channels, stages, frames) is out of its stage's range or place, if one is."""
+    """Says which index of `codes` (channels, stages, frames) is out of its stage's range or place,
+    if one is.
+    """
     limits = np.array([stage.max_index for stage in stages])[:, None]
     # NONE stands where a frame has no more stages, and up to the last.
     misplaced = np.zeros(codes.shape, bool)
@@ -66,7 +70,9 @@ def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | No
         return None
     channel, stage, frame = np.argwhere(bad)[0]
     if codes[channel, stage, frame] == NONE:
-        return f"a stage before another is missing (channel {channel}, stage {stage}, frame {frame})"
+        return (
+            f"a stage before another is missing (channel {channel}, stage {stage}, frame {frame})"
+        )
     return (
         f"index {codes[channel, stage, frame]} (channel {channel}, stage {stage}, frame {frame})"
         f" is outside 0 to {stages[stage].max_index}"
@@ -80,17 +86,20 @@ def default_packet_frames(
     *,
     channel_bitrate: Fraction | None = None,
 ) -> int:
-    """Frames in a packet: the fewest whole seconds that keep the framing below 2 % of a fixed-width payload.
+    """Frames in a packet: the fewest whole seconds that keep the framing below 2 % of a fixed-width
+    payload.
 
-    At least one second, at most ten, and never more indices than a packet may hold. `channel_bitrate` is in bits per
-    second, where that is less than of all stages.
+    At least one second, at most ten, and never more indices than a packet may hold.
+    `channel_bitrate` is in bits per second, where that is less than of all stages.
 
-    >>> default_packet_frames([StageLayout(10)] * 12, 50), default_packet_frames([StageLayout(10)] * 2, 50)
-    (50, 150)
+    >>> [default_packet_frames([StageLayout(10)] * stages, 50) for stages in (12, 2)]
+    [50, 150]
     """
     indices_per_frame = channels * len(layout)
     bits_of_all = sum(stage.index_bits for stage in layout) * Fraction(frame_rate_hz)
-    bits_per_second = channels * (bits_of_all if channel_bitrate is None else min(channel_bitrate, bits_of_all))
+    bits_per_second = channels * (
+        bits_of_all if channel_bitrate is None else min(channel_bitrate, bits_of_all)
+    )
     seconds = min(max(-(-8 * _LEAST_PAYLOAD_BYTES // bits_per_second), 1), _LONGEST_PACKET_SECONDS)
     most_frames = min(MAX_PACKET_FRAMES, MAX_PACKET_INDICES // indices_per_frame)
     return min(max(round(seconds * Fraction(frame_rate_hz)), 1), most_frames)

@@ -26,10 +26,11 @@ _MOST_SILENT_BYTES = 255  # at most: fields of all channels, and no indices
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LivePacket:
-    """Codes (channels, stages, frames), NONE where a frame has no more stages, possibly none at all.
+    """Codes (channels, stages, frames), NONE where a frame has no more stages, possibly none at
+    all.
 
-    `sequence` is the packet's number modulo 128. `copies` are codes of the packets before, latest first, of fewer
-    stages; None where there is no copy of a packet.
+    `sequence` is the packet's number modulo 128. `copies` are codes of the packets before, latest
+    first, of fewer stages; None where there is no copy of a packet.
     """
 
     sequence: int
@@ -69,14 +70,18 @@ class LiveFormat:
         self.stages = tuple(stages)
         self.channels = channels
         self.tables = tables
-        layout = bytes(field for stage in stages for field in (stage.codebook_bits, stage.position_bits))
+        layout = bytes(
+            field for stage in stages for field in (stage.codebook_bits, stage.position_bits)
+        )
         self._seed = crc8(fingerprint + bytes([channels]) + layout)
 
     def pack(self, packet: LivePacket) -> bytes:
         """The packet as bytes; bad codes are a `ValueError`."""
         copies = [b"" if codes is None else self._pack_body(codes) for codes in packet.copies]
         if len(copies) > MAX_COPIES or any(len(copy) > _MAX_COPY_BYTES for copy in copies):
-            raise ValueError(f"a packet has up to {MAX_COPIES} copies of up to {_MAX_COPY_BYTES} bytes")
+            raise ValueError(
+                f"a packet has up to {MAX_COPIES} copies of up to {_MAX_COPY_BYTES} bytes"
+            )
         if copies and not copies[-1]:
             raise ValueError("the last copy is there")
         head = bytes([packet.sequence % SEQUENCE_NUMBERS | _HAS_COPIES * bool(copies)])
@@ -88,30 +93,44 @@ class LiveFormat:
     def unpack(self, data: bytes) -> LivePacket:
         """The packet in a datagram; a `BitstreamError` where it is damaged or another model's."""
         if len(data) < 3:
-            raise BitstreamError(f"a live packet has at least 3 bytes, not {len(data)}: it is cut off")
+            raise BitstreamError(
+                f"a live packet has at least 3 bytes, not {len(data)}: it is cut off"
+            )
         content = data[:-1]
         if crc8(content, self._seed) != data[-1]:
-            raise BitstreamError("the check of the live packet does not fit: it is damaged, or another model's")
+            raise BitstreamError(
+                "the check of the live packet does not fit: it is damaged, or another model's"
+            )
         copies, start = self._unpack_copies(content) if content[0] & _HAS_COPIES else ((), 1)
         return LivePacket(
-            sequence=content[0] % SEQUENCE_NUMBERS, codes=self._unpack_body(content[start:]), copies=copies
+            sequence=content[0] % SEQUENCE_NUMBERS,
+            codes=self._unpack_body(content[start:]),
+            copies=copies,
         )
 
     def is_silent(self, data: bytes) -> bool:
         """Whether a packet has no copies, and no frame of it has a stage."""
-        return len(data) <= _MOST_SILENT_BYTES and not data[0] & _HAS_COPIES and self.unpack(data).is_silent
+        return (
+            len(data) <= _MOST_SILENT_BYTES
+            and not data[0] & _HAS_COPIES
+            and self.unpack(data).is_silent
+        )
 
     def _unpack_copies(self, content: bytes) -> tuple[tuple[np.ndarray | None, ...], int]:
         """The copies, and where the body starts."""
         count, position = _byte(content, 1), 2
         if not 1 <= count <= MAX_COPIES:
-            raise BitstreamError(f"the live packet is absurd: {count} copies where 1 to {MAX_COPIES} are possible")
+            raise BitstreamError(
+                f"the live packet is absurd: {count} copies where 1 to {MAX_COPIES} are possible"
+            )
         copies: list[np.ndarray | None] = []
         for _ in range(count):
             length = _byte(content, position)
             body = content[position + 1 : position + 1 + length]
             if len(body) < length:
-                raise BitstreamError(f"the live packet is cut off in a copy: {len(body)} of {length} bytes are there")
+                raise BitstreamError(
+                    f"the live packet is cut off in a copy: {len(body)} of {length} bytes are there"
+                )
             copies.append(self._unpack_body(body) if body else None)
             position += 1 + length
         if copies[-1] is None:
@@ -130,13 +149,19 @@ class LiveFormat:
         depths, size = _unpack_fields(body, len(self.stages), self.channels)
         payload, fixed = body[size:], fixed_size(self.stages, depths)
         if len(payload) > fixed:
-            raise BitstreamError(f"the live packet is absurd: {len(payload)} bytes of indices, which take {fixed}")
+            raise BitstreamError(
+                f"the live packet is absurd: {len(payload)} bytes of indices, which take {fixed}"
+            )
         if len(payload) == fixed:
             return self._unpack_fixed(payload, depths)
         if self.tables is None:
-            raise BitstreamError("the live packet is range-coded: decoding needs the entropy tables of its model")
+            raise BitstreamError(
+                "the live packet is range-coded: decoding needs the entropy tables of its model"
+            )
         if payload.endswith(b"\0"):
-            raise BitstreamError("the live packet is absurd: its range-coded indices end with a zero byte")
+            raise BitstreamError(
+                "the live packet is absurd: its range-coded indices end with a zero byte"
+            )
         return decode_stream(payload, self.stages, self.tables, depths)
 
     def _unpack_fixed(self, payload: bytes, depths: np.ndarray) -> np.ndarray:
@@ -150,22 +175,33 @@ class LiveFormat:
         expected = (self.channels, len(self.stages))
         if codes.dtype.kind not in "iu" or codes.ndim != 3 or codes.shape[:2] != expected:
             raise ValueError(
-                f"codes are integers (channels, stages, frames) = (*{expected}, any), not {codes.dtype} {codes.shape}"
+                f"codes are integers (channels, stages, frames) = (*{expected}, any), not "
+                f"{codes.dtype} {codes.shape}"
             )
         if not 1 <= codes.shape[2] <= MAX_LIVE_FRAMES:
-            raise ValueError(f"a live packet has 1 to {MAX_LIVE_FRAMES} frames, not {codes.shape[2]}")
+            raise ValueError(
+                f"a live packet has 1 to {MAX_LIVE_FRAMES} frames, not {codes.shape[2]}"
+            )
         depths = depths_of(codes)
-        if (np.repeat(depths[:, ::GROUP_FRAMES], GROUP_FRAMES, axis=1)[:, : depths.shape[1]] != depths).any():
+        if (
+            np.repeat(depths[:, ::GROUP_FRAMES], GROUP_FRAMES, axis=1)[:, : depths.shape[1]]
+            != depths
+        ).any():
             raise ValueError(f"the {GROUP_FRAMES} frames of a group have equally many stages")
         limits = np.array([stage.max_index for stage in self.stages])[:, None]
         there = present(depths, len(self.stages)).swapaxes(0, 1)
         if not np.where(there, (codes >= 0) & (codes <= limits), codes == NONE).all():
-            raise ValueError("an index is outside its stage's range, or after a stage that its frame does not have")
+            raise ValueError(
+                "an index is outside its stage's range, or after a stage that its frame does not "
+                "have"
+            )
         return depths
 
 
 def _frames_with_stages(codes: np.ndarray) -> np.ndarray:
-    """Frames that have a stage, channel after channel as if of one: at fixed width their order is the same."""
+    """Frames that have a stage, channel after channel as if of one: at fixed width their order is
+    the same.
+    """
     flat = codes.swapaxes(0, 1).reshape(1, codes.shape[1], -1)
     return flat[:, :, flat[0, 0] != NONE]
 
@@ -189,7 +225,9 @@ def _pack_fields(depths: np.ndarray, stages: int) -> bytes:
 
 
 def _in_order(depths: np.ndarray) -> list[tuple[int, int]]:
-    """Depths of groups (channels, groups) in the order of the fields, each with the one that it is told from."""
+    """Depths of groups (channels, groups) in the order of the fields, each with the one that it is
+    told from.
+    """
     pairs = []
     for number, channel in enumerate(depths.tolist()):
         references = [depths[max(number - 1, 0), 0].item(), *channel[:-1]]
@@ -214,11 +252,15 @@ def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[np.ndarray,
             step, position = _take_step(bits, position)
             depth += step
         if not 0 <= depth <= stages:
-            raise BitstreamError(f"the live packet is absurd: a frame with {depth} of {stages} stages")
+            raise BitstreamError(
+                f"the live packet is absurd: a frame with {depth} of {stages} stages"
+            )
         depths[channel, group] = depth
     size = -(-position // 8)
     if "1" in bits[position : 8 * size]:
-        raise BitstreamError("the live packet is absurd: the bits that fill up its fields are not zero")
+        raise BitstreamError(
+            "the live packet is absurd: the bits that fill up its fields are not zero"
+        )
     return np.repeat(depths, GROUP_FRAMES, axis=1)[:, :frames], size
 
 

@@ -15,7 +15,8 @@ _ABOUT_A_SECOND = 50  # frames
 
 
 def recording_frames(frames: int) -> int:
-    """How many frames the packets of a `.dvq` stream have into which live packets of `frames` frames are recorded.
+    """How many frames the packets of a `.dvq` stream have into which live packets of `frames`
+    frames are recorded.
 
     About a second where groups of three frames stay together, else as many as a live packet.
 
@@ -26,16 +27,20 @@ def recording_frames(frames: int) -> int:
 
 
 def live_packets(stream: StreamReader, live: LiveFormat, *, frames: int) -> Iterator[LivePacket]:
-    """Cut each packet of a `.dvq` stream into live packets of `frames` frames, and one of what is left.
+    """Cut each packet of a `.dvq` stream into live packets of `frames` frames, and one of what is
+    left.
 
-    Where depths vary, `frames` is 1, 2 or a multiple of three, as groups of three frames are not split in two.
+    Where depths vary, `frames` is 1, 2 or a multiple of three, as groups of three frames are not
+    split in two.
     """
     sequence = 0
     for packet in stream.packets(live.tables):
         assert packet.codes is not None
         codes = _with_all_stages(packet.codes, len(live.stages))
         for start in range(0, packet.frames, frames):
-            yield LivePacket(sequence=sequence % SEQUENCE_NUMBERS, codes=codes[:, :, start : start + frames])
+            yield LivePacket(
+                sequence=sequence % SEQUENCE_NUMBERS, codes=codes[:, :, start : start + frames]
+            )
             sequence += 1
 
 
@@ -47,8 +52,9 @@ def _with_all_stages(codes: np.ndarray, stages: int) -> np.ndarray:
 class LiveRecorder:
     """Writes live packets into a `.dvq` stream that has all stages of their model.
 
-    A packet that never came is filled from a copy in the next one that did, or else with frames of no stage, as many
-    as `frames`. Close the writer with `writer.header.samples_in(writer.frames)` samples.
+    A packet that never came is filled from a copy in the next one that did, or else with frames of
+    no stage, as many as `frames`. Close the writer with `writer.header.samples_in(writer.frames)`
+    samples.
     """
 
     def __init__(self, writer: StreamWriter, *, frames: int) -> None:
@@ -58,7 +64,9 @@ class LiveRecorder:
         self.filled = self.lost = 0  # packets
 
     def write(self, packet: LivePacket) -> bool:
-        """Append a packet, and what is missing before it; False for one that is late or came twice."""
+        """Append a packet, and what is missing before it; False for one that is late or came
+        twice.
+        """
         ahead = 0 if self._next is None else (packet.sequence - self._next) % SEQUENCE_NUMBERS
         if ahead >= SEQUENCE_NUMBERS // 2:
             return False

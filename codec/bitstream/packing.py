@@ -25,10 +25,15 @@ def _bits(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
 
 
 def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
-    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range."""
+    """The payload for `codes` (channels, stages, frames), whose indices are known to be in
+    range.
+    """
     by_stage = codes.swapaxes(0, 1)
     there = by_stage != NONE
-    bits = [_to_bits(by_stage[start:stop][there[start:stop]], width) for width, start, stop in _equal_widths(stages)]
+    bits = [
+        _to_bits(by_stage[start:stop][there[start:stop]], width)
+        for width, start, stop in _equal_widths(stages)
+    ]
     return np.packbits(np.concatenate(bits)).tobytes()
 
 
@@ -41,7 +46,9 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
     position = 0
     for width, start, stop in _equal_widths(stages):
         count = np.count_nonzero(there[start:stop])
-        by_stage[start:stop][there[start:stop]] = _from_bits(bits[position : position + count * width], width)
+        by_stage[start:stop][there[start:stop]] = _from_bits(
+            bits[position : position + count * width], width
+        )
         position += count * width
     if bits[position:].any():
         raise BitstreamError(_FILL)
@@ -52,7 +59,9 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
 
 
 def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> None:
-    """Raise what `unpack_fixed` would; without positions every index is valid, and only the fill is looked at."""
+    """Raise what `unpack_fixed` would; without positions every index is valid, and only the fill is
+    looked at.
+    """
     if any(stage.position_bits for stage in stages):
         unpack_fixed(payload, stages, depths)
     elif payload and payload[-1] & 0xFF >> (_bits(stages, depths) - 1) % 8 + 1:
@@ -60,7 +69,9 @@ def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarra
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:
-    """The start of a payload that holds `stages`, the first ones of those that it was packed for."""
+    """The start of a payload that holds `stages`, the first ones of those that it was packed
+    for.
+    """
     cut = bytearray(payload[: fixed_size(stages, depths)])
     bits_in_last_byte = _bits(stages, depths) % 8
     if bits_in_last_byte:

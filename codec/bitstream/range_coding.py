@@ -1,8 +1,11 @@
-"""The range-coded payload: `constriction`'s coder, integer tables, and ends at which stages can be cut off.
+"""The range-coded payload: `constriction`'s coder, integer tables, and ends at which stages can be
+cut off.
 
-FORMAT.md states the coder in integer arithmetic. `constriction` computes the same as long as its models hold exactly
-our integers: it splits 2^24 by giving each codeword 1 and adding `probability · scale`, rounded down cumulatively,
-with scale = (2^24 − codewords) / sum of probabilities. Given frequency − 1 for probability, scale is exactly 1.
+FORMAT.md states the coder in integer arithmetic. `constriction` computes the same as long as its
+models hold exactly
+our integers: it splits 2^24 by giving each codeword 1 and adding `probability · scale`, rounded
+down cumulatively, with scale = (2^24 − codewords) / sum of probabilities. Given frequency − 1 for
+probability, scale is exactly 1.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ def encode_stream(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entr
     return _shortest(_low(encoder), encoder.pos()[1][1])
 
 
-def _encode_stages(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> tuple[Any, list[_Place]]:
+def _encode_stages(
+    codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables
+) -> tuple[Any, list[_Place]]:
     """The encoder after all stages, and where it was after each."""
     constriction = _constriction()
     encoder = constriction.queue.RangeEncoder()
@@ -76,14 +81,17 @@ def _encode_stages(codes: np.ndarray, stages: Sequence[StageLayout], tables: Ent
 def decode_range(
     payload: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
 ) -> np.ndarray:
-    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the stages.
+    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the
+    stages.
 
     `depths` (channels, frames) are the stages of each frame.
     """
     ends, stream = split_ends(payload, extremes(depths)[1])
     codes = decode_stream(stream, stages, tables, depths)
     if _ends_of(stream, _encode_stages(codes, stages, tables)[1]) != [*ends, len(stream)]:
-        raise BitstreamError("the range-coded payload or a stage of it ends where no encoder ends it")
+        raise BitstreamError(
+            "the range-coded payload or a stage of it ends where no encoder ends it"
+        )
     return codes
 
 
@@ -107,7 +115,9 @@ def decode_stream(
                 model = constriction.model.Uniform(1 << stage.position_bits)
                 positions[inside] = decoder.decode(model, int(np.count_nonzero(inside)))
         except AssertionError as error:  # constriction's word for a point outside the last interval
-            raise BitstreamError(f"stage {number} of the range-coded payload is no code of any index") from error
+            raise BitstreamError(
+                f"stage {number} of the range-coded payload is no code of any index"
+            ) from error
         by_stage[number] = np.where(there[number], words << stage.position_bits | positions, NONE)
         previous = words
     return np.ascontiguousarray(by_stage.swapaxes(0, 1))
@@ -126,7 +136,9 @@ def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
         ends.append(end)
     stream = payload[start:]
     if end > len(stream):
-        raise BitstreamError(f"the range-coded payload has {len(stream)} bytes, but a stage ends at byte {end}")
+        raise BitstreamError(
+            f"the range-coded payload has {len(stream)} bytes, but a stage ends at byte {end}"
+        )
     return ends, stream
 
 
@@ -146,7 +158,9 @@ def _constriction() -> Any:
 
 
 class _RowModels(dict[int, Any]):
-    """The models of a table's rows, made when first used, of probabilities that are reckoned faster all at once."""
+    """The models of a table's rows, made when first used, of probabilities that are reckoned faster
+    all at once.
+    """
 
     def __init__(self, counts: np.ndarray) -> None:
         super().__init__()
@@ -186,14 +200,18 @@ def _encode_words(
 def _decode_words(
     decoder: Any, tables: EntropyTables, number: int, there: np.ndarray, previous: np.ndarray | None
 ) -> np.ndarray:
-    """Decode the codewords (channels, frames) of stage `number`, NONE where they are not `there`."""
+    """Decode the codewords (channels, frames) of stage `number`, NONE where they are not
+    `there`.
+    """
     table = tables.stages[number]
     models = _models_of(table)
     words = np.full(there.shape, NONE, np.int32)
     if table.source == "previous_frame":
         shift = tables.context_shift(number)
         for channel, places in zip(words, there, strict=True):
-            channel[...] = _decode_chain(decoder, models, table.start_context, shift, places.tolist())
+            channel[...] = _decode_chain(
+                decoder, models, table.start_context, shift, places.tolist()
+            )
     elif table.source == "none":
         words[there] = decoder.decode(models[0], int(np.count_nonzero(there)))
     else:
@@ -203,7 +221,9 @@ def _decode_words(
     return words
 
 
-def _decode_chain(decoder: Any, models: _RowModels, start_row: int, shift: int, there: list[bool]) -> list[int]:
+def _decode_chain(
+    decoder: Any, models: _RowModels, start_row: int, shift: int, there: list[bool]
+) -> list[int]:
     """Codewords of which each names the row of the next."""
     words, row = [], start_row
     for is_there in there:
@@ -214,9 +234,11 @@ def _decode_chain(decoder: Any, models: _RowModels, start_row: int, shift: int, 
 
 
 def _low(encoder: Any) -> bytes:
-    """The low end of the encoder's interval: the least fraction that decodes all that was encoded, big-endian.
+    """The low end of the encoder's interval: the least fraction that decodes all that was encoded,
+    big-endian.
 
-    `constriction` shows its state's 64 bits of it, and, sealed, all words up to the first 32 of those, rounded up.
+    `constriction` shows its state's 64 bits of it, and, sealed, all words up to the first 32 of
+    those, rounded up.
     """
     words_before, (low_state, _) = encoder.pos()
     sealed = encoder.get_compressed()[: words_before + 1].astype(">u4").tobytes()
@@ -226,21 +248,27 @@ def _low(encoder: Any) -> bytes:
 
 
 def _shortest(low: bytes, interval: int) -> bytes:
-    """The shortest fraction in [low, low + interval): most zero bytes at its end, which need not be stored."""
+    """The shortest fraction in [low, low + interval): most zero bytes at its end, which need not be
+    stored.
+    """
     least = int.from_bytes(low, "big")
     if not least:
         return b""
     below, last = least - 1, least + interval - 1
-    place = (below ^ last).bit_length() - 1 & -8  # of the first byte that differs: all before are in every fraction
+    place = (
+        below ^ last
+    ).bit_length() - 1 & -8  # of the first byte that differs: all before are in every fraction
     shortest = -(-least >> place) << place
     return shortest.to_bytes(len(low), "big").rstrip(b"\0")
 
 
 def _end(stream: bytes, words_before: int, low_state: int) -> int:
-    """The least number of bytes of `stream` that make a fraction of at least the low end that the encoder once had.
+    """The least number of bytes of `stream` that make a fraction of at least the low end that the
+    encoder once had.
 
-    Of that, only the 64 bits behind `words_before` words are needed. The words before are those of the stream, which
-    lies less than 2^64 above; unless its 64 bits are lower: then they have since been raised by one.
+    Of that, only the 64 bits behind `words_before` words are needed. The words before are those of
+    the stream, which lies less than 2^64 above; unless its 64 bits are lower: then they have since
+    been raised by one.
     """
     start = _WORD_BYTES * words_before
     here = int.from_bytes(stream[start : start + _STATE_BYTES].ljust(_STATE_BYTES, b"\0"), "big")

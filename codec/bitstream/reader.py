@@ -23,7 +23,8 @@ from .source import ByteSource
 class Packet:
     """Decoded codes (channels, stages, frames), int32, of the frames from `first_frame` on.
 
-    `codes` and `coding` are None where the packet is lost. Codes are NONE (-1) where a frame has no more stages.
+    `codes` and `coding` are None where the packet is lost. Codes are NONE (-1) where a frame has no
+    more stages.
     """
 
     index: int
@@ -38,8 +39,9 @@ class Packet:
 class StreamReader:
     """Reads the header at once, and packets as they are asked for, in constant memory.
 
-    The stream is read once, with either `packets` or `raw_packets`. At its end `samples` is the exact length at the
-    original rate, and, with `recover=True`, `losses` lists what could not be read.
+    The stream is read once, with either `packets` or `raw_packets`. At its end `samples` is the
+    exact length at the original rate, and, with `recover=True`, `losses` lists what could not be
+    read.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -59,7 +61,9 @@ class StreamReader:
 
     @property
     def samples(self) -> int:
-        """Samples at the original rate, known after the last packet; without an end marker those of all frames."""
+        """Samples at the original rate, known after the last packet; without an end marker those of
+        all frames.
+        """
         if self._samples is None:
             raise ValueError("the number of samples is known after the last packet")
         return self._samples
@@ -70,9 +74,11 @@ class StreamReader:
         return self._source.offset
 
     def measure(self, *, recover: bool = False) -> tuple[int, int] | None:
-        """Frames and bytes of the whole stream, found without decoding; None where the file cannot go back.
+        """Frames and bytes of the whole stream, found without decoding; None where the file cannot
+        go back.
 
-        What was to be read next is still to be read. A fault is a `BitstreamError`, unless with `recover`.
+        What was to be read next is still to be read. A fault is a `BitstreamError`, unless with
+        `recover`.
         """
         if self._start is None:
             return None
@@ -86,11 +92,14 @@ class StreamReader:
             self._file.seek(here)
         return frames, reader.offset
 
-    def packets(self, tables: EntropyTables | None = None, *, recover: bool = False) -> Iterator[Packet]:
+    def packets(
+        self, tables: EntropyTables | None = None, *, recover: bool = False
+    ) -> Iterator[Packet]:
         """Decode packet by packet.
 
-        `tables` are the model's, needed where packets are range-coded. Any fault is a `BitstreamError`; with
-        `recover`, a lost packet is yielded in its place with `codes=None` instead.
+        `tables` are the model's, needed where packets are range-coded. Any fault is a
+        `BitstreamError`; with `recover`, a lost packet is yielded in its place with `codes=None`
+        instead.
         """
         if tables is not None:
             tables.check_fits(self.header.stages)
@@ -103,7 +112,15 @@ class StreamReader:
                     if not recover or (tables is None and raw.coding == "range"):
                         raise
                     self.losses.append(Loss(raw.first_frame, raw.frames, str(error)))
-            yield Packet(raw.index, raw.first_frame, raw.frames, raw.coding, codes, raw.offset, raw.size_bytes)
+            yield Packet(
+                raw.index,
+                raw.first_frame,
+                raw.frames,
+                raw.coding,
+                codes,
+                raw.offset,
+                raw.size_bytes,
+            )
 
     def decode(self, raw: RawPacket, tables: EntropyTables | None = None) -> np.ndarray:
         """The codes (channels, stages, frames), int32, of a packet that is not lost."""
@@ -111,7 +128,9 @@ class StreamReader:
             raise ValueError(f"packet {raw.index} is lost")
         header = self.header
         if raw.coding == "range" and tables is None:
-            reason = "it is range-coded: decoding needs the entropy tables of the model that wrote it"
+            reason = (
+                "it is range-coded: decoding needs the entropy tables of the model that wrote it"
+            )
             raise self._located(reason, raw.index, raw.offset)
         try:
             if tables is None or raw.coding == "fixed":
@@ -139,7 +158,9 @@ class StreamReader:
         self._finish(unit, recover)
 
     def _next_unit(self, recover: bool) -> tuple[Unit | None, RawPacket | None]:
-        """The next unit, not consumed, and the packet where it is one; None where nothing is left to recover."""
+        """The next unit, not consumed, and the packet where it is one; None where nothing is left
+        to recover.
+        """
         try:
             return self._due_unit()
         except BitstreamError as error:
@@ -153,7 +174,9 @@ class StreamReader:
 
     def _due_unit(self) -> tuple[Unit, RawPacket | None]:
         if self._source.at_end():
-            raise BitstreamError("the end marker is missing: the stream is cut off, or was never finished")
+            raise BitstreamError(
+                "the end marker is missing: the stream is cut off, or was never finished"
+            )
         unit = self._framing.read(self._source)
         if unit.index != self._next_index:
             raise self._misplaced(unit)
@@ -163,13 +186,17 @@ class StreamReader:
         if self._frames < unit.index * self.header.packet_frames:
             raise BitstreamError("the packet before it is short, but only the last one may be")
         if unit.index == 0 and zlib.crc32(unit.content) != self._framing.identity:
-            raise BitstreamError("it is not the packet that the header names: it is of another stream")
+            raise BitstreamError(
+                "it is not the packet that the header names: it is of another stream"
+            )
         return unit, self._framing.open_packet(unit, self.offset)
 
     def _check_end(self, end: End) -> None:
         frames = self.header.frames_for(end.samples)
         if frames != self._frames:
-            raise BitstreamError(f"the end marker is for {frames} frames, but the packets hold {self._frames}")
+            raise BitstreamError(
+                f"the end marker is for {frames} frames, but the packets hold {self._frames}"
+            )
         if self._frames == 0 and self._framing.identity:
             raise BitstreamError("the header names a packet, but the stream has none")
         if end.sum != self._sum and not self.losses:
@@ -179,7 +206,9 @@ class StreamReader:
         what = "the end marker" if unit.is_end else "the packet"
         if abs(unit.index - self._next_index) > FARTHEST:
             return BitstreamError(f"the checksum does not fit: {what} is damaged")
-        found = f"the end marker after {unit.index} packets" if unit.is_end else f"packet {unit.index}"
+        found = (
+            f"the end marker after {unit.index} packets" if unit.is_end else f"packet {unit.index}"
+        )
         return BitstreamError(f"{found} stands here: packets are missing or out of order")
 
     def _search(self, reason: str) -> Unit | None:
@@ -196,7 +225,9 @@ class StreamReader:
         else:
             self._resume_frame = search.unit.index * packet_frames
         if search.skipped or search.gave_up:
-            reason += f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"
+            reason += (
+                f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"
+            )
         self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason))
         return search.unit
 

@@ -17,16 +17,19 @@ from .framing import (
 )
 from .source import ByteSource
 
-# A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier than
-# of a near one. Further ahead than this, a packet is believed only with its successor behind it.
+# A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier
+# than of a near one. Further ahead than this, a packet is believed only with its successor behind
+# it.
 _NEAR = 16
 # So many packets of a stream may be missing with all their bytes: each costs its reader time.
 FARTHEST = 1 << 16
-# Places tried one by one, before as many more at once: most damage is small, and a pipe is not waited on.
+# Places tried one by one, before as many more at once: most damage is small, and a pipe is not
+# waited on.
 _ONE_BY_ONE = 32
 _FIRST_BLOCK = 1 << 10
 _LARGEST_BLOCK = 1 << 18
-# Work that is allowed for a stream, in microseconds or so: linear in its bytes, however they are made.
+# Work that is allowed for a stream, in microseconds or so: linear in its bytes, however they are
+# made.
 _WORK_LIMIT = 4_000_000
 _WORK_PER_BYTE = 0.5
 _WORK_OF_SEARCH = 50
@@ -36,7 +39,9 @@ _WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 30, 10
 
 
 class Loss(NamedTuple):
-    """Frames that could not be read; none where only foreign bytes or the end marker are concerned."""
+    """Frames that could not be read; none where only foreign bytes or the end marker are
+    concerned.
+    """
 
     first_frame: int
     frames: int
@@ -45,7 +50,8 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search came to: `unit`, if one was found, now stands at the front, after `skipped` bytes.
+    """What a search came to: `unit`, if one was found, now stands at the front, after `skipped`
+    bytes.
 
     `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
     `gave_up`: nothing will be found any more, as searching has cost too much.
@@ -68,7 +74,9 @@ class Recovery:
         self._missing = 0  # packets that were not there, with all their bytes
 
     def find(self, expected: int) -> Search:
-        """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the front."""
+        """Skip bytes until a packet of index `expected` or later, or the end marker, stands at the
+        front.
+        """
         source, start = self._source, self._source.offset
         self._work += _WORK_OF_SEARCH
         starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
@@ -95,7 +103,9 @@ class Recovery:
             available = source.fill(block + self._reach)
             count, done = min(block, available), 0
             self._work += _WORK_OF_BLOCK + available / _BLOCK_BYTES_PER_WORK
-            for place in likely_places(source.buffer[:available], count, self._framing, expected, self._farthest):
+            for place in likely_places(
+                source.buffer[:available], count, self._framing, expected, self._farthest
+            ):
                 source.skip(place - done)
                 done = place
                 unit = self._unit_here(expected)

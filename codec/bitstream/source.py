@@ -1,4 +1,6 @@
-"""Files and pipes: reads and writes may come short, and nothing is requested that the stream has not promised."""
+"""Files and pipes: reads and writes may come short, and nothing is requested that the stream has
+not promised.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ LARGEST_READ = 1 << 16
 class ByteSource:
     """A look-ahead buffer over a binary file that is only ever read forward.
 
-    `fill` asks for no more bytes than it is told to, so a live pipe is never waited on without need, and in pieces of
-    at most 64 KiB, so a false length costs no more memory than the bytes that are really there.
+    `fill` asks for no more bytes than it is told to, so a live pipe is never waited on without
+    need, and in pieces of at most 64 KiB, so a false length costs no more memory than the bytes
+    that are really there.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -24,7 +27,9 @@ class ByteSource:
         self.offset = 0  # of buffer[0], from the first byte read
 
     def fill(self, count: int) -> int:
-        """Buffer `count` bytes, fewer only where the file ends; returns how many of them are there."""
+        """Buffer `count` bytes, fewer only where the file ends; returns how many of them are
+        there.
+        """
         if len(self.buffer) >= count:
             return count
         while len(self.buffer) < count and not self._at_end:
@@ -71,11 +76,15 @@ class Cursor:
         return bytes(self._source.buffer[self._start : self._position])
 
     def take(self, count: int, what: str) -> bytes:
-        """The next `count` bytes; a `BitstreamError` that names `what` where the file ends before."""
+        """The next `count` bytes; a `BitstreamError` that names `what` where the file ends
+        before.
+        """
         end = self._position + count
         available = self._source.fill(end) - self._position
         if available < count:
-            raise BitstreamError(f"the stream is cut off in {what}: {available} of {count} bytes are there")
+            raise BitstreamError(
+                f"the stream is cut off in {what}: {available} of {count} bytes are there"
+            )
         taken = bytes(self._source.buffer[self._position : end])
         self._position = end
         return taken

@@ -1,6 +1,8 @@
-"""How many stages each frame has, where packets do not give all stages to all: stored by groups of frames.
+"""How many stages each frame has, where packets do not give all stages to all: stored by groups of
+frames.
 
-Codes mark a stage that a frame does not have by `NONE`; its later stages are NONE too. A frame may have no stage.
+Codes mark a stage that a frame does not have by `NONE`; its later stages are NONE too. A frame may
+have no stage.
 """
 
 from __future__ import annotations
@@ -61,8 +63,12 @@ def groups(frames: int) -> int:
 
 
 def pack_depths(depths: np.ndarray, stages: int) -> bytes:
-    """The field of depths (channels, frames), the same within each group, neither all `stages` nor all 0."""
-    steps = np.diff(depths[:, ::GROUP_FRAMES].astype(np.int64), axis=1, prepend=_first_guess(stages)).ravel()
+    """The field of depths (channels, frames), the same within each group, neither all `stages` nor
+    all 0.
+    """
+    steps = np.diff(
+        depths[:, ::GROUP_FRAMES].astype(np.int64), axis=1, prepend=_first_guess(stages)
+    ).ravel()
     sizes = np.abs(steps)
     unary = np.ones(int(sizes.sum()) + len(sizes), np.uint8)
     unary[np.cumsum(sizes + 1) - 1] = 0
@@ -83,14 +89,18 @@ def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple
     steps, stop = _unpack_steps(front, count)
     size = -(-stop // 8)
     if front[size - 1] & (1 << -stop % 8) - 1:
-        raise BitstreamError("the bits that fill up the last byte of its stages per frame are not zero")
+        raise BitstreamError(
+            "the bits that fill up the last byte of its stages per frame are not zero"
+        )
     depths = _first_guess(stages) + steps.reshape(channels, -1).cumsum(axis=1)
     lowest, highest = int(depths.min()), int(depths.max())
     if lowest < 0 or highest > stages:
         outside = lowest if lowest < 0 else highest
         raise BitstreamError(f"its stages per frame are absurd: {outside} of {stages}")
     if lowest == stages or highest == 0:
-        raise BitstreamError(f"its stages per frame are absurd: {lowest} for all, which is not stored so")
+        raise BitstreamError(
+            f"its stages per frame are absurd: {lowest} for all, which is not stored so"
+        )
     return depths.repeat(GROUP_FRAMES, axis=1)[:, :frames], size
 
 

@@ -1,4 +1,6 @@
-"""What can be done with a `.dvq` file without its model: describe it, check it, cut it to fewer stages."""
+"""What can be done with a `.dvq` file without its model: describe it, check it, cut it to fewer
+stages.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,11 @@ PathOrFile = str | os.PathLike[str] | BinaryIO
 class StreamInfo:
     """The facts of a stream.
 
-    `samples` is the exact length at the original rate. `packets` are the whole ones, `range_packets` those of them
-    that are range-coded; `holes` is what could not be read. `frames_of_depth[d]` is how many frames of the whole
-    packets have d stages, over all channels. `framing_bytes` is all but the header and the payloads: heads and
-    checksums of packets, what tells the stages of frames, the end marker, and bytes that could not be read.
+    `samples` is the exact length at the original rate. `packets` are the whole ones,
+    `range_packets` those of them that are range-coded; `holes` is what could not be read.
+    `frames_of_depth[d]` is how many frames of the whole packets have d stages, over all channels.
+    `framing_bytes` is all but the header and the payloads: heads and checksums of packets, what
+    tells the stages of frames, the end marker, and bytes that could not be read.
     """
 
     header: StreamHeader
@@ -70,13 +73,16 @@ class StreamInfo:
         return stages / frames if frames else float(len(self.header.stages))
 
     def channel_bitrate(self, stages: int | None = None) -> float:
-        """Bits per second that the indices of a channel take on average at fixed width, cut to so many stages.
+        """Bits per second that the indices of a channel take on average at fixed width, cut to so
+        many stages.
 
         Framing, and what tells how many stages each frame has, are not counted.
         """
         header = self.header
         bits = [0, *itertools.accumulate(stage.index_bits for stage in header.stages[:stages])]
-        counts = self.frames_of_depth if any(self.frames_of_depth) else (*(0,) * len(header.stages), 1)
+        counts = (
+            self.frames_of_depth if any(self.frames_of_depth) else (*(0,) * len(header.stages), 1)
+        )
         total = sum(count * bits[min(depth, len(bits) - 1)] for depth, count in enumerate(counts))
         return float(Fraction(total, sum(counts)) * header.frame_rate_hz)
 
@@ -87,7 +93,9 @@ class StreamInfo:
 
 
 def read_info(stream: PathOrFile) -> StreamInfo:
-    """Describe a stream, damaged or not; only a header that cannot be read is a `BitstreamError`."""
+    """Describe a stream, damaged or not; only a header that cannot be read is a
+    `BitstreamError`.
+    """
     with _opened(stream) as file:
         reader = StreamReader(file)
         header_bytes = reader.offset
@@ -125,10 +133,11 @@ def _counts(depths: np.ndarray | None, size: int) -> np.ndarray:
 
 
 def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Loss, ...]:
-    """All faults of a stream, none where it is whole; a header that cannot be read is a `BitstreamError`.
+    """All faults of a stream, none where it is whole; a header that cannot be read is a
+    `BitstreamError`.
 
-    Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the ends of the stages
-    unless `tables` are given.
+    Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the
+    ends of the stages unless `tables` are given.
     """
     with _opened(stream) as file:
         reader = StreamReader(file)
@@ -148,15 +157,17 @@ def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Los
 def cut(source: PathOrFile, target: PathOrFile, *, stages: int, overwrite: bool = False) -> None:
     """Write a stream of only the first `stages` stages; what they decode to stays the same.
 
-    Neither model nor tables are needed. A fault in `source` is a `BitstreamError`, and a path `target` then stays as
-    it was. An existing one is replaced only with `overwrite`.
+    Neither model nor tables are needed. A fault in `source` is a `BitstreamError`, and a path
+    `target` then stays as it was. An existing one is replaced only with `overwrite`.
     """
     if stages < 1:
         raise ValueError(f"at least one stage is kept, not {stages}")
     with _opened(source) as file:
         reader = StreamReader(file)
         if stages > len(reader.header.stages):
-            raise BitstreamError(f"the stream has {len(reader.header.stages)} stages; it cannot be cut to {stages}")
+            raise BitstreamError(
+                f"the stream has {len(reader.header.stages)} stages; it cannot be cut to {stages}"
+            )
         with _target(target, overwrite) as out:
             _write_cut(reader, out, stages)
 
@@ -197,7 +208,9 @@ def _opened(stream: PathOrFile) -> Iterator[BinaryIO]:
     try:
         file = Path(stream).open("rb")  # noqa: SIM115 (closed below; only opening is to be reported so)
     except OSError as error:
-        raise BitstreamError(f"cannot read {os.fspath(stream)}: {error.strerror or error}") from error
+        raise BitstreamError(
+            f"cannot read {os.fspath(stream)}: {error.strerror or error}"
+        ) from error
     with file:
         yield file
 

@@ -1,4 +1,6 @@
-"""Unsigned LEB128 integers: seven bits a byte, low bits first, the top bit announces another byte."""
+"""Unsigned LEB128 integers: seven bits a byte, low bits first, the top bit announces another
+byte.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class PacketWriter:
 
 
 class StreamWriter:
-    """Writes packets as they fill, the header with the first, and at `close` the rest and the end marker.
+    """Writes packets as they fill, the header with the first, and at `close` the rest and the end
+    marker.
 
     With `tables` each packet is range-coded where that is smaller. The file is never sought in, nor
     closed. A stream that was not closed is one that readers report as cut off. Bad arguments raise
@@ -81,7 +82,9 @@ class StreamWriter:
     ([(1, 4, 50), (1, 4, 25)], 71500)
     """
 
-    def __init__(self, file: BinaryIO, header: StreamHeader, tables: EntropyTables | None = None) -> None:
+    def __init__(
+        self, file: BinaryIO, header: StreamHeader, tables: EntropyTables | None = None
+    ) -> None:
         if tables is not None:
             tables.check_fits(header.stages)
         self.header = header
@@ -103,10 +106,11 @@ class StreamWriter:
         return self._packets.packets * self.header.packet_frames + self._pending_frames
 
     def write(self, codes: np.ndarray) -> None:
-        """Append integer `codes` (channels, stages, frames), any number of frames, in each stage's range.
+        """Append integer `codes` (channels, stages, frames), any number of frames, in each stage's
+        range.
 
-        Where a frame has no more stages, NONE (-1) stands; the three frames of a group, counted from
-        the start of each packet, have equally many.
+        Where a frame has no more stages, NONE (-1) stands; the three frames of a group, counted
+        from the start of each packet, have equally many.
         """
         if self._is_closed:
             raise ValueError("this stream is closed")
@@ -114,7 +118,8 @@ class StreamWriter:
         expected = self._pending.shape[:2]
         if codes.dtype.kind not in "iu" or codes.ndim != 3 or codes.shape[:2] != expected:
             raise ValueError(
-                f"codes are integers (channels, stages, frames) = (*{expected}, any), not {codes.dtype} {codes.shape}"
+                f"codes are integers (channels, stages, frames) = (*{expected}, any), not "
+                f"{codes.dtype} {codes.shape}"
             )
         if fault := find_bad_index(codes, self.header.stages):
             raise ValueError(fault)
@@ -141,14 +146,18 @@ class StreamWriter:
         self._is_closed = True
 
     def _check_groups(self, depths: np.ndarray) -> None:
-        """Whether frames that come next, of `depths` (channels, frames), fit the groups that they fall in."""
+        """Whether frames that come next, of `depths` (channels, frames), fit the groups that they
+        fall in.
+        """
         place = (self._pending_frames + np.arange(depths.shape[1])) % self.header.packet_frames
         last = self._pending[:, :, self._pending_frames - 1 :][..., :1]
         before = np.concatenate([depths_of(last), depths], axis=1)
         uneven = (depths != before[:, :-1]).any(axis=0) & (place % GROUP_FRAMES > 0)
         if uneven.any():
             frame = self.frames + int(uneven.argmax())
-            raise ValueError(f"frame {frame} has other stages than its group of {GROUP_FRAMES} frames")
+            raise ValueError(
+                f"frame {frame} has other stages than its group of {GROUP_FRAMES} frames"
+            )
 
     def _buffer(self, codes: np.ndarray) -> int:
         """Take as many frames of `codes` as the packet has room for; returns how many."""

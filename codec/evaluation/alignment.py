@@ -1,9 +1,10 @@
 """A codec's delay: found, and removed.
 
-Where the waveform is kept, its correlation tells the delay to the sample. Low bitrates keep the envelope alone: the
-correlation of waveforms then peaks anywhere within some pitch periods, and that of band energies, 1 ms apart, tells
-the delay better. On 18 clips of real speech the former had 0.80 to 0.99 at its peak for Opus at 6 and 12 kbps, and 0.07
-to 0.54 for Codec2 at 1.2 and 3.2 kbps, for which the latter was within 3 ms.
+Where the waveform is kept, its correlation tells the delay to the sample. Low bitrates keep the
+envelope alone: the correlation of waveforms then peaks anywhere within some pitch periods, and that
+of band energies, 1 ms apart, tells the delay better. On 18 clips of real speech the former had 0.80
+to 0.99 at its peak for Opus at 6 and 12 kbps, and 0.07 to 0.54 for Codec2 at 1.2 and 3.2 kbps, for
+which the latter was within 3 ms.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _LEAST_WAVEFORM_CORRELATION = 0.65
 
 
 def find_delay(reference: Signal, decoded: Signal) -> int:
-    """By how many samples `decoded` is late, from -0.5 to 0.5 s; negative where it is early, 0 where none is found.
+    """By how many samples `decoded` is late, from -0.5 to 0.5 s; negative where it is early, 0
+    where none is found.
 
     Args:
         reference: The original.
@@ -45,12 +47,18 @@ def find_delay(reference: Signal, decoded: Signal) -> int:
     lag, correlation = _best_lag(one.wave, other.wave, int(MAX_DELAY_SECONDS * rate))
     if correlation >= _LEAST_WAVEFORM_CORRELATION:
         return lag
-    lag, correlation = _best_lag(_envelopes(one), _envelopes(other), int(MAX_DELAY_SECONDS * _ENVELOPE_RATE_HZ))
-    return round(lag * rate / _ENVELOPE_RATE_HZ) if correlation >= _LEAST_ENVELOPE_CORRELATION else 0
+    lag, correlation = _best_lag(
+        _envelopes(one), _envelopes(other), int(MAX_DELAY_SECONDS * _ENVELOPE_RATE_HZ)
+    )
+    return (
+        round(lag * rate / _ENVELOPE_RATE_HZ) if correlation >= _LEAST_ENVELOPE_CORRELATION else 0
+    )
 
 
 def line_up(decoded: Float[np.ndarray, "channels samples"], delay: int, length: int) -> np.ndarray:
-    """The decoded wave with its delay removed, (channels, length): cut, or filled with zeros, at both ends."""
+    """The decoded wave with its delay removed, (channels, length): cut, or filled with zeros, at
+    both ends.
+    """
     placed = np.zeros((len(decoded), length), decoded.dtype)
     first, last = overlap(decoded.shape[1], delay, length)
     placed[:, first:last] = decoded[:, first + delay : last + delay]
@@ -58,7 +66,8 @@ def line_up(decoded: Float[np.ndarray, "channels samples"], delay: int, length: 
 
 
 def overlap(decoded_length: int, delay: int, length: int) -> tuple[int, int]:
-    """Where a reference of `length` samples has a decoded one beside it: the first sample, and one past the last.
+    """Where a reference of `length` samples has a decoded one beside it: the first sample, and one
+    past the last.
 
     Raises:
         AudioError: There is no overlap.
@@ -75,13 +84,17 @@ def _loudest(reference: Signal) -> slice:
     samples = reference.wave.shape[1]
     if samples <= window:
         return slice(None)
-    energy = np.concatenate([[0.0], np.cumsum(np.square(reference.wave, dtype=np.float64).sum(axis=0))])
+    energy = np.concatenate(
+        [[0.0], np.cumsum(np.square(reference.wave, dtype=np.float64).sum(axis=0))]
+    )
     start = int(np.argmax(energy[window:] - energy[:-window]))
     return slice(start, start + window)
 
 
 def _envelopes(signal: Signal) -> np.ndarray:
-    """Log energies of bands, each with its mean removed: (channels · bands, frames), 1000 frames a second."""
+    """Log energies of bands, each with its mean removed: (channels · bands, frames), 1000 frames a
+    second.
+    """
     wave = np.pad(signal.at(_ENVELOPE_SOURCE_HZ).wave, ((0, 0), (_WINDOW // 2, _WINDOW // 2)))
     frames = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW, axis=1)
     frames = frames[:, :: _ENVELOPE_SOURCE_HZ // _ENVELOPE_RATE_HZ]
@@ -93,10 +106,15 @@ def _envelopes(signal: Signal) -> np.ndarray:
 
 
 def _best_lag(one: np.ndarray, other: np.ndarray, reach: int) -> tuple[int, float]:
-    """The lag of `other`, up to ± reach, at which it is most like `one`, all rows together; and how much, up to 1."""
+    """The lag of `other`, up to ± reach, at which it is most like `one`, all rows together; and how
+    much, up to 1.
+    """
     energy = np.square(one, dtype=np.float64).sum() * np.square(other, dtype=np.float64).sum()
     size = 1 << int(one.shape[1] + other.shape[1] + reach).bit_length()
-    spectrum = sum(np.conj(np.fft.rfft(a, size)) * np.fft.rfft(b, size) for a, b in zip(one, other, strict=True))
+    spectrum = sum(
+        np.conj(np.fft.rfft(a, size)) * np.fft.rfft(b, size)
+        for a, b in zip(one, other, strict=True)
+    )
     lags = np.arange(-reach, reach + 1)
     correlations = np.fft.irfft(spectrum, size)[lags % size]
     best = int(np.argmax(correlations))

@@ -17,7 +17,9 @@ __all__ = ["Candidate", "Decoded", "DecodedFolder"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """One clip, decoded: its audio, the bits that it took, and the seconds that coding took; None where unknown."""
+    """One clip, decoded: its audio, the bits that it took, and the seconds that coding took; None
+    where unknown.
+    """
 
     signal: Signal
     bits: int | None = None
@@ -41,7 +43,9 @@ class Candidate(Protocol):
     align: bool
 
     def decode(self, name: str, signal: Signal) -> Decoded:
-        """A clip, coded and decoded. An error of this package, but for `ConfigError`, fails this clip alone."""
+        """A clip, coded and decoded. An error of this package, but for `ConfigError`, fails this
+        clip alone.
+        """
         ...
 
     def stages(self) -> tuple[StageUse, ...] | None:
@@ -50,7 +54,8 @@ class Candidate(Protocol):
 
 
 class DecodedFolder:
-    """Audio that was decoded before, matched to its originals by the path below the folder, without the suffix.
+    """Audio that was decoded before, matched to its originals by the path below the folder, without
+    the suffix.
 
     Args:
         path: A folder; or a file, which is the partner of any original.
@@ -60,7 +65,9 @@ class DecodedFolder:
     note = ""
     align = True
 
-    def __init__(self, path: str | os.PathLike[str], *, name: str | None = None, align: bool = True) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, name: str | None = None, align: bool = True
+    ) -> None:
         path = Path(path)
         self.name = self.family = name or path.resolve().name
         self.align = align
@@ -87,7 +94,10 @@ class DecodedFolder:
         if not partners:
             raise AudioError(f"{self.name} holds no decoded {name} (of any suffix)")
         if len(partners) > 1:
-            raise AudioError(f"{self.name} holds {len(partners)} of it: {', '.join(path.name for path in partners)}")
+            raise AudioError(
+                f"{self.name} holds {len(partners)} of it: "
+                f"{', '.join(path.name for path in partners)}"
+            )
         return partners[0]
 
 

@@ -25,8 +25,8 @@ __all__ = ["OnReference", "evaluate"]
 OnReference = Callable[[str, Mapping[str, Clip]], object]
 _Named = tuple[str, Signal | str]
 _NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
-# What is coded before it is scored. Coding is timed, so nothing runs beside it; and the more clips are then scored, the
-# more evenly the processes are loaded.
+# What is coded before it is scored. Coding is timed, so nothing runs beside it; and the more clips
+# are then scored, the more evenly the processes are loaded.
 _BATCH_CLIPS = 16
 _BATCH_SECONDS = 600
 
@@ -46,17 +46,18 @@ def evaluate(
     """Evaluate codecs on a set of originals.
 
     Args:
-        originals: What to code. One that cannot be read, or that a codec fails on, does not stop the others.
+        originals: What to code. One that cannot be read, or that a codec fails on, does not stop
+            the others.
         candidates: The codecs, each with a name of its own.
         data: What the set of originals is called.
         metrics: Keys of `METRICS`; by default `DEFAULT_METRICS` without `absent_metrics`.
         extra_metrics: Metrics of the user, by name; with workers, of functions that can be pickled.
         sample_rate_hz: To which originals are resampled first; by default each keeps its own.
-        workers: That score: an executor, or how many processes to start (1: none). Coding, which is timed, always
-            runs in this process, and alone.
+        workers: That score: an executor, or how many processes to start (1: none). Coding, which is
+            timed, always runs in this process, and alone.
         recordings: Keeps originals and decoded audio as files.
-        on_reference: Is called after each original, with its name, and its clip of every candidate by the
-            candidate's name.
+        on_reference: Is called after each original, with its name, and its clip of every candidate
+            by the candidate's name.
 
     Raises:
         ConfigError: A metric is unknown or not installed, or two candidates have one name.
@@ -91,25 +92,38 @@ def evaluate(
         references=tuple(run.references),
         systems=tuple(tally.system(used) for tally in run.tallies),
         plug_ins={name: _described(metric) for name, metric in extra_metrics.items()},
-        original_means=summarise(run.references, [name for name, metric in used.items() if metric.judges_originals]),
+        original_means=summarise(
+            run.references, [name for name, metric in used.items() if metric.judges_originals]
+        ),
     )
 
 
 def _described(metric: Metric) -> PlugIn:
-    return PlugIn(title=metric.title, unit=metric.unit, higher_is_better=metric.higher_is_better, best=metric.best)
+    return PlugIn(
+        title=metric.title,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        best=metric.best,
+    )
 
 
 def _check(metrics: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    """Find early what would end a long evaluation: two of one name, or a package that is not installed."""
+    """Find early what would end a long evaluation: two of one name, or a package that is not
+    installed.
+    """
     names = [candidate.name for candidate in candidates]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"each system needs a name of its own, but several are called {', '.join(twice)}")
+        raise ConfigError(
+            f"each system needs a name of its own, but several are called {', '.join(twice)}"
+        )
     score(np.zeros(1), np.zeros(1), sample_rate_hz=16_000, names=metrics)
 
 
 @contextlib.contextmanager
 def _executor(workers: Executor | int) -> Iterator[Executor | None]:
-    """What was given, or processes of our own, whose waiting work an exception cancels; None to do without."""
+    """What was given, or processes of our own, whose waiting work an exception cancels; None to do
+    without.
+    """
     if isinstance(workers, Executor):
         yield workers
     elif workers == 1:
@@ -135,7 +149,9 @@ class _Run:
         self._metrics = metrics
         self._extra_metrics = dict(extra_metrics)
         self._judging = [name for name in metrics if METRICS[name].judges_originals]
-        self._extra_judging = {name: metric for name, metric in extra_metrics.items() if metric.judges_originals}
+        self._extra_judging = {
+            name: metric for name, metric in extra_metrics.items() if metric.judges_originals
+        }
         self._sample_rate_hz = sample_rate_hz
         self._recordings = recordings
 
@@ -157,7 +173,9 @@ class _Run:
                 yield (
                     name,
                     {
-                        tally.candidate.name: self._add_clip(name, signal, tally, decoded, next(comparisons))
+                        tally.candidate.name: self._add_clip(
+                            name, signal, tally, decoded, next(comparisons)
+                        )
                         for tally, decoded in zip(self.tallies, outcomes, strict=True)
                     },
                 )
@@ -188,7 +206,9 @@ class _Run:
             align=False,
         )
 
-    def _pairs(self, signal: Signal | str, outcomes: Sequence[Decoded | str]) -> Iterator[Pair | None]:
+    def _pairs(
+        self, signal: Signal | str, outcomes: Sequence[Decoded | str]
+    ) -> Iterator[Pair | None]:
         for tally, decoded in zip(self.tallies, outcomes, strict=True):
             yield self._pair(signal, decoded, tally)
 
@@ -210,10 +230,17 @@ class _Run:
             return
         audio = self._recordings.keep_original(name, signal) if self._recordings else None
         scores = judged.scores if judged else {}
-        self.references.append(Reference(name=name, seconds=signal.seconds, audio=audio, scores=scores))
+        self.references.append(
+            Reference(name=name, seconds=signal.seconds, audio=audio, scores=scores)
+        )
 
     def _add_clip(
-        self, name: str, signal: Signal | str, tally: Tally, decoded: Decoded | str, comparison: Comparison | None
+        self,
+        name: str,
+        signal: Signal | str,
+        tally: Tally,
+        decoded: Decoded | str,
+        comparison: Comparison | None,
     ) -> Clip:
         if isinstance(signal, str) or isinstance(decoded, str) or comparison is None:
             return tally.add(Clip(name=name, failure=str(decoded)))

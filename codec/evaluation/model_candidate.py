@@ -20,11 +20,15 @@ __all__ = ["ModelCandidate", "model_candidates"]
 
 
 class ModelCandidate:
-    """A model at a number of stages for every frame, or at a bitrate. Its output has no delay: none is searched for."""
+    """A model at a number of stages for every frame, or at a bitrate. Its output has no delay: none
+    is searched for.
+    """
 
     align = False
 
-    def __init__(self, codec: Codec, *, stages: int | None = None, bitrate_kbps: float | None = None) -> None:
+    def __init__(
+        self, codec: Codec, *, stages: int | None = None, bitrate_kbps: float | None = None
+    ) -> None:
         self._codec = codec
         self._stages, self._bitrate_kbps = stages, bitrate_kbps
         self._counter = StageCounter([stage.bits for stage in codec.config.stages[:stages]])
@@ -37,7 +41,9 @@ class ModelCandidate:
             self.name = f"{codec.name}, {bitrate_kbps:.12g} kbps"
 
     def decode(self, name: str, signal: Signal) -> Decoded:
-        """Through the bytes that a file would hold, at the rate and with the channels of the original."""
+        """Through the bytes that a file would hold, at the rate and with the channels of the
+        original.
+        """
         started = time.perf_counter()
         encoded = self._encode(signal)
         data = encoded.to_bytes()
@@ -65,7 +71,10 @@ class ModelCandidate:
 
 
 def model_candidates(
-    codec: Codec, *, stage_counts: Sequence[int] | None = None, bitrates_kbps: Sequence[float] | None = None
+    codec: Codec,
+    *,
+    stage_counts: Sequence[int] | None = None,
+    bitrates_kbps: Sequence[float] | None = None,
 ) -> list[ModelCandidate]:
     """The model at each of these bitrates, and at each of these counts of stages for every frame.
 
@@ -76,12 +85,17 @@ def model_candidates(
     """
     most = len(codec.config.stages)
     if stage_counts is None and bitrates_kbps is None:
-        bitrates_kbps = [_kbps(codec, count) for count in (*(1 << p for p in range((most - 1).bit_length())), most)]
+        bitrates_kbps = [
+            _kbps(codec, count)
+            for count in (*(1 << p for p in range((most - 1).bit_length())), most)
+        ]
     counts, rates = stage_counts or (), bitrates_kbps or ()
     if wrong := [count for count in counts if not 1 <= count <= most]:
         raise ConfigError(f"{codec.name} has stages 1 to {most}, not {', '.join(map(str, wrong))}")
     if too_low := [kbps for kbps in rates if not kbps >= _kbps(codec, 1) * (1 - ROUNDING)]:
-        raise ConfigError(f"{codec.name} needs at least {_kbps(codec, 1):g} kbps, not {too_low[0]:g}")
+        raise ConfigError(
+            f"{codec.name} needs at least {_kbps(codec, 1):g} kbps, not {too_low[0]:g}"
+        )
     _warm_up(codec)
     return [
         *(ModelCandidate(codec, bitrate_kbps=kbps) for kbps in dict.fromkeys(rates)),
@@ -91,7 +105,11 @@ def model_candidates(
 
 def _kbps(codec: Codec, stages: int) -> float:
     """What the first stages take for every frame of a channel."""
-    return sum(stage.bits for stage in codec.config.stages[:stages]) * codec.config.frame_rate_hz / 1000
+    return (
+        sum(stage.bits for stage in codec.config.stages[:stages])
+        * codec.config.frame_rate_hz
+        / 1000
+    )
 
 
 def _warm_up(codec: Codec) -> None:

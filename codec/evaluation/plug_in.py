@@ -1,4 +1,6 @@
-"""Metrics of the user, from a module of theirs: no-reference quality, speaker similarity, word error rate, …"""
+"""Metrics of the user, from a module of theirs: no-reference quality, speaker similarity, word
+error rate, …
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ __all__ = ["load_metric"]
 def load_metric(place: str) -> tuple[str, Metric]:
     """The metric at "module:name", and its name.
 
-    It is a `Metric`, or a function as one measures with, which is shown by its name, higher being better: it takes
-    `reference` and `estimate`, float32 (samples,), aligned and equally long, and `sample_rate_hz`, and returns a
-    number, or a `Weighted` one, or raises (`NothingToMeasure` where it has nothing to say of a clip). For example, in
-    `my_metrics.py`:
+    It is a `Metric`, or a function as one measures with, which is shown by its name, higher being
+    better: it takes `reference` and `estimate`, float32 (samples,), aligned and equally long, and
+    `sample_rate_hz`, and returns a number, or a `Weighted` one, or raises (`NothingToMeasure` where
+    it has nothing to say of a clip). For example, in `my_metrics.py`:
 
         from functools import lru_cache
         from codec import Metric
@@ -27,8 +29,8 @@ def load_metric(place: str) -> tuple[str, Metric]:
         def recogniser(): ...
 
         def word_error_rate(reference, estimate, *, sample_rate_hz):
-            expected, heard = (recogniser().words(wave, sample_rate_hz) for wave in (reference, estimate))
-            return 100 * edit_distance(expected, heard) / len(expected)
+            expected, heard = (recogniser().words(wave, sample_rate_hz) for wave in (reference,
+            estimate)) return 100 * edit_distance(expected, heard) / len(expected)
 
         wer = Metric(word_error_rate, "Word error rate", "%", higher_is_better=False)
 

@@ -1,4 +1,6 @@
-"""The audio of an evaluation as files beside it, for listening: 16-bit WAV, all of a clip in step."""
+"""The audio of an evaluation as files beside it, for listening: 16-bit WAV, all of a clip in
+step.
+"""
 
 from __future__ import annotations
 

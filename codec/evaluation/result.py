@@ -1,4 +1,6 @@
-"""What an evaluation found, as a JSON file: clips, their scores under every system, and means with intervals."""
+"""What an evaluation found, as a JSON file: clips, their scores under every system, and means with
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,24 @@ from ..files.json_dataclass import from_plain
 from ..files.output import atomic_output
 from ..metrics import METRICS, Metric, Score
 
-__all__ = ["Clip", "Evaluation", "Mean", "PlugIn", "Reference", "StageUse", "System", "read_evaluation"]
+__all__ = [
+    "Clip",
+    "Evaluation",
+    "Mean",
+    "PlugIn",
+    "Reference",
+    "StageUse",
+    "System",
+    "read_evaluation",
+]
 
 FORMAT = "diveq-codec evaluation 1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """An original: `seconds` is 0 where it cannot be read; `audio` is relative to the evaluation's file.
+    """An original: `seconds` is 0 where it cannot be read; `audio` is relative to the evaluation's
+    file.
 
     `scores` are of the metrics that judge originals.
     """
@@ -39,7 +51,8 @@ class Clip:
     Attributes:
         name: That of the reference.
         bits: Really spent, None where unknown.
-        delay_samples: By which the decoded audio was found late, at the reference's rate, and was moved.
+        delay_samples: By which the decoded audio was found late, at the reference's rate, and was
+            moved.
         scores: By metric; empty where `failure` says why there are none.
         audio: The decoded file, moved into place, relative to the evaluation's file.
         failure: One line.
@@ -53,7 +66,9 @@ class Clip:
     failure: str | None = None
 
     def failures(self) -> list[str]:
-        """Why scores are missing, metrics with one reason together: "pesq_wb, stoi: the reference is silent"."""
+        """Why scores are missing, metrics with one reason together: "pesq_wb, stoi: the reference
+        is silent".
+        """
         if self.failure is not None:
             return [self.failure]
         reasons: dict[str, list[str]] = {}
@@ -67,8 +82,8 @@ class Clip:
 class Mean:
     """The mean over the clips that have a value, and its 95 % bootstrap interval.
 
-    `mean` is None where no clip has a value, `low` and `high` where fewer than three have. `failed` counts failures; of
-    the other clips, if there are any, each had nothing to measure.
+    `mean` is None where no clip has a value, `low` and `high` where fewer than three have. `failed`
+    counts failures; of the other clips, if there are any, each had nothing to measure.
     """
 
     mean: float | None
@@ -80,7 +95,9 @@ class Mean:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageUse:
-    """How a quantizer stage uses its codewords: the share that occurs, the entropy in bits, and how often each does."""
+    """How a quantizer stage uses its codewords: the share that occurs, the entropy in bits, and how
+    often each does.
+    """
 
     bits: int
     used: float
@@ -90,7 +107,9 @@ class StageUse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class System:
-    """A codec at one rate; points of one `family` are joined to a curve. Speeds are in times real time."""
+    """A codec at one rate; points of one `family` are joined to a curve. Speeds are in times real
+    time.
+    """
 
     name: str
     family: str
@@ -134,24 +153,37 @@ class Evaluation:
     def __post_init__(self) -> None:
         names = [system.name for system in self.systems]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"each system has a name of its own, but several are called {', '.join(twice)}")
-        if unknown := [name for name in self.metrics if name not in METRICS and name not in self.plug_ins]:
+            raise ConfigError(
+                f"each system has a name of its own, but several are called {', '.join(twice)}"
+            )
+        if unknown := [
+            name for name in self.metrics if name not in METRICS and name not in self.plug_ins
+        ]:
             raise ConfigError(f"the evaluation does not describe its metric {', '.join(unknown)}")
         clips = tuple(reference.name for reference in self.references)
         for system in self.systems:
             if tuple(clip.name for clip in system.clips) != clips:
-                raise ConfigError(f"the clips of {system.name} are not the references, in their order")
+                raise ConfigError(
+                    f"the clips of {system.name} are not the references, in their order"
+                )
             if set(system.means) != set(self.metrics):
-                raise ConfigError(f"the means of {system.name} are not those of the metrics {', '.join(self.metrics)}")
+                raise ConfigError(
+                    f"the means of {system.name} are not those of the metrics "
+                    f"{', '.join(self.metrics)}"
+                )
         if unknown := [name for name in self.original_means if name not in self.metrics]:
-            raise ConfigError(f"the originals have means of {', '.join(unknown)}, which is none of the metrics")
+            raise ConfigError(
+                f"the originals have means of {', '.join(unknown)}, which is none of the metrics"
+            )
 
     def metric(self, name: str) -> Metric | PlugIn:
         """Title, unit and direction of one of `metrics`."""
         return self.plug_ins[name] if name in self.plug_ins else METRICS[name]
 
     def direction(self, name: str) -> str:
-        """Which way one of `metrics` is better: "higher is better", "lower is better", "0 is best"."""
+        """Which way one of `metrics` is better: "higher is better", "lower is better", "0 is
+        best".
+        """
         metric = self.metric(name)
         if metric.best is not None:
             return f"{metric.best:g} is best"

@@ -21,7 +21,9 @@ __all__ = ["Comparison", "Pair", "compare"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """What is to be compared, and how; `align` finds and removes a delay, `metrics` is as for `score`."""
+    """What is to be compared, and how; `align` finds and removes a delay, `metrics` is as for
+    `score`.
+    """
 
     reference: Signal
     decoded: Signal
@@ -33,7 +35,9 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """The scores; `wave`, where it is kept, is the decoded audio at the rate, and in the place, of the reference."""
+    """The scores; `wave`, where it is kept, is the decoded audio at the rate, and in the place, of
+    the reference.
+    """
 
     scores: dict[str, Score] = field(default_factory=dict)
     delay_samples: int = 0
@@ -42,10 +46,11 @@ class Comparison:
 
 
 def compare(pair: Pair) -> Comparison:
-    """Resample the decoded clip to the rate of its reference, remove its delay, and measure where both have samples.
+    """Resample the decoded clip to the rate of its reference, remove its delay, and measure where
+    both have samples.
 
-    Each channel is measured by itself, and a score is the mean over channels; it fails where any channel's does. What
-    cannot be compared at all has a `failure` in place of scores.
+    Each channel is measured by itself, and a score is the mean over channels; it fails where any
+    channel's does. What cannot be compared at all has a `failure` in place of scores.
     """
     try:
         return _compare(pair)
@@ -79,10 +84,14 @@ def _check(reference: Signal, decoded: Signal) -> None:
     if not reference.wave.any():  # its distances would count as perfect
         raise AudioError("the reference is silent")
     if len(decoded.wave) != len(reference.wave):
-        raise AudioError(f"the reference has {len(reference.wave)} channels, the decoded audio {len(decoded.wave)}")
+        raise AudioError(
+            f"the reference has {len(reference.wave)} channels, the decoded audio "
+            f"{len(decoded.wave)}"
+        )
     if abs(decoded.seconds - reference.seconds) > MAX_DELAY_SECONDS:
         raise AudioError(
-            f"the decoded audio lasts {decoded.seconds:.2f} s, the reference {reference.seconds:.2f} s: "
+            f"the decoded audio lasts {decoded.seconds:.2f} s, the reference "
+            f"{reference.seconds:.2f} s: "
             f"a delay explains at most {MAX_DELAY_SECONDS} s"
         )
 

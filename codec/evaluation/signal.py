@@ -34,7 +34,9 @@ class Signal:
     def at(self, sample_rate_hz: int) -> Signal:
         """The same at another rate, without delay."""
         channels = len(self.wave)
-        blocks = resample_blocks([self.wave], from_hz=self.sample_rate_hz, to_hz=sample_rate_hz, channels=channels)
+        blocks = resample_blocks(
+            [self.wave], from_hz=self.sample_rate_hz, to_hz=sample_rate_hz, channels=channels
+        )
         empty = np.zeros((channels, 0), np.float32)
         return Signal(wave=np.concatenate([empty, *blocks], axis=1), sample_rate_hz=sample_rate_hz)
 
@@ -76,9 +78,14 @@ def find_sources(path: str | os.PathLike[str]) -> list[Source]:
     if not path.is_dir():
         return [Source(path.name, path)]
     found = [Source(file.relative_to(path).as_posix(), file) for file in _visible_files(path)]
-    sources = sorted((s for s in found if s.path.suffix.lower() in AUDIO_SUFFIXES), key=lambda source: source.name)
+    sources = sorted(
+        (s for s in found if s.path.suffix.lower() in AUDIO_SUFFIXES),
+        key=lambda source: source.name,
+    )
     if not sources:
-        raise AudioError(f"the folder {path} holds no audio file (looked for {' '.join(sorted(AUDIO_SUFFIXES))})")
+        raise AudioError(
+            f"the folder {path} holds no audio file (looked for {' '.join(sorted(AUDIO_SUFFIXES))})"
+        )
     return sources
 
 

@@ -34,7 +34,8 @@ def _mean(scores: Sequence[Score]) -> Mean:
 
 
 def _interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of the mean of clips drawn with replacement (Efron's percentile bootstrap).
+    """The 2.5th and 97.5th percentile of the mean of clips drawn with replacement (Efron's
+    percentile bootstrap).
 
     The draws are the same on each run, and for each metric that has as many values.
     """

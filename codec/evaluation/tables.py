@@ -19,12 +19,17 @@ def evaluation_text(evaluation: Evaluation) -> str:
 def _lines(evaluation: Evaluation) -> Iterator[str]:
     seconds = sum(reference.seconds for reference in evaluation.references)
     clips = len(evaluation.references)
-    yield f"{evaluation.data}: {clips} clip{'s' * (clips != 1)}, {seconds:.1f} s; means with 95 % intervals over clips"
+    yield (
+        f"{evaluation.data}: {clips} clip{'s' * (clips != 1)}, {seconds:.1f} s; means with 95 % "
+        f"intervals over clips"
+    )
     titles = {name: _title(evaluation, name) for name in evaluation.metrics}
     width = max(map(len, titles.values()), default=0)
     blocks = [("original", evaluation.original_means)] if evaluation.original_means else []
     blocks += [(", ".join(_facts(system)), system.means) for system in evaluation.systems]
-    delays = [""] * (len(blocks) - len(evaluation.systems)) + [_delays(system) for system in evaluation.systems]
+    delays = [""] * (len(blocks) - len(evaluation.systems)) + [
+        _delays(system) for system in evaluation.systems
+    ]
     for (head, means), delay in zip(blocks, delays, strict=True):
         yield ""
         yield head
@@ -46,7 +51,10 @@ def _facts(system: System) -> Iterator[str]:
     if system.kbps is not None:
         yield f"{system.kbps:.3f} kbps"
     if system.encode_speed is not None and system.decode_speed is not None:
-        yield f"encodes at {system.encode_speed:.1f} and decodes at {system.decode_speed:.1f} x real time"
+        yield (
+            f"encodes at {system.encode_speed:.1f} and decodes at {system.decode_speed:.1f} x real "
+            f"time"
+        )
     if system.note:
         yield system.note
 
@@ -76,7 +84,9 @@ def evaluation_csv(evaluation: Evaluation) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "clip", "seconds", "bits", "delay_samples", *evaluation.metrics, "failure"])
+    writer.writerow(
+        ["system", "clip", "seconds", "bits", "delay_samples", *evaluation.metrics, "failure"]
+    )
     if evaluation.original_means:
         for reference in evaluation.references:
             original = Clip(name=reference.name, scores=reference.scores)
@@ -88,6 +98,8 @@ def evaluation_csv(evaluation: Evaluation) -> str:
 
 
 def _row(evaluation: Evaluation, system: str, reference: Reference, clip: Clip) -> list[object]:
-    values = [clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics]
+    values = [
+        clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics
+    ]
     failures = "; ".join(clip.failures())
     return [system, clip.name, reference.seconds, clip.bits, clip.delay_samples, *values, failures]

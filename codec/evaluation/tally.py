@@ -14,7 +14,9 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """The clips of a candidate, and their cost. Clips that it fails on cost nothing, and count for no rate or speed."""
+    """The clips of a candidate, and their cost. Clips that it fails on cost nothing, and count for
+    no rate or speed.
+    """
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate

@@ -15,11 +15,15 @@ __all__ = ["score_workers"]
 
 @contextmanager
 def score_workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes for metrics, one thread each; an exception drops what they have not begun, and does not wait for them.
+    """Processes for metrics, one thread each; an exception drops what they have not begun, and does
+    not wait for them.
 
-    Stop signals, which go to all processes of a run, do not end them; the end of the process that started them does.
+    Stop signals, which go to all processes of a run, do not end them; the end of the process that
+    started them does.
     """
-    executor = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare_worker)
+    executor = ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_prepare_worker
+    )
     try:
         yield executor
     except BaseException:
@@ -36,7 +40,9 @@ def _prepare_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed process tells its workers nothing: they would live on, and keep its standard output open."""
+    """A killed process tells its workers nothing: they would live on, and keep its standard output
+    open.
+    """
     parent = parent_process()
     assert parent is not None
     parent.join()

@@ -22,11 +22,12 @@ class _Misfit(Exception):
 def from_plain(cls: type[T], given: Any) -> T:
     """A dataclass from the plain types of JSON, the inverse of `dataclasses.asdict`.
 
-    Fields are int, float (finite; a whole number will do), bool, str, `Literal`, tuples of these, dicts of
-    these by name, other such dataclasses, or one of these or None. Lists become tuples.
+    Fields are int, float (finite; a whole number will do), bool, str, `Literal`, tuples of these,
+    dicts of these by name, other such dataclasses, or one of these or None. Lists become tuples.
 
     Raises:
-        ConfigError: A key is unknown or missing, or a value is not of its field's type; the message names it.
+        ConfigError: A key is unknown or missing, or a value is not of its field's type; the message
+            names it.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,13 @@ def from_plain(cls: type[T], given: Any) -> T:
         raise ConfigError(f"{cls.__name__} is a JSON object, not {type(given).__name__}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     if unknown := sorted(set(given) - set(fields)):
-        raise ConfigError(f"{cls.__name__} has no field {', '.join(unknown)}; this file may need a newer diveq-codec")
-    if missing := sorted(name for name, field in fields.items() if _is_needed(field) and name not in given):
+        raise ConfigError(
+            f"{cls.__name__} has no field {', '.join(unknown)}; this file may need a newer "
+            f"diveq-codec"
+        )
+    if missing := sorted(
+        name for name, field in fields.items() if _is_needed(field) and name not in given
+    ):
         raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}")
     types = get_type_hints(cls)
     values = {}
@@ -50,7 +56,9 @@ def from_plain(cls: type[T], given: Any) -> T:
             values[name] = _convert(types[name], value)
         except _Misfit:
             expected = _describe(types[name])
-            raise ConfigError(f"{cls.__name__}.{name} is {expected}, not {reprlib.repr(value)}") from None
+            raise ConfigError(
+                f"{cls.__name__}.{name} is {expected}, not {reprlib.repr(value)}"
+            ) from None
     return cls(**values)
 
 
@@ -70,7 +78,9 @@ def _convert(expected: Any, value: Any) -> Any:
         return _convert_object(get_args(expected)[1], value)
     if expected is float:
         return _convert_float(value)
-    fits = value in get_args(expected) if get_origin(expected) is Literal else type(value) is expected
+    fits = (
+        value in get_args(expected) if get_origin(expected) is Literal else type(value) is expected
+    )
     if not fits:
         raise _Misfit
     return value

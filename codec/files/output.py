@@ -18,7 +18,7 @@ from ..errors import AudioError
 
 try:
     import fcntl
-except ImportError:  # on Windows, where an open file cannot be removed: that tells the same as a lock
+except ImportError:  # on Windows, an open file cannot be removed: the same as a lock
     fcntl = None
 
 __all__ = [
@@ -38,7 +38,9 @@ _changing = threading.Lock()  # held while a file is begun or gets its final nam
 
 
 def abandon_outputs() -> None:
-    """Remove all unfinished files of this process, which is about to end: no thread begins or finishes one any more."""
+    """Remove all unfinished files of this process, which is about to end: no thread begins or
+    finishes one any more.
+    """
     _changing.acquire(timeout=_ABANDON_SECONDS)  # for ever
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
@@ -46,7 +48,9 @@ def abandon_outputs() -> None:
 
 
 def is_special_file(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` is a pipe, a terminal or a device such as `/dev/null`: nothing there can be replaced."""
+    """Whether `path` is a pipe, a terminal or a device such as `/dev/null`: nothing there can be
+    replaced.
+    """
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -62,8 +66,8 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
     Args:
         path: The final name. Its folder must exist.
-        overwrite: Replace an existing file, whose permission bits are kept. Else an existing file is an error,
-            when the block is entered and again at its end.
+        overwrite: Replace an existing file, whose permission bits are kept. Else an existing file
+            is an error, when the block is entered and again at its end.
 
     Raises:
         AudioError: The target exists, is a folder, or cannot be created. `path` is then as it was.
@@ -86,8 +90,12 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Like `atomic_output`, for writers that want a file's name: gives that of an empty file in the same folder."""
-    target = Path(os.path.realpath(path))  # through symbolic links: the link stays, its target is replaced
+    """Like `atomic_output`, for writers that want a file's name: gives that of an empty file in the
+    same folder.
+    """
+    target = Path(
+        os.path.realpath(path)
+    )  # through symbolic links: the link stays, its target is replaced
     _check_target(target, overwrite=overwrite)
     with _new_part(target) as temporary:
         yield temporary
@@ -110,7 +118,9 @@ def scratch_path() -> Iterator[Path]:
 
 
 def is_being_written(path: str | os.PathLike[str]) -> bool:
-    """Whether a live process, this one included, is writing the file of this name by `atomic_path`."""
+    """Whether a live process, this one included, is writing the file of this name by
+    `atomic_path`.
+    """
     remove_stale_part(path)
     return _part_of(Path(os.path.realpath(path))).exists()
 
@@ -118,7 +128,9 @@ def is_being_written(path: str | os.PathLike[str]) -> bool:
 def remove_stale_part(path: str | os.PathLike[str]) -> None:
     """Remove what a killed process has left of its attempt to write the file of this name."""
     part = _part_of(Path(os.path.realpath(path)))
-    with contextlib.suppress(OSError):  # there is none, or it is locked, or this file system has no locks
+    with contextlib.suppress(
+        OSError
+    ):  # there is none, or it is locked, or this file system has no locks
         if fcntl is None:
             part.unlink()
             return
@@ -132,14 +144,18 @@ def remove_stale_part(path: str | os.PathLike[str]) -> None:
 
 
 def _part_of(target: Path) -> Path:
-    """The name under which a file is written; of one length for all, as names have up to 255 bytes."""
+    """The name under which a file is written; of one length for all, as names have up to 255
+    bytes.
+    """
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
     return target.with_name(f".{digest[:16]}.part")
 
 
 @contextlib.contextmanager
 def _new_part(target: Path) -> Iterator[Path]:
-    """An empty file beside the target, locked while it is written so that nobody takes it for a leftover."""
+    """An empty file beside the target, locked while it is written so that nobody takes it for a
+    leftover.
+    """
     remove_stale_part(target)
     try:
         with _changing:
@@ -158,11 +174,14 @@ def _new_part(target: Path) -> Iterator[Path]:
 
 
 def _create(target: Path) -> tuple[Path, int]:
-    """A new file, open and locked, with the target's permission bits, or those that the umask leaves a new file."""
+    """A new file, open and locked, with the target's permission bits, or those that the umask
+    leaves a new file.
+    """
     path = _part_of(target)
     try:
         descriptor = _open_locked(path)
-    except FileExistsError:  # another process or thread writes the same target: the first to end gives it its name
+    except FileExistsError:
+        # Another process or thread writes the same target: the first to end gives it its name.
         path = target.with_name(f".{secrets.token_hex(8)}.part")
         descriptor = _open_locked(path)
     try:
@@ -181,7 +200,9 @@ def _open_locked(path: Path) -> int:
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-    if not _is_at(descriptor, path):  # another process, which looks for leftovers, has locked it first
+    if not _is_at(
+        descriptor, path
+    ):  # another process, which looks for leftovers, has locked it first
         os.close(descriptor)
         raise FileExistsError(path)
     return descriptor
@@ -232,7 +253,8 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
         os.link(temporary, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links (FAT, some network mounts): the check and the rename are two
+    # a file system without hard links (FAT, some network mounts): the check and the rename are two
+    except OSError:
         if target.exists():
             raise FileExistsError(target) from None
         os.rename(temporary, target)

@@ -1,4 +1,6 @@
-"""Stop signals: they end a process within a second, and leave no half-written file and no child process."""
+"""Stop signals: they end a process within a second, and leave no half-written file and no child
+process.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def stop_signals() -> Iterator[None]:
 
 
 def end_process(exit_code: int, message: str) -> NoReturn:
-    """End this process at once, whatever its other threads wait for, and with it the processes that it started."""
+    """End this process at once, whatever its other threads wait for, and with it the processes that
+    it started.
+    """
     abandon_outputs()
     # Standard error may be a full pipe that nobody reads, or locked by a thread that waits for it.
     _within(_PATIENCE_SECONDS, lambda: print(message, file=sys.stderr, flush=True))

@@ -1,4 +1,6 @@
-"""The configuration of a model: frozen dataclasses, checked when made, stored as JSON in the checkpoint."""
+"""The configuration of a model: frozen dataclasses, checked when made, stored as JSON in the
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ STAGE_KINDS: tuple[str, ...] = get_args(StageKind)
 MAX_STAGES = 127
 MAX_BITS = 16
 MAX_RATE_HZ = 768_000
-MIN_RATE_HZ = 1_000  # of audio: below, a second of a file is worth hours of sound, which cost as much as any
+MIN_RATE_HZ = (
+    1_000  # of audio: below, a second of a file is worth hours of sound, which cost as much as any
+)
 LOST = -2  # the codes of a frame that was lost on its way
 
 
@@ -35,10 +39,16 @@ class StageConfig:
     noise_variance: float = 1e-3
 
     def __post_init__(self) -> None:
-        require(self.kind in STAGE_KINDS, f"stage kind {self.kind!r} is unknown; known: {', '.join(STAGE_KINDS)}")
+        require(
+            self.kind in STAGE_KINDS,
+            f"stage kind {self.kind!r} is unknown; known: {', '.join(STAGE_KINDS)}",
+        )
         require(1 <= self.bits <= MAX_BITS, f"a stage has 1 to {MAX_BITS} bits, not {self.bits}")
         require(self.dim >= 1, f"a stage's dim is at least 1, not {self.dim}")
-        require(0 <= self.noise_variance < math.inf, f"noise_variance is at least 0, not {self.noise_variance}")
+        require(
+            0 <= self.noise_variance < math.inf,
+            f"noise_variance is at least 0, not {self.noise_variance}",
+        )
 
     @property
     def codewords(self) -> int:
@@ -73,14 +83,17 @@ class ModelConfig:
             1 <= self.sample_rate_hz <= MAX_RATE_HZ,
             f"sample_rate_hz is 1 to {MAX_RATE_HZ}, not {self.sample_rate_hz}",
         )
-        require(self.latent_channels >= 1, f"latent_channels is at least 1, not {self.latent_channels}")
+        require(
+            self.latent_channels >= 1, f"latent_channels is at least 1, not {self.latent_channels}"
+        )
         require(
             1 <= len(self.stages) <= MAX_STAGES,
             f"a model has 1 to {MAX_STAGES} stages, not {len(self.stages)}",
         )
         require(
             (self.transform is None) != (self.filterbank is None),
-            "a model has one layout, transform or filterbank: set one of them, and the other to None",
+            "a model has one layout, transform or filterbank: set one of them, and the other to "
+            "None",
         )
 
     @property
@@ -111,7 +124,9 @@ class ModelConfig:
     @property
     def least_weights(self) -> int:
         """The model has more weights than this, whatever its layout holds beside them."""
-        quantizer = sum(stage.dim * (stage.codewords + self.latent_channels) for stage in self.stages)
+        quantizer = sum(
+            stage.dim * (stage.codewords + self.latent_channels) for stage in self.stages
+        )
         return self.layout.least_weights + quantizer
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,5 +135,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, fields: Any) -> ModelConfig:
-        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that names it."""
+        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that
+        names it.
+        """
         return from_plain(cls, fields)

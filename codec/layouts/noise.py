@@ -1,6 +1,8 @@
-"""The noise that enters the decoder: a function of the frame's number alone, the same on every machine.
+"""The noise that enters the decoder: a function of the frame's number alone, the same on every
+machine.
 
-Integers up to the last step, so that windows, packets, backends and machines all make the same values.
+Integers up to the last step, so that windows, packets, backends and machines all make the same
+values.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ _DEVIATION = np.float32(2 * ((2**32 - 1) / 12) ** 0.5)
 
 
 def decoder_noise(first_frame: int, frames: int, values: int) -> np.ndarray:
-    """Noise of zero mean and unit variance, nearly Gaussian: float32 (frames, values), from `first_frame` on.
+    """Noise of zero mean and unit variance, nearly Gaussian: float32 (frames, values), from
+    `first_frame` on.
 
-    A value is the sum of the four quarters of a hash (Steele, Lea, Flood, "Fast splittable pseudorandom number
+    A value is the sum of the four quarters of a hash (Steele, Lea, Flood, "Fast splittable
+    pseudorandom number
     generators", 2014: SplitMix64) of its place in the stream.
 
     >>> noise = decoder_noise(0, 1000, 96)

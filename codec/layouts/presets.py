@@ -31,7 +31,9 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
 
 
 def speech_16khz_live(*, kind: StageKind = "diveq") -> ModelConfig:
-    """`speech_16khz` for calls: 80 ms behind, of which two frames are look-ahead and two the overlap of the MDCT."""
+    """`speech_16khz` for calls: 80 ms behind, of which two frames are look-ahead and two the
+    overlap of the MDCT.
+    """
     model = speech_16khz(kind=kind)
     assert model.transform is not None
     layout = dataclasses.replace(
@@ -45,7 +47,9 @@ def speech_16khz_live(*, kind: StageKind = "diveq") -> ModelConfig:
 
 def speech_24khz(*, kind: StageKind = "diveq") -> ModelConfig:
     """LibriTTS's own rate: 24 kHz, 75 frames/s, 10 stages of 10 bits, 0.75 to 7.5 kbps."""
-    return dataclasses.replace(speech_16khz(kind=kind), sample_rate_hz=24_000, stages=(StageConfig(kind=kind),) * 10)
+    return dataclasses.replace(
+        speech_16khz(kind=kind), sample_rate_hz=24_000, stages=(StageConfig(kind=kind),) * 10
+    )
 
 
 def dac_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
@@ -55,7 +59,11 @@ def dac_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
         latent_channels=1024,
         stages=(StageConfig(kind=kind),) * 12,
         filterbank=FilterbankLayout(
-            frontend_kernel=7, frontend_stride=1, strides=(2, 4, 5, 8), encoder_width=64, decoder_width=1536
+            frontend_kernel=7,
+            frontend_stride=1,
+            strides=(2, 4, 5, 8),
+            encoder_width=64,
+            decoder_width=1536,
         ),
     )
 

@@ -1,4 +1,6 @@
-"""The receptive field of a layout, in frames, and how a convolution's padding is shared. Integers only."""
+"""The receptive field of a layout, in frames, and how a convolution's padding is shared. Integers
+only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from dataclasses import dataclass
 
 
 def split_padding(total: int, causal: bool) -> tuple[int, int]:
-    """Share a convolution's padding between left and right; a causal one has all of it on the left."""
+    """Share a convolution's padding between left and right; a causal one has all of it on the
+    left.
+    """
     left = total if causal else (total + 1) // 2
     return left, total - left
 
@@ -22,7 +26,9 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A layer that sees frames of `width` values around one frame: what it has to remember of a stream."""
+    """A layer that sees frames of `width` values around one frame: what it has to remember of a
+    stream.
+    """
 
     before: int
     after: int
@@ -36,4 +42,6 @@ def look_ahead(layers: Sequence[Layer]) -> int:
 
 def context(layers: Sequence[Layer], *, before: int = 0, after: int = 0) -> Context:
     """What layers see one after the other, and so much more on both sides."""
-    return Context(before=before + sum(layer.before for layer in layers), after=after + look_ahead(layers))
+    return Context(
+        before=before + sum(layer.before for layer in layers), after=after + look_ahead(layers)
+    )

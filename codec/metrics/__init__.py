@@ -1,11 +1,12 @@
-"""How good decoded speech is: models of hearing and of listeners, distances, and diagnostics of its fine structure.
+"""How good decoded speech is: models of hearing and of listeners, distances, and diagnostics of its
+fine structure.
 
-All take two equally long signals (samples,), reference first, already aligned: a constant delay of a codec must be
-removed before. A metric that has no answer raises `MetricError` (too short, silent, …), and never gives a number in
-its place; `score` turns that into a `Score` with the reason.
+All take two equally long signals (samples,), reference first, already aligned: a constant delay of
+a codec must be removed before. A metric that has no answer raises `MetricError` (too short, silent,
+…), and never gives a number in its place; `score` turns that into a `Score` with the reason.
 
-PESQ and STOI need the packages of `pip install 'diveq-codec[eval]'`, ViSQOL that of `diveq-codec[visqol]`, DistillMOS
-and DNSMOS those of `diveq-codec[listeners]`.
+PESQ and STOI need the packages of `pip install 'diveq-codec[eval]'`, ViSQOL that of
+`diveq-codec[visqol]`, DistillMOS and DNSMOS those of `diveq-codec[listeners]`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ __all__ = [
 ]
 
 
-def _of_bands(name: str, title: str, measure: Callable[..., float], **facts: Any) -> Iterator[tuple[str, Metric]]:
+def _of_bands(
+    name: str, title: str, measure: Callable[..., float], **facts: Any
+) -> Iterator[tuple[str, Metric]]:
     """A metric for each of `BANDS_KHZ`."""
     for low, high in BANDS_KHZ:
         measured = functools.partial(measure, band_khz=(low, high))
@@ -84,8 +87,12 @@ METRICS: dict[str, Metric] = {
     "dnsmos_ovrl": Metric(dnsmos_ovrl, "DNSMOS OVRL", "MOS", judges_originals=True),
     "si_sdr": Metric(si_sdr, "SI-SDR", "dB"),
     "mel_distance": Metric(mel_distance, "Mel distance", higher_is_better=False),
-    "stft_distance": Metric(stft_distance, "Multi-resolution STFT distance", higher_is_better=False),
-    "log_spectral_distance": Metric(log_spectral_distance, "Log-spectral distance", "dB", higher_is_better=False),
+    "stft_distance": Metric(
+        stft_distance, "Multi-resolution STFT distance", higher_is_better=False
+    ),
+    "log_spectral_distance": Metric(
+        log_spectral_distance, "Log-spectral distance", "dB", higher_is_better=False
+    ),
     "carrier_repetition": Metric(
         carrier_repetition, "Carrier repetition", higher_is_better=False, judges_originals=True
     ),
@@ -119,7 +126,8 @@ def absent_metrics() -> list[str]:
 def select_metrics(
     names: Iterable[str] | None = None, extra_metrics: Mapping[str, Metric] = _NONE
 ) -> dict[str, Metric]:
-    """The metrics of these names, by default `DEFAULT_METRICS` without the absent ones; then all `extra_metrics`.
+    """The metrics of these names, by default `DEFAULT_METRICS` without the absent ones; then all
+    `extra_metrics`.
 
     Raises:
         ConfigError: A name is unknown, or both ours and the user's.
@@ -131,7 +139,9 @@ def select_metrics(
     if unknown := [name for name in names if name not in METRICS]:
         raise ConfigError(f"unknown metric {', '.join(unknown)}; known: {', '.join(METRICS)}")
     if taken := [name for name in extra_metrics if name in METRICS]:
-        raise ConfigError(f"{', '.join(taken)} is a metric of this package; give yours another name")
+        raise ConfigError(
+            f"{', '.join(taken)} is a metric of this package; give yours another name"
+        )
     return {**{name: METRICS[name] for name in names}, **extra_metrics}
 
 
@@ -160,7 +170,8 @@ def score(
         >>> wave = np.sin(np.arange(16000) / 10)
         >>> score(wave, 0.5 * wave, sample_rate_hz=16000, names=["si_sdr"])
         {'si_sdr': Score(value=100.0, failure=None, weight=1.0)}
-        >>> score(wave[:9], wave[:9], sample_rate_hz=16000, names=["mel_distance"])["mel_distance"].failure
+        >>> found = score(wave[:9], wave[:9], sample_rate_hz=16000, names=["mel_distance"])
+        >>> found["mel_distance"].failure
         '9 samples, but the longest window has 1024'
     """
     metrics = select_metrics(names, extra_metrics)
@@ -170,7 +181,9 @@ def score(
     }
 
 
-def _attempt(metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, is_ours: bool) -> Score:
+def _attempt(
+    metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, is_ours: bool
+) -> Score:
     try:
         found = metric(reference, estimate, sample_rate_hz=sample_rate_hz)
         value, weight = found if isinstance(found, Weighted) else (float(found), 1.0)
@@ -178,8 +191,12 @@ def _attempt(metric: Metric, reference: np.ndarray, estimate: np.ndarray, sample
         return Score(None)
     except MetricError as error:
         return Score(None, str(error))
-    except Exception as error:  # a metric's package, or a user's own metric, may raise anything; it fails one clip
+    except Exception as error:  # a package, or a user's own metric, may raise anything
         if is_ours and isinstance(error, DiveqCodecError):  # misuse, or a package that is missing
             raise
         return Score(None, f"{type(error).__name__}: {error}")
-    return Score(value, weight=weight) if math.isfinite(value) else Score(None, f"the value is {value}")
+    return (
+        Score(value, weight=weight)
+        if math.isfinite(value)
+        else Score(None, f"the value is {value}")
+    )

@@ -25,16 +25,25 @@ _Products = tuple[float, float, float]
 """The energies of both signals, and their product."""
 
 
-def band_pass(wave: Float[np.ndarray, " samples"], low_hz: float, high_hz: float) -> Float[np.ndarray, " samples"]:
-    """What a signal of `ANALYSIS_HZ` has from `low_hz` up to `high_hz`, without delay, in float64."""
+def band_pass(
+    wave: Float[np.ndarray, " samples"], low_hz: float, high_hz: float
+) -> Float[np.ndarray, " samples"]:
+    """What a signal of `ANALYSIS_HZ` has from `low_hz` up to `high_hz`, without delay, in
+    float64.
+    """
     spectrum, hz = _spectrum(wave)
     return np.fft.irfft(spectrum * ((hz >= low_hz) & (hz < high_hz)))[: len(wave)]
 
 
 def band_correlation(
-    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int, band_khz: tuple[float, float]
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    *,
+    sample_rate_hz: int,
+    band_khz: tuple[float, float],
 ) -> float:
-    """Correlation of both signals in a band: 1 where the waveform is kept, 0 where another one has its place.
+    """Correlation of both signals in a band: 1 where the waveform is kept, 0 where another one has
+    its place.
 
     Levels have no influence. Both signals are resampled to 16 kHz.
 
@@ -46,9 +55,14 @@ def band_correlation(
 
 
 def band_level(
-    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int, band_khz: tuple[float, float]
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    *,
+    sample_rate_hz: int,
+    band_khz: tuple[float, float],
 ) -> float:
-    """The energy that the estimate has in a band over that of the reference, in dB, -80 at least; both at 16 kHz.
+    """The energy that the estimate has in a band over that of the reference, in dB, -80 at least;
+    both at 16 kHz.
 
     Raises:
         NothingToMeasure: The reference has nothing in the band.
@@ -60,7 +74,9 @@ def band_level(
 def check_band(sample_rate_hz: int, band_khz: tuple[float, float]) -> None:
     """Signals of this rate reach into a band."""
     if 2000 * band_khz[0] >= sample_rate_hz:
-        raise NothingToMeasure(f"signals of {sample_rate_hz} Hz have nothing from {band_khz[0]} kHz upwards")
+        raise NothingToMeasure(
+            f"signals of {sample_rate_hz} Hz have nothing from {band_khz[0]} kHz upwards"
+        )
 
 
 def _in_band(
@@ -78,8 +94,12 @@ def _in_band(
 
 @functools.lru_cache(maxsize=1)  # all bands of a pair are asked for in a row
 def _products(reference: bytes, estimate: bytes) -> tuple[_Products, ...]:
-    """The products of each band, by Parseval's theorem from the spectra of whole signals; without their means."""
-    (one, hz), (other, _) = (_spectrum(np.frombuffer(samples, np.float32)) for samples in (reference, estimate))
+    """The products of each band, by Parseval's theorem from the spectra of whole signals; without
+    their means.
+    """
+    (one, hz), (other, _) = (
+        _spectrum(np.frombuffer(samples, np.float32)) for samples in (reference, estimate)
+    )
     inside = [(hz > 1000 * low) & (hz < 1000 * high) for low, high in BANDS_KHZ]
     bins = len(hz) - 1  # half of the size of the transform: the other half is the same again
     return tuple(
@@ -97,6 +117,8 @@ def _inner(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _spectrum(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros make the length a power of two: of others, such as primes, a transform takes 20 times as long."""
+    """Zeros make the length a power of two: of others, such as primes, a transform takes 20 times
+    as long.
+    """
     size = 1 << max(1, len(wave) - 1).bit_length()
     return np.fft.rfft(wave.astype(np.float64), size), np.fft.rfftfreq(size, 1 / ANALYSIS_HZ)

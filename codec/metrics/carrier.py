@@ -1,7 +1,8 @@
-"""Carrier repetition: whether the fine structure of noisy sounds is noise, or one pattern over and over.
+"""Carrier repetition: whether the fine structure of noisy sounds is noise, or one pattern over and
+over.
 
-A decoder can fill all fricatives with one frozen waveform under the right envelope: distances of spectra do not see
-it, ears do.
+A decoder can fill all fricatives with one frozen waveform under the right envelope: distances of
+spectra do not see it, ears do.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ _NEAR = 3
 _BAND_HZ = (4000, 7500)
 
 
-def carrier_repetition(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> Weighted:
-    """How alike fricatives are to themselves 40 ms later, from 0 to 1: noise has about .08, a frozen pattern .9.
+def carrier_repetition(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int
+) -> Weighted:
+    """How alike fricatives are to themselves 40 ms later, from 0 to 1: noise has about .08, a
+    frozen pattern .9.
 
-    That is |Σ q(t)·q(t + 40 ms)| / (n − lag) over Σ q(t)² / n, q the estimate from 4 to 7.5 kHz at 16 kHz inside a
-    fricative of n samples, the highest of seven neighbouring lags. Fricatives are stretches of 90 ms or more in which
-    the reference has most of its energy above 4 kHz; they weigh by their length, within a clip and over clips.
+    That is |Σ q(t)·q(t + 40 ms)| / (n − lag) over Σ q(t)² / n, q the estimate from 4 to 7.5 kHz at
+    16 kHz inside a fricative of n samples, the highest of seven neighbouring lags. Fricatives are
+    stretches of 90 ms or more in which the reference has most of its energy above 4 kHz; they weigh
+    by their length, within a clip and over clips.
 
     Raises:
         NothingToMeasure: There is no fricative.
     """
     check_pair(reference, estimate, both_heard=True)
-    original, decoded = (resampled(signal, sample_rate_hz, ANALYSIS_HZ) for signal in (reference, estimate))
+    original, decoded = (
+        resampled(signal, sample_rate_hz, ANALYSIS_HZ) for signal in (reference, estimate)
+    )
     stretches = _fricatives(original)
     if not stretches:
         raise NothingToMeasure("no fricative of 90 ms or more")
@@ -42,7 +49,9 @@ def carrier_repetition(reference: np.ndarray, estimate: np.ndarray, *, sample_ra
 
 
 def _fricatives(wave: np.ndarray) -> list[slice]:
-    """The inner part, without half a block at both ends, of each stretch of blocks that are high and not quiet."""
+    """The inner part, without half a block at both ends, of each stretch of blocks that are high
+    and not quiet.
+    """
     if len(wave) < _BLOCK * _SHORTEST_BLOCKS:
         return []
     high, low = (_block_powers(band_pass(wave, *band_hz)) for band_hz in (_BAND_HZ, (0, 3000)))

@@ -1,6 +1,7 @@
 """Harmonic contrast: how far the harmonics of a voice stand out of what lies between them.
 
-A decoder that fills a band with noise of the right level keeps all that distances of spectral envelopes see, and
+A decoder that fills a band with noise of the right level keeps all that distances of spectral
+envelopes see, and
 loses the harmonics: this tells.
 """
 
@@ -30,14 +31,20 @@ _SMALLEST_POWER = 1e-12
 
 
 def harmonic_contrast(
-    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int, band_khz: tuple[float, float]
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    *,
+    sample_rate_hz: int,
+    band_khz: tuple[float, float],
 ) -> float:
-    """The harmonic contrast of the estimate less that of the reference in one of `BANDS_KHZ`, in dB; 0 is best.
+    """The harmonic contrast of the estimate less that of the reference in one of `BANDS_KHZ`, in
+    dB; 0 is best.
 
-    The contrast of a frame is 10 log10 of the power at the harmonics k·f0 inside the band over that at (k + ½)·f0;
-    white noise has 0 dB, speech about 25, 11, 7 and 3 dB in the four bands. The power is that of a Hann window of
-    40 ms. Each signal has its own f0; what counts is the mean over the frames, every 10 ms, that are voiced in both
-    with pitches less than a quarter of an octave apart.
+    The contrast of a frame is 10 log10 of the power at the harmonics k·f0 inside the band over that
+    at (k + ½)·f0; white noise has 0 dB, speech about 25, 11, 7 and 3 dB in the four bands. The
+    power is that of a Hann window of 40 ms. Each signal has its own f0; what counts is the mean
+    over the frames, every 10 ms, that are voiced in both with pitches less than a quarter of an
+    octave apart.
 
     Raises:
         NothingToMeasure: Fewer than 10 frames have a contrast in both signals.
@@ -48,24 +55,36 @@ def harmonic_contrast(
     waves = [resampled(signal, sample_rate_hz, ANALYSIS_HZ) for signal in (reference, estimate)]
     (one_hz, one), (other_hz, other) = (_contrasts(wave.tobytes()) for wave in waves)
     apart = np.abs(np.log2(np.maximum(one_hz, 1) / np.maximum(other_hz, 1)))
-    change = (other[:, band] - one[:, band])[(one_hz > 0) & (other_hz > 0) & (apart < _SAME_PITCH_OCTAVES)]
+    change = (other[:, band] - one[:, band])[
+        (one_hz > 0) & (other_hz > 0) & (apart < _SAME_PITCH_OCTAVES)
+    ]
     change = change[np.isfinite(change)]
     if len(change) < _LEAST_FRAMES:
         raise NothingToMeasure(f"{len(change)} frames with harmonics there in both signals")
     return float(change.mean())
 
 
-@functools.lru_cache(maxsize=4)  # all bands, and all systems on one reference, share a signal's pitch
-def _contrasts(samples: bytes) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames bands"]]:
-    """The pitch of each frame (0: no voice) and its contrast in all bands; NaN where a band has under two harmonics."""
+@functools.lru_cache(
+    maxsize=4
+)  # all bands, and all systems on one reference, share a signal's pitch
+def _contrasts(
+    samples: bytes,
+) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames bands"]]:
+    """The pitch of each frame (0: no voice) and its contrast in all bands; NaN where a band has
+    under two harmonics.
+    """
     wave = np.frombuffer(samples, np.float32)
     track = track_pitch(wave, ANALYSIS_HZ)
     contrasts = np.full((len(track.hz), len(BANDS_KHZ)), np.nan)
     padded = np.pad(wave, _WINDOW)
     for frame in np.flatnonzero(track.hz > _LOWEST_HZ):
-        start = int(track.times[frame] * ANALYSIS_HZ) + _WINDOW // 2  # centred: `padded` is a window late
+        start = (
+            int(track.times[frame] * ANALYSIS_HZ) + _WINDOW // 2
+        )  # centred: `padded` is a window late
         windowed = padded[start : start + _WINDOW] * np.hanning(_WINDOW)
-        contrasts[frame] = _contrasts_of_frame(np.abs(np.fft.rfft(windowed, _BINS)) ** 2, track.hz[frame])
+        contrasts[frame] = _contrasts_of_frame(
+            np.abs(np.fft.rfft(windowed, _BINS)) ** 2, track.hz[frame]
+        )
     return track.hz, contrasts
 
 

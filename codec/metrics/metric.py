@@ -31,11 +31,15 @@ class MetricError(DiveqCodecError):
 
 
 class NothingToMeasure(MetricError):
-    """What a metric measures does not occur in these signals, such as fricatives: that is no failure."""
+    """What a metric measures does not occur in these signals, such as fricatives: that is no
+    failure.
+    """
 
 
 class Weighted(NamedTuple):
-    """A value that counts in means as much as its weight, such as the words that an error rate is of."""
+    """A value that counts in means as much as its weight, such as the words that an error rate is
+    of.
+    """
 
     value: float
     weight: float
@@ -55,12 +59,15 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which way is better.
+    """How to measure, and how to show what was measured: a title, a unit ("" for none), and which
+    way is better.
 
     Attributes:
         measure: Takes reference, estimate and sample_rate_hz.
-        best: The best value, where both more and less are worse; `higher_is_better` has no meaning then.
-        judges_originals: It says something of an original, too, which is measured as its own reference.
+        best: The best value, where both more and less are worse; `higher_is_better` has no meaning
+            then.
+        judges_originals: It says something of an original, too, which is measured as its own
+            reference.
     """
 
     measure: Callable[..., float | Weighted]
@@ -70,7 +77,9 @@ class Metric:
     best: float | None = None
     judges_originals: bool = False
 
-    def __call__(self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float | Weighted:
+    def __call__(
+        self, reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int
+    ) -> float | Weighted:
         return self.measure(reference, estimate, sample_rate_hz=sample_rate_hz)
 
 
@@ -83,14 +92,17 @@ def package_for(name: str, *, extra: str = "eval") -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"this metric needs the package {name}: pip install 'diveq-codec[{extra}]'") from error
+        raise ConfigError(
+            f"this metric needs the package {name}: pip install 'diveq-codec[{extra}]'"
+        ) from error
 
 
 def check_pair(reference: np.ndarray, estimate: np.ndarray, *, both_heard: bool = False) -> None:
     """Two signals (samples,) of one length, finite; with `both_heard` neither is silent."""
     if reference.ndim != 1 or reference.shape != estimate.shape:
         raise AudioError(
-            f"metrics compare two signals (samples,) of one length, not {reference.shape} with {estimate.shape}"
+            f"metrics compare two signals (samples,) of one length, not {reference.shape} with "
+            f"{estimate.shape}"
         )
     for name, signal in (("reference", reference), ("estimate", estimate)):
         if not np.isfinite(signal).all():

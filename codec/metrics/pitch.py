@@ -1,9 +1,11 @@
-"""The fundamental frequency of speech: the autocorrelation method of Boersma (1993), as Praat's "ac" has it.
+"""The fundamental frequency of speech: the autocorrelation method of Boersma (1993), as Praat's
+"ac" has it.
 
-A frame's autocorrelation, divided by that of its window, peaks at the periods of the frame with the share of its power
-that is periodic. Each peak is a candidate, having no voice is another, and the cheapest path through all frames
-decides. Costs and thresholds are Praat's defaults. Where Praat interpolates between lags by a sinc, four times as many
-lags are computed here, with a parabola between them.
+A frame's autocorrelation, divided by that of its window, peaks at the periods of the frame with the
+share of its power that is periodic. Each peak is a candidate, having no voice is another, and the
+cheapest path through all frames decides. Costs and thresholds are Praat's defaults. Where Praat
+interpolates between lags by a sinc, four times as many lags are computed here, with a parabola
+between them.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidates:
-    """Pitches (frames, candidates) and what speaks for each; the first, 0 Hz, is to have no voice."""
+    """Pitches (frames, candidates) and what speaks for each; the first, 0 Hz, is to have no
+    voice.
+    """
 
     hz: Float[np.ndarray, "frames candidates"]
     strength: Float[np.ndarray, "frames candidates"]
@@ -49,13 +53,20 @@ def track_pitch(wave: Float[np.ndarray, " samples"], sample_rate_hz: int) -> Tra
     """The pitch from 65 to 520 Hz every 10 ms, of all windows of 46 ms that fit into the wave."""
     wave = wave.astype(np.float64)
     window = round(_PERIODS / LOWEST_HZ * sample_rate_hz)
-    frames = max(0, int((len(wave) - window) / sample_rate_hz / HOP_SECONDS) + 1) if len(wave) >= window else 0
+    frames = (
+        max(0, int((len(wave) - window) / sample_rate_hz / HOP_SECONDS) + 1)
+        if len(wave) >= window
+        else 0
+    )
     times = len(wave) / sample_rate_hz / 2 + HOP_SECONDS * (np.arange(frames) - (frames - 1) / 2)
     if not frames:
         return Track(times, np.zeros(0))
     starts = np.round(times * sample_rate_hz - window / 2).astype(int).clip(0, len(wave) - window)
     loudest = np.abs(wave - wave.mean()).max()
-    blocks = [_candidates(frame_block, loudest, sample_rate_hz) for frame_block in _frame_blocks(wave, starts, window)]
+    blocks = [
+        _candidates(frame_block, loudest, sample_rate_hz)
+        for frame_block in _frame_blocks(wave, starts, window)
+    ]
     hz = np.concatenate([block.hz for block in blocks])
     return Track(times, _best_path(hz, np.concatenate([block.strength for block in blocks])))
 
@@ -93,7 +104,9 @@ def _autocorrelation(frames: np.ndarray, lags: int) -> np.ndarray:
 
 
 def _peaks(correlation: np.ndarray, lags_per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lags (frames, candidates) of the highest peaks and their heights; lag 0 where a frame has fewer."""
+    """The lags (frames, candidates) of the highest peaks and their heights; lag 0 where a frame has
+    fewer.
+    """
     left, middle, right = correlation[:, :-2], correlation[:, 1:-1], correlation[:, 2:]
     lag = np.arange(1, correlation.shape[1] - 1)
     is_peak = (middle > left) & (middle >= right) & (middle > _VOICING / 2)
@@ -103,10 +116,14 @@ def _peaks(correlation: np.ndarray, lags_per_second: int) -> tuple[np.ndarray, n
     height = middle + slope * offset / 2
     height = np.where(height > 1, 1 / np.maximum(height, 1), height)
     is_peak &= (exact >= lags_per_second / HIGHEST_HZ) & (exact <= lags_per_second / LOWEST_HZ)
-    rank = np.where(is_peak, height + _OCTAVE_COST * np.log2(lags_per_second / exact.clip(1)), -np.inf)
+    rank = np.where(
+        is_peak, height + _OCTAVE_COST * np.log2(lags_per_second / exact.clip(1)), -np.inf
+    )
     chosen = np.argpartition(-rank, _CANDIDATES, axis=1)[:, :_CANDIDATES]
     found = np.take_along_axis(is_peak, chosen, axis=1)
-    lags, heights = (np.where(found, np.take_along_axis(part, chosen, axis=1), 0.0) for part in (exact, height))
+    lags, heights = (
+        np.where(found, np.take_along_axis(part, chosen, axis=1), 0.0) for part in (exact, height)
+    )
     return lags, heights
 
 

@@ -21,23 +21,33 @@ STFT_WINDOWS = (512, 1024, 2048)
 def mel_distance(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
     """Mean |Δ log10 mel| over windows of 512 and 1024 samples, all frames and 80 bands; 0 is best.
 
-    Magnitudes (not powers) of a periodic Hann window with a hop of a quarter, frames centred, edges reflected;
-    Slaney's mel scale and area-normalised triangles from 0 Hz to half the rate; values below 1e-5 count as 1e-5.
+    Magnitudes (not powers) of a periodic Hann window with a hop of a quarter, frames centred, edges
+    reflected; Slaney's mel scale and area-normalised triangles from 0 Hz to half the rate; values
+    below 1e-5 count as 1e-5.
     """
     check_pair(reference, estimate)
     check_length(reference, max(MEL_WINDOWS))
-    return float(np.mean([_mel_distance(reference, estimate, sample_rate_hz, window) for window in MEL_WINDOWS]))
+    return float(
+        np.mean(
+            [_mel_distance(reference, estimate, sample_rate_hz, window) for window in MEL_WINDOWS]
+        )
+    )
 
 
-def _mel_distance(reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, window: int) -> float:
+def _mel_distance(
+    reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int, window: int
+) -> float:
     bands = mel_bands(sample_rate_hz, window, MEL_BANDS)
     logs = [
-        np.log10(np.maximum(bands @ _magnitudes(signal, window), MAGNITUDE_FLOOR)) for signal in (reference, estimate)
+        np.log10(np.maximum(bands @ _magnitudes(signal, window), MAGNITUDE_FLOOR))
+        for signal in (reference, estimate)
     ]
     return float(np.mean(np.abs(logs[0] - logs[1])))
 
 
-def log_spectral_distance(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None) -> float:
+def log_spectral_distance(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None
+) -> float:
     """Mean over frames of the RMS over bins of the difference of levels, in dB; 0 is best.
 
     Windows of 1024 samples at any rate, a hop of 256; magnitudes below 1e-5 count as 1e-5.
@@ -52,11 +62,15 @@ def log_spectral_distance(reference: np.ndarray, estimate: np.ndarray, *, sample
     return float(np.mean(np.sqrt(np.mean((levels[0] - levels[1]) ** 2, axis=0))))
 
 
-def stft_distance(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None) -> float:
-    """Multi-resolution STFT distance (Yamamoto et al. 2020): mean over windows of 512, 1024, 2048 samples; 0 is best.
+def stft_distance(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None
+) -> float:
+    """Multi-resolution STFT distance (Yamamoto et al. 2020): mean over windows of 512, 1024, 2048
+    samples; 0 is best.
 
-    For each window, with R and E the magnitudes of all bins and frames: the spectral convergence |R - E| / |R| of
-    Frobenius norms, plus the mean |ln R - ln E|. Hops are a quarter of the window at any rate; in the logarithm,
+    For each window, with R and E the magnitudes of all bins and frames: the spectral convergence |R
+    - E| / |R| of Frobenius norms, plus the mean |ln R - ln E|. Hops are a quarter of the window at
+      any rate; in the logarithm,
     magnitudes below 1e-5 count as 1e-5.
     """
     del sample_rate_hz
@@ -97,7 +111,11 @@ _LOG_STEP = math.log(6.4) / 27
 
 
 def _hz_to_mel(frequency_hz: float) -> float:
-    return frequency_hz * 3 / 200 if frequency_hz < 1000 else 15 + math.log(frequency_hz / 1000) / _LOG_STEP
+    return (
+        frequency_hz * 3 / 200
+        if frequency_hz < 1000
+        else 15 + math.log(frequency_hz / 1000) / _LOG_STEP
+    )
 
 
 def _mel_to_hz(mel: np.ndarray) -> np.ndarray:

@@ -13,8 +13,11 @@ __all__ = ["si_sdr"]
 MAX_SI_SDR_DB = 100.0
 
 
-def si_sdr(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), means removed, 100 dB at most.
+def si_sdr(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int | None = None
+) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), means removed, 100 dB
+    at most.
 
     The rate has no influence; it is taken so that all metrics are called alike.
     """

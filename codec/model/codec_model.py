@@ -16,7 +16,11 @@ from ..layouts.filterbank.filterbank_network import FilterbankDecoder, Filterban
 from ..layouts.filterbank.layers import add_weight_norm
 from ..layouts.noise import decoder_noise
 from ..layouts.transform.transform_layout import TransformLayout
-from ..layouts.transform.transform_network import TransformDecoder, TransformEncoder, start_from_waves
+from ..layouts.transform.transform_network import (
+    TransformDecoder,
+    TransformEncoder,
+    start_from_waves,
+)
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ Decoder = TransformDecoder | FilterbankDecoder
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """`wave` as decoded, `codes` (batch, stages, frames) and per-stage statistics, empty where not quantized."""
+    """`wave` as decoded, `codes` (batch, stages, frames) and per-stage statistics, empty where not
+    quantized.
+    """
 
     wave: Float[Tensor, "batch 1 time"]
     latent: Float[Tensor, "batch channels frames"]
@@ -46,8 +52,9 @@ NETWORKS: dict[type, tuple[Callable[..., Encoder], Callable[..., Decoder]]] = {
 class CodecModel(nn.Module):
     """Waveforms of a multiple of `config.hop` samples to codes and back.
 
-    `forward` is for training; `encode` and `decode` are what files are made of and depend on nothing but their
-    input and the weights. `weight_norm` is for training too; without it see `plain`.
+    `forward` is for training; `encode` and `decode` are what files are made of and depend on
+    nothing but their input and the weights. `weight_norm` is for training too; without it see
+    `plain`.
     """
 
     def __init__(self, config: ModelConfig, *, weight_norm: bool = True) -> None:
@@ -69,14 +76,20 @@ class CodecModel(nn.Module):
         lost: Bool[Tensor, "batch frames"] | None = None,
         position_bits: int | None = None,
     ) -> ModelOutput:
-        """Reconstruct, with noise drawn anew; without `quantize` the latent goes to the decoder as it is (warm-up).
+        """Reconstruct, with noise drawn anew; without `quantize` the latent goes to the decoder as
+        it is (warm-up).
 
-        Each frame keeps its first `active_stages`; of those that are `lost` the decoder sees nothing.
+        Each frame keeps its first `active_stages`; of those that are `lost` the decoder sees
+        nothing.
         """
         latent = self.encoder(wave)
-        noise = torch.randn(len(wave), latent.shape[2], self.config.noise_values, device=wave.device)
+        noise = torch.randn(
+            len(wave), latent.shape[2], self.config.noise_values, device=wave.device
+        )
         if not quantize:
-            return ModelOutput(wave=self.decode_latent(latent, noise), latent=latent, codes=None, statistics=[])
+            return ModelOutput(
+                wave=self.decode_latent(latent, noise), latent=latent, codes=None, statistics=[]
+            )
         quantized = self.quantizer(latent, active_stages, position_bits)
         return ModelOutput(
             wave=self.decode_latent(quantized.latent, noise, lost),
@@ -97,14 +110,19 @@ class CodecModel(nn.Module):
         position_bits: Sequence[int],
         noise: Float[Tensor, "_ frames values"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """The waveform of any prefix of stages, frames·hop samples. The codes of a lost frame are LOST.
+        """The waveform of any prefix of stages, frames·hop samples. The codes of a lost frame are
+        LOST.
 
         Without `noise` the codes are those of the first frames of a stream.
         """
         if noise is None:
-            noise = torch.from_numpy(decoder_noise(0, codes.shape[2], self.config.noise_values))[None].to(codes.device)
+            noise = torch.from_numpy(decoder_noise(0, codes.shape[2], self.config.noise_values))[
+                None
+            ].to(codes.device)
         lost = codes[:, 0] == LOST if self.config.conceals else None
-        return self.decode_latent(self.quantizer.decode(codes.clamp_min(-1), position_bits), noise, lost)
+        return self.decode_latent(
+            self.quantizer.decode(codes.clamp_min(-1), position_bits), noise, lost
+        )
 
     def decode_latent(
         self,
@@ -122,11 +140,14 @@ class CodecModel(nn.Module):
         start_from_waves(self.encoder, self.decoder, waves)
 
     @torch.no_grad()
-    def start_quantizing(self, latents: Float[Tensor, "n channels"], generator: torch.Generator) -> list[float]:
-        """End of the warm-up: start all stages from latents; returns the share of their energy left after each.
+    def start_quantizing(
+        self, latents: Float[Tensor, "n channels"], generator: torch.Generator
+    ) -> list[float]:
+        """End of the warm-up: start all stages from latents; returns the share of their energy left
+        after each.
 
-        The latents' mean first moves from the encoder's last bias to the decoder's first, which computes the same
-        (but at the edges): no stage has to transmit it.
+        The latents' mean first moves from the encoder's last bias to the decoder's first, which
+        computes the same (but at the edges): no stage has to transmit it.
         """
         mean = latents.float().mean(0)
         self.encoder.subtract_mean(mean)
@@ -142,7 +163,9 @@ class CodecModel(nn.Module):
         return model.eval().requires_grad_(False)
 
     def folded(self) -> CodecModel:
-        """A copy for inference that computes the same: weight norm and the stages' training form folded."""
+        """A copy for inference that computes the same: weight norm and the stages' training form
+        folded.
+        """
         like = next(self.parameters())
         copy = self.plain(self.config).to(like.device, like.dtype)
         values = {}

@@ -1,12 +1,15 @@
-"""The transform layout on a stream, some frames at a time, with the result of one pass over all of it.
+"""The transform layout on a stream, some frames at a time, with the result of one pass over all of
+it.
 
-Each layer that sees several frames keeps the last of its input, as many as it sees besides one. Its result for a frame
-comes when the frames that it looks ahead have come, so that the numbers of frames fall behind from layer to layer:
+Each layer that sees several frames keeps the last of its input, as many as it sees besides one. Its
+result for a frame comes when the frames that it looks ahead have come, so that the numbers of
+frames fall behind from layer to layer:
 
     input of a layer:     | kept from before |  new frames  |
     result:                       |  as many frames  |  after |
 
-Frames before the stream's first and behind its last are zero in front of each layer, as its padding is in one pass.
+Frames before the stream's first and behind its last are zero in front of each layer, as its padding
+is in one pass.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ State = list[Tensor]
 
 
 class _Step:
-    """The new frames on their way through the layers: `number` is that of the first one where they are now."""
+    """The new frames on their way through the layers: `number` is that of the first one where they
+    are now.
+    """
 
     def __init__(self, layers: list[Layer], state: Sequence[Tensor], first: int, end: int) -> None:
         self._layers = iter(layers)
@@ -58,7 +63,9 @@ class _Step:
     def level_power(
         self, power: Float[Tensor, "batch padded bands"], after: int
     ) -> Float[Tensor, "batch frames bands"]:
-        """Means over the frame before, the frame and `after` frames; the stream's ends count in place of others."""
+        """Means over the frame before, the frame and `after` frames; the stream's ends count in
+        place of others.
+        """
         count = power.shape[1] - 1 - after
         own = power[:, 1 : 1 + count]
         numbers = self.numbers(own)
@@ -76,7 +83,8 @@ def encode_step(
     end: int,
     position_bits: Sequence[int],
 ) -> tuple[Int[Tensor, "batch stages frames"], State]:
-    """Codes of as many frames as there are hops, from `first` less the encoder's look-ahead on; and the new state.
+    """Codes of as many frames as there are hops, from `first` less the encoder's look-ahead on; and
+    the new state.
 
     The stream has `end` frames, as far as it is known.
     """
@@ -85,7 +93,9 @@ def encode_step(
     assert layout is not None
     step = _Step(layout.encoder_layers, state, first, end)
     window = step.window(hops)
-    coefficients = torch.cat([window[:, :-1], window[:, 1:]], dim=-1) @ encoder.analysis.basis[:, 0].T
+    coefficients = (
+        torch.cat([window[:, :-1], window[:, 1:]], dim=-1) @ encoder.analysis.basis[:, 0].T
+    )
     window = step.window(coefficients)
     power = step.level_power(encoder.analysis.bands.mean(window.square()), layout.level_look_ahead)
     x = encoder.entry(encoder.analysis.features(window[:, 1 : 1 + power.shape[1]], power))
@@ -104,7 +114,8 @@ def decode_step(
     end: int,
     position_bits: Sequence[int],
 ) -> tuple[Float[Tensor, "batch frames hop"], State]:
-    """As many hops of the waveform as there are frames, from hop `first` less the look-ahead on; and the new state.
+    """As many hops of the waveform as there are frames, from hop `first` less the look-ahead on;
+    and the new state.
 
     `noise` is that of the frames from `first` less the look-ahead on.
     """

@@ -1,8 +1,10 @@
-"""Codebooks outside of the gradient's reach: the start from data, the order along a tour, the replacement.
+"""Codebooks outside of the gradient's reach: the start from data, the order along a tour, the
+replacement.
 
-DiVeQ's gradient does not pull latents toward the codebook, so stages that start at random stay unused.
-`initialise` starts all stages from latents collected at the end of a warm-up without quantization.
-Every function is deterministic given its generator (on the CPU), so that all processes of a run agree.
+DiVeQ's gradient does not pull latents toward the codebook, so stages that start at random stay
+unused. `initialise` starts all stages from latents collected at the end of a warm-up without
+quantization. Every function is deterministic given its generator (on the CPU), so that all
+processes of a run agree.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def kmeans(
-    vectors: Float[Tensor, "n d"], clusters: int, generator: torch.Generator, *, iterations: int = 20
+    vectors: Float[Tensor, "n d"],
+    clusters: int,
+    generator: torch.Generator,
+    *,
+    iterations: int = 20,
 ) -> Float[Tensor, "clusters d"]:
     """Lloyd's algorithm from a random subset; an empty cluster restarts at a random vector."""
     count = len(vectors)
@@ -31,17 +37,20 @@ def kmeans(
     for _ in range(iterations):
         index = nearest(vectors, centers)
         sums = torch.zeros_like(centers).index_add_(0, index, vectors)
-        sizes = torch.zeros_like(centers[:, :1]).index_add_(0, index, torch.ones_like(vectors[:, :1]))
+        sizes = torch.zeros_like(centers[:, :1]).index_add_(
+            0, index, torch.ones_like(vectors[:, :1])
+        )
         spare = vectors[torch.randint(count, (clusters,), generator=generator).to(vectors.device)]
         centers = torch.where(sizes > 0, sums / sizes.clamp_min(1), spare)
     return centers
 
 
 def tour(points: Float[Tensor, "k d"]) -> Int[Tensor, " k"]:
-    """An order in which neighbours are near: a greedy nearest-neighbour tour from an outermost point, then 2-opt.
+    """An order in which neighbours are near: a greedy nearest-neighbour tour from an outermost
+    point, then 2-opt.
 
-    SF-DiVeQ's curve joins consecutive codewords, so their order is the curve; and in this order the high bits of
-    an index name a region, which gives the entropy coder its contexts.
+    SF-DiVeQ's curve joins consecutive codewords, so their order is the curve; and in this order the
+    high bits of an index name a region, which gives the entropy coder its contexts.
     """
     distance = torch.cdist(points.double(), points.double()).cpu()
     order = _greedy(distance)
@@ -63,7 +72,9 @@ def _greedy(distance: Tensor) -> Tensor:
 
 
 def _two_opt_pass(order: Tensor, distance: Tensor) -> bool:
-    """For each edge in turn, reverse the stretch behind it that shortens the path most; False if none did."""
+    """For each edge in turn, reverse the stretch behind it that shortens the path most; False if
+    none did.
+    """
     improved = False
     for i in range(len(order) - 2):
         a, b = order[i], order[i + 1]
@@ -80,7 +91,9 @@ def _two_opt_pass(order: Tensor, distance: Tensor) -> bool:
 
 @torch.no_grad()
 def sort_codebook(stage: QuantizerStage) -> None:
-    """Put a codebook in tour order. For an SF stage this changes the curve: only before its training."""
+    """Put a codebook in tour order. For an SF stage this changes the curve: only before its
+    training.
+    """
     order = tour(stage.codebook)
     stage.codebook.copy_(stage.codebook[order])
     stage.use.copy_(stage.use[order])
@@ -88,12 +101,15 @@ def sort_codebook(stage: QuantizerStage) -> None:
 
 @torch.no_grad()
 def initialise(
-    stages: Iterable[QuantizerStage], latents: Float[Tensor, "n channels"], generator: torch.Generator
+    stages: Iterable[QuantizerStage],
+    latents: Float[Tensor, "n channels"],
+    generator: torch.Generator,
 ) -> list[float]:
-    """Start a chain of stages from latents of mean zero; returns the energy left after each, as a share.
+    """Start a chain of stages from latents of mean zero; returns the energy left after each, as a
+    share.
 
-    Stage by stage on the residual so far: `projection` from its principal directions, turned at random so that each
-    dimension carries alike; codewords by k-means, in tour order.
+    Stage by stage on the residual so far: `projection` from its principal directions, turned at
+    random so that each dimension carries alike; codewords by k-means, in tour order.
     """
     residual = latents.float()
     energy = residual.square().sum()
@@ -121,22 +137,31 @@ def _start_projection(stage: QuantizerStage, residual: Tensor, generator: torch.
 
 @torch.no_grad()
 def replace_unused(
-    stage: QuantizerStage, generator: torch.Generator, *, threshold: float = 0.01, jitter: float = 0.03
+    stage: QuantizerStage,
+    generator: torch.Generator,
+    *,
+    threshold: float = 0.01,
+    jitter: float = 0.03,
 ) -> int:
-    """Restart codewords used less than `threshold` of their fair share beside used ones; returns how many.
+    """Restart codewords used less than `threshold` of their fair share beside used ones; returns
+    how many.
 
-    The neighbours are drawn in proportion to their use; `jitter` is the distance's standard deviation per
-    dimension, in latents of unit scale. A restarted codeword counts as fairly used, so that it has time to find
-    its place. SF stages need none of this.
+    The neighbours are drawn in proportion to their use; `jitter` is the distance's standard
+    deviation per dimension, in latents of unit scale. A restarted codeword counts as fairly used,
+    so that it has time to find its place. SF stages need none of this.
     """
     use = stage.use.cpu()
     dead = use < threshold * use.mean()
     count = int(dead.sum())
     if not count:
         return 0
-    beside = torch.multinomial(torch.where(dead, 0.0, use), count, replacement=True, generator=generator)
+    beside = torch.multinomial(
+        torch.where(dead, 0.0, use), count, replacement=True, generator=generator
+    )
     offset = jitter * torch.randn(count, stage.config.dim, generator=generator)
     where = dead.to(stage.codebook.device)
-    stage.codebook[where] = stage.codebook[beside.to(stage.codebook.device)] + offset.to(stage.codebook)
+    stage.codebook[where] = stage.codebook[beside.to(stage.codebook.device)] + offset.to(
+        stage.codebook
+    )
     stage.use[where] = use.mean().to(stage.use)
     return count

@@ -1,4 +1,6 @@
-"""Residual quantization: stage s quantizes what stages 1…s−1 left over. Any prefix of stages decodes."""
+"""Residual quantization: stage s quantizes what stages 1…s−1 left over. Any prefix of stages
+decodes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantized:
-    """`latent`: the quantized latent, with DiVeQ's gradient. `codes`: the codewords, without SF positions."""
+    """`latent`: the quantized latent, with DiVeQ's gradient. `codes`: the codewords, without SF
+    positions.
+    """
 
     latent: Float[Tensor, "batch channels frames"]
     codes: Int[Tensor, "batch stages frames"]
@@ -43,9 +47,9 @@ class ResidualQuantizer(nn.Module):
     ) -> Quantized:
         """Quantize for training.
 
-        `active_stages` (quantizer dropout) says how many stages each frame keeps; later stages still
-        quantize its residual, so that their statistics stay those of the whole batch. `position_bits`: see
-        `QuantizerStage.forward`.
+        `active_stages` (quantizer dropout) says how many stages each frame keeps; later stages
+        still quantize its residual, so that their statistics stay those of the whole batch.
+        `position_bits`: see `QuantizerStage.forward`.
         """
         batch, _, frames = latent.shape
         if active_stages is None:
@@ -71,10 +75,12 @@ class ResidualQuantizer(nn.Module):
     def encode(
         self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
     ) -> Int[Tensor, "batch stages frames"]:
-        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's table entry.
+        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's
+        table entry.
 
-        Stages see the residual r only as r·Wᵀ, W their directions. So r is kept as all of them see it: the latent is
-        projected once, and an entry e of stage s takes e·(W_s·W_tᵀ) off what a later stage t sees.
+        Stages see the residual r only as r·Wᵀ, W their directions. So r is kept as all of them see
+        it: the latent is projected once, and an entry e of stage s takes e·(W_s·W_tᵀ) off what a
+        later stage t sees.
         """
         stages = list(self)[: len(position_bits)]
         directions = torch.cat([stage.directions() for stage in stages])
@@ -84,7 +90,9 @@ class ResidualQuantizer(nn.Module):
         codes, start = [], 0
         for stage, bits in zip(stages, position_bits, strict=True):
             end = start + stage.config.dim
-            codes.append(stage.nearest(seen[:, start:end], bits, scores[:, : stage.config.codewords]))
+            codes.append(
+                stage.nearest(seen[:, start:end], bits, scores[:, : stage.config.codewords])
+            )
             entries, later = stage.table(bits)[codes[-1]], seen[:, end:]
             torch.addmm(later, entries, overlaps[start:end, end:], alpha=-1, out=later)
             start = end
@@ -97,7 +105,10 @@ class ResidualQuantizer(nn.Module):
         """The latent that the codes of the first stages name; -1 names none."""
         flat = codes.transpose(0, 1).flatten(1)
         stages = list(self)[: len(flat)]
-        entries = [stage.entries(code, bits) for stage, code, bits in zip(stages, flat, position_bits, strict=True)]
+        entries = [
+            stage.entries(code, bits)
+            for stage, code, bits in zip(stages, flat, position_bits, strict=True)
+        ]
         latent = torch.cat(entries, dim=1) @ torch.cat([stage.directions() for stage in stages])
         return latent.unflatten(0, (len(codes), -1)).transpose(1, 2)
 

@@ -1,4 +1,6 @@
-"""One stage of the residual quantizer: project to few dimensions, quantize by DiVeQ or SF-DiVeQ, project back."""
+"""One stage of the residual quantizer: project to few dimensions, quantize by DiVeQ or SF-DiVeQ,
+project back.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 class StageStatistics:
     """What the training loop needs of one stage and step, as tensors that never left the device.
 
-    `use` counts how often each codeword was chosen; `mean` and `mean_square` are those of the projected latents
-    before normalisation; `error` is the mean squared quantization error, in units of the normalised latents'
-    own variance.
+    `use` counts how often each codeword was chosen; `mean` and `mean_square` are those of the
+    projected latents before normalisation; `error` is the mean squared quantization error, in units
+    of the normalised latents' own variance.
     """
 
     use: Float[Tensor, " codewords"]
@@ -33,15 +35,18 @@ class StageStatistics:
 class QuantizerStage(nn.Module):
     """latent (N, C) → z (N, D) → nearest entry of a table → latent (N, C).
 
-    W projects to few dimensions and Wᵀ back, as in DAC's factorised stages, but tied and with orthonormal rows, so
-    that a stage takes out of the latent exactly what it transmits and the next one quantizes a true residual. With
-    free projections nothing kept them inverse to each other under DiVeQ, and later stages added nothing.
+    W projects to few dimensions and Wᵀ back, as in DAC's factorised stages, but tied and with
+    orthonormal rows, so that a stage takes out of the latent exactly what it transmits and the next
+    one quantizes a true residual. With free projections nothing kept them inverse to each other
+    under DiVeQ, and later stages added nothing.
 
-    Training quantizes the normalised z = (W·latent − center) / scale. `center` and `scale` are running statistics
-    that the training loop moves by `update_normalisation`: DiVeQ's gradient for z has no component along the error,
-    so nothing else holds the latents at the scale of the codebook and of the noise.
+    Training quantizes the normalised z = (W·latent − center) / scale. `center` and `scale` are
+    running statistics that the training loop moves by `update_normalisation`: DiVeQ's gradient for
+    z has no component along the error, so nothing else holds the latents at the scale of the
+    codebook and of the noise.
 
-    For inference `folded` stages have W in `projection` as it is, and centre and scale folded into the codebook.
+    For inference `folded` stages have W in `projection` as it is, and centre and scale folded into
+    the codebook.
     """
 
     center: Tensor
@@ -56,13 +61,19 @@ class QuantizerStage(nn.Module):
         self.codebook = nn.Parameter(torch.randn(config.codewords, config.dim))
         self.register_buffer("center", torch.zeros(config.dim))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("use", torch.zeros(config.codewords))  # decaying counts, see update_use
+        self.register_buffer(
+            "use", torch.zeros(config.codewords)
+        )  # decaying counts, see update_use
 
     def directions(self) -> Float[Tensor, "dim channels"]:
-        """W: the rows of `projection` made orthonormal, W = L⁻¹·projection with L·Lᵀ = projection·projectionᵀ."""
+        """W: the rows of `projection` made orthonormal, W = L⁻¹·projection with L·Lᵀ =
+        projection·projectionᵀ.
+        """
         if self.is_folded:
             return self.projection
-        lower, _ = torch.linalg.cholesky_ex(self.projection @ self.projection.T)  # _ex: no host synchronisation
+        lower, _ = torch.linalg.cholesky_ex(
+            self.projection @ self.projection.T
+        )  # _ex: no host synchronisation
         return torch.linalg.solve_triangular(lower, self.projection, upper=False)
 
     def forward(
@@ -70,13 +81,18 @@ class QuantizerStage(nn.Module):
     ) -> tuple[Float[Tensor, "n channels"], Int[Tensor, " n"], StageStatistics]:
         """Quantize with DiVeQ's gradient.
 
-        For an SF stage `position_bits` None draws one random position per segment (the paper's training);
-        a number uses the finite table that the bitstream transmits (the last phase of training).
+        For an SF stage `position_bits` None draws one random position per segment (the paper's
+        training); a number uses the finite table that the bitstream transmits (the last phase of
+        training).
         """
         directions = self.directions()
         projected = latent @ directions.T
         z = (projected - self.center) / self.scale
-        quantized, codeword = self._quantize_sf(z, position_bits) if self.config.is_space_filling else self._quantize(z)
+        quantized, codeword = (
+            self._quantize_sf(z, position_bits)
+            if self.config.is_space_filling
+            else self._quantize(z)
+        )
         statistics = self._statistics(projected.detach(), z.detach(), quantized.detach(), codeword)
         return (quantized * self.scale + self.center) @ directions, codeword, statistics
 
@@ -92,8 +108,12 @@ class QuantizerStage(nn.Module):
         else:
             entry = nearest(z, curve_table(self.codebook, position_bits))
             segment = entry >> position_bits
-            position = (entry - (segment << position_bits)).to(z.dtype)[:, None] / (1 << position_bits)
-        following = (segment + 1).clamp_max(len(self.codebook) - 1)  # the last codeword has only position 0
+            position = (entry - (segment << position_bits)).to(z.dtype)[:, None] / (
+                1 << position_bits
+            )
+        following = (segment + 1).clamp_max(
+            len(self.codebook) - 1
+        )  # the last codeword has only position 0
         start, end = self.codebook[segment], self.codebook[following]
         return sf_diveq(z, start, end, position, self._noise(z), self._noise(z)), segment
 
@@ -102,7 +122,9 @@ class QuantizerStage(nn.Module):
             return None
         return torch.randn_like(z) * self.config.noise_variance**0.5
 
-    def _statistics(self, projected: Tensor, z: Tensor, quantized: Tensor, codeword: Tensor) -> StageStatistics:
+    def _statistics(
+        self, projected: Tensor, z: Tensor, quantized: Tensor, codeword: Tensor
+    ) -> StageStatistics:
         ones = torch.ones_like(codeword, dtype=torch.float32)
         return StageStatistics(
             use=torch.zeros_like(self.use).index_add_(0, codeword, ones),
@@ -112,20 +134,31 @@ class QuantizerStage(nn.Module):
         )
 
     @torch.no_grad()
-    def encode(self, latent: Float[Tensor, "n channels"], position_bits: int = 0) -> Int[Tensor, " n"]:
+    def encode(
+        self, latent: Float[Tensor, "n channels"], position_bits: int = 0
+    ) -> Int[Tensor, " n"]:
         """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
         return self.nearest(latent @ self.directions().T, position_bits)
 
     @torch.no_grad()
     def nearest(
-        self, z: Float[Tensor, "n dim"], position_bits: int = 0, scores: Float[Tensor, "n codewords"] | None = None
+        self,
+        z: Float[Tensor, "n dim"],
+        position_bits: int = 0,
+        scores: Float[Tensor, "n codewords"] | None = None,
     ) -> Int[Tensor, " n"]:
         """`encode` of a projected latent; for `scores` see `diveq.nearest`."""
         table = self.table()
-        return nearest_on_curve(z, table, position_bits) if position_bits else nearest(z, table, scores)
+        return (
+            nearest_on_curve(z, table, position_bits)
+            if position_bits
+            else nearest(z, table, scores)
+        )
 
     @torch.no_grad()
-    def decode(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n channels"]:
+    def decode(
+        self, index: Int[Tensor, " n"], position_bits: int = 0
+    ) -> Float[Tensor, "n channels"]:
         """The latent of the table's entries."""
         return self.entries(index, position_bits) @ self.directions()
 
@@ -146,8 +179,9 @@ class QuantizerStage(nn.Module):
     def update_normalisation(self, statistics: StageStatistics, momentum: float | Tensor) -> None:
         """Move the running centre and scale toward a step's (already averaged over processes).
 
-        The scale moves in the logarithm: now and then a batch's latents are ten times as large as all others, which
-        an average of variances would follow threefold in one step at momentum 0.1, and this by a quarter.
+        The scale moves in the logarithm: now and then a batch's latents are ten times as large as
+        all others, which an average of variances would follow threefold in one step at momentum
+        0.1, and this by a quarter.
         """
         self.center.copy_(torch.lerp(self.center, statistics.mean, momentum))
         variance = (statistics.mean_square - statistics.mean.square()).mean().clamp_min(1e-12)
@@ -168,7 +202,8 @@ class QuantizerStage(nn.Module):
 
     @torch.no_grad()
     def unfold(self, folded: QuantizerStage) -> None:
-        """The way back: a stage to train on that computes what a folded one does, with a codebook of unit variance.
+        """The way back: a stage to train on that computes what a folded one does, with a codebook
+        of unit variance.
 
         The codebook stands in for the latents that centre and scale were taken from.
         """

@@ -1,4 +1,6 @@
-"""Evaluations as pages: a report to look at, and a blind listening test; each one file that opens from disk."""
+"""Evaluations as pages: a report to look at, and a blind listening test; each one file that opens
+from disk.
+"""
 
 from __future__ import annotations
 

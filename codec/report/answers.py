@@ -19,7 +19,10 @@ __all__ = ["Heard", "ListeningResult", "listening_result"]
 FORMAT = "diveq-codec listening 1"
 REFERENCE = "Hidden reference"
 _RESAMPLES = 2000
-_LEAST_FOR_REFERENCE, _FORGIVEN = 90, 0.15  # ITU-R BS.1534-3, 4.1.2: who rates the hidden reference lower in more
+_LEAST_FOR_REFERENCE, _FORGIVEN = (
+    90,
+    0.15,
+)  # ITU-R BS.1534-3, 4.1.2: who rates the hidden reference lower in more
 # than 15 % of the trials did not hear it
 
 
@@ -57,7 +60,8 @@ class ListeningResult:
 def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
     """Sum up the files that listeners saved of one blind page.
 
-    Listeners who rate the hidden reference below 90 in more than 15 % of their trials are left out (ITU-R BS.1534-3).
+    Listeners who rate the hidden reference below 90 in more than 15 % of their trials are left out
+    (ITU-R BS.1534-3).
 
     Raises:
         ConfigError: A file is not such an answer, or answers another test than the first one.
@@ -68,9 +72,14 @@ def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
     for path, found in answers[1:]:
         for fact in ("evaluation", "test"):
             if found[fact] != answers[0][1][fact]:
-                raise ConfigError(f"{path} answers another {fact} than {answers[0][0]}; sum them up apart")
+                raise ConfigError(
+                    f"{path} answers another {fact} than {answers[0][0]}; sum them up apart"
+                )
     kept = [(path, found) for path, found in answers if _heard_the_reference(found)]
-    left_out = [f"{_listener(path, found)}: rated the reference below 90 too often" for path, found in answers]
+    left_out = [
+        f"{_listener(path, found)}: rated the reference below 90 too often"
+        for path, found in answers
+    ]
     left_out = [words for words, pair in zip(left_out, answers, strict=True) if pair not in kept]
     by_system: dict[str, list[list[float]]] = {}
     for _, found in kept:
@@ -130,7 +139,14 @@ def _summed(system: str, values: list[list[float]], is_abx: bool) -> Heard:
     low, high = _interval(means) if len(means) > 1 else (None, None)
     count = sum(map(len, values))
     guessing = _chance(round(sum(map(sum, values))), count) if is_abx else None
-    return Heard(system=system, answers=count, mean=float(means.mean()), low=low, high=high, by_guessing=guessing)
+    return Heard(
+        system=system,
+        answers=count,
+        mean=float(means.mean()),
+        low=low,
+        high=high,
+        by_guessing=guessing,
+    )
 
 
 def _interval(means: np.ndarray) -> tuple[float, float]:

@@ -48,7 +48,8 @@ NARROW = Size("narrow", 300, 260, left=40, right=10, top=12, bottom=44, labelled
 
 
 def chart(evaluation: Evaluation, metric: str, size: Size) -> Markup:
-    """The means of all systems that have a rate, over their rates, families joined, with their intervals.
+    """The means of all systems that have a rate, over their rates, families joined, with their
+    intervals.
 
     Raises:
         ValueError: No system has both a rate and a mean.
@@ -77,7 +78,16 @@ def swatch(style: int) -> Markup:
     """A curve's line and marker, for a legend."""
     line = tag("path", d="M0 8H26", class_="line")
     marker = tag("path", d=_marker(style), transform="translate(13 8)", class_="marker")
-    return tag("svg", line, marker, viewBox="0 0 26 16", width=26, height=16, class_=_style(style), aria_hidden="true")
+    return tag(
+        "svg",
+        line,
+        marker,
+        viewBox="0 0 26 16",
+        width=26,
+        height=16,
+        class_=_style(style),
+        aria_hidden="true",
+    )
 
 
 def _style(style: int) -> str:
@@ -96,7 +106,9 @@ def _grid(x: Scale, y: Scale, size: Size) -> Markup:
         at = f"{y(tick):.1f}"
         parts += [
             tag("path", d=f"M{size.left} {at}H{right}", class_="grid"),
-            tag("text", value(tick, _tick_decimals(y.ticks)), x=size.left - 8, y=at, class_="tick y"),
+            tag(
+                "text", value(tick, _tick_decimals(y.ticks)), x=size.left - 8, y=at, class_="tick y"
+            ),
         ]
     for tick in x.ticks:
         at = f"{x(tick):.1f}"
@@ -106,14 +118,27 @@ def _grid(x: Scale, y: Scale, size: Size) -> Markup:
         ]
     parts += [
         tag("path", d=f"M{size.left} {bottom}H{right}", class_="axis"),
-        tag("text", "kbps, logarithmic", x=(size.left + right) / 2, y=size.height - 6, class_="tick x"),
+        tag(
+            "text",
+            "kbps, logarithmic",
+            x=(size.left + right) / 2,
+            y=size.height - 6,
+            class_="tick x",
+        ),
     ]
     return tag("g", *parts, aria_hidden="true")
 
 
 def _tick_decimals(ticks: tuple[float, ...]) -> int:
     """The fewest that tell them exactly."""
-    return next((count for count in range(9) if all(math.isclose(round(t, count), t, abs_tol=1e-9) for t in ticks)), 9)
+    return next(
+        (
+            count
+            for count in range(9)
+            if all(math.isclose(round(t, count), t, abs_tol=1e-9) for t in ticks)
+        ),
+        9,
+    )
 
 
 def _curve(evaluation: Evaluation, metric: str, curve: Curve, x: Scale, y: Scale) -> Markup:
@@ -122,11 +147,16 @@ def _curve(evaluation: Evaluation, metric: str, curve: Curve, x: Scale, y: Scale
     return tag("g", tag("path", d=f"M{line}", class_="line"), *points, class_=_style(curve.style))
 
 
-def _point(evaluation: Evaluation, metric: str, curve: Curve, point: Point, x: Scale, y: Scale) -> Markup:
+def _point(
+    evaluation: Evaluation, metric: str, curve: Curve, point: Point, x: Scale, y: Scale
+) -> Markup:
     decimals = metric_decimals(evaluation, metric)
     at, low, high = x(point.kbps), y(point.low), y(point.high)
     caps = f"M{at - _CAP:.1f} {low:.1f}h{2 * _CAP}M{at - _CAP:.1f} {high:.1f}h{2 * _CAP}"
-    words = f"{evaluation.systems[point.system].name}: {value(point.mean, decimals)} at {point.kbps:.2f} kbps"
+    words = (
+        f"{evaluation.systems[point.system].name}: {value(point.mean, decimals)} at "
+        f"{point.kbps:.2f} kbps"
+    )
     if point.low != point.high:
         words += f" (95 % interval {value(point.low, decimals)} to {value(point.high, decimals)})"
     return tag(
@@ -148,7 +178,13 @@ def _labels(curves: tuple[Curve, ...], x: Scale, y: Scale, size: Size) -> Markup
     obstacles = [position for curve in curves for position in _inked(curve, x, y)]
     boxes = place_labels(texts, ends, obstacles, size.left, size.width, size.height - size.bottom)
     return join(
-        tag("text", text, x=f"{box.left:.1f}", y=f"{box.middle:.1f}", class_=f"label {_style(curve.style)}")
+        tag(
+            "text",
+            text,
+            x=f"{box.left:.1f}",
+            y=f"{box.middle:.1f}",
+            class_=f"label {_style(curve.style)}",
+        )
         for text, box, curve in zip(texts, boxes, curves, strict=True)
     )
 
@@ -165,4 +201,6 @@ def _inked(curve: Curve, x: Scale, y: Scale) -> Iterator[tuple[float, float]]:
         yield from ((x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps))
     for point in curve.points:
         top, bottom = sorted((y(point.low), y(point.high)))
-        yield from ((x(point.kbps), top + _STEP * i) for i in range(1 + int((bottom - top) / _STEP)))
+        yield from (
+            (x(point.kbps), top + _STEP * i) for i in range(1 + int((bottom - top) / _STEP))
+        )

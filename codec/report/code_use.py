@@ -20,7 +20,10 @@ def code_use(system: System) -> Markup | None:
     if not system.stages:
         return None
     titles = ("Bits", "Codewords used", "Entropy (bits)", "Entropy of the bits")
-    heads = [tag("th", "Stage", scope="col"), *(tag("th", title, scope="col", class_="number") for title in titles)]
+    heads = [
+        tag("th", "Stage", scope="col"),
+        *(tag("th", title, scope="col", class_="number") for title in titles),
+    ]
     rows = [_row(number, stage) for number, stage in enumerate(system.stages, start=1)]
     pictures = (_figure(number, stage) for number, stage in enumerate(system.stages, start=1))
     return tag(
@@ -47,15 +50,22 @@ def _percent_cell(share: float) -> Markup:
 
 
 def _figure(number: int, stage: StageUse) -> Markup:
-    words = f"Stage {number}: {value(100 * stage.used, 1)} % used, {value(stage.entropy_bits, 2)} of {stage.bits} bits"
+    words = (
+        f"Stage {number}: {value(100 * stage.used, 1)} % used, {value(stage.entropy_bits, 2)} of "
+        f"{stage.bits} bits"
+    )
     return tag("figure", _histogram(stage, words), tag("figcaption", words))
 
 
 def _histogram(stage: StageUse, words: str) -> Markup:
-    """Counts from the most to the least used codeword, and the line of equal use: an even stage follows the line."""
+    """Counts from the most to the least used codeword, and the line of equal use: an even stage
+    follows the line.
+    """
     bars = bar_heights(stage.histogram)
     step = _WIDTH / len(bars)
-    outline = "".join(f"V{_HEIGHT * (1 - bar):.1f}H{(i + 1) * step:.1f}" for i, bar in enumerate(bars))
+    outline = "".join(
+        f"V{_HEIGHT * (1 - bar):.1f}H{(i + 1) * step:.1f}" for i, bar in enumerate(bars)
+    )
     fair = f"{_HEIGHT * (1 - _TOP**-0.5):.1f}"
     return tag(
         "svg",
@@ -72,10 +82,11 @@ def _histogram(stage: StageUse, words: str) -> Markup:
 
 
 def bar_heights(histogram: tuple[int, ...]) -> list[float]:
-    """At most 128 bars of neighbouring ranks, as shares of the picture's height, on a square-root scale.
+    """At most 128 bars of neighbouring ranks, as shares of the picture's height, on a square-root
+    scale.
 
-    The top is 9 times equal use, so that equal use is a third of the height in every picture; the few codewords that
-    occur more often are cut there.
+    The top is 9 times equal use, so that equal use is a third of the height in every picture; the
+    few codewords that occur more often are cut there.
     """
     counts = np.sort(np.asarray(histogram or (0,), dtype=float))[::-1]
     groups = np.array([group.mean() for group in np.array_split(counts, min(_BARS, len(counts)))])

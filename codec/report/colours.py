@@ -14,8 +14,8 @@ _CHROMA = 0.17
 def lightness_palette() -> np.ndarray:
     """uint8 (256, 3): from near black through violet, red and orange to pale yellow.
 
-    Made in OKLab (Björn Ottosson, "A perceptual color space for image processing", 2020): lightness is linear, hue
-    turns at an even pace, chroma swells and fades so that all colours can be shown.
+    Made in OKLab (Björn Ottosson, "A perceptual color space for image processing", 2020): lightness
+    is linear, hue turns at an even pace, chroma swells and fades so that all colours can be shown.
     """
     position = np.linspace(0, 1, 256)
     lightness = _DARK + (_LIGHT - _DARK) * position

@@ -16,7 +16,9 @@ _MOST_TICKS = 10  # of rates; more run into each other on a phone
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A system: its place in `Evaluation.systems`, its rate and mean, and the ends of the interval (or the mean)."""
+    """A system: its place in `Evaluation.systems`, its rate and mean, and the ends of the interval
+    (or the mean).
+    """
 
     system: int
     kbps: float
@@ -27,7 +29,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The systems of one family by rising rate; `style` numbers its colour and marker, the same in all charts."""
+    """The systems of one family by rising rate; `style` numbers its colour and marker, the same in
+    all charts.
+    """
 
     family: str
     style: int
@@ -35,7 +39,9 @@ class Curve:
 
 
 def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
-    """The families with at least one system that has a rate and a mean, in the evaluation's order."""
+    """The families with at least one system that has a rate and a mean, in the evaluation's
+    order.
+    """
     families = list(dict.fromkeys(system.family for system in evaluation.systems))
     points: dict[str, list[Point]] = {family: [] for family in families}
     for number, system in enumerate(evaluation.systems):
@@ -65,19 +71,27 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Where a value lies, in pixels."""
-        low, high, at = (math.log(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        low, high, at = (
+            math.log(v) if self.logarithmic else v for v in (self.low, self.high, value)
+        )
         return self.start + (self.end - self.start) * (at - low) / (high - low)
 
 
 def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
-    """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the points.
+    """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the
+    points.
 
     Its ticks are 1, 1.5, 2, 3, 4, 6, 8, 12, …; of many octaves 1, 2, 4, 8, … alone.
     """
     rates = [point.kbps for curve in curves for point in curve.points]
     low, high = min(rates) / 1.15, max(rates) * 1.15
     octaves = range(math.floor(math.log2(low)), math.ceil(math.log2(high)) + 1)
-    marks = [2.0**octave * half for octave in octaves for half in (1, 1.5) if low <= 2.0**octave * half <= high]
+    marks = [
+        2.0**octave * half
+        for octave in octaves
+        for half in (1, 1.5)
+        if low <= 2.0**octave * half <= high
+    ]
     if len(marks) > _MOST_TICKS:
         marks = [mark for mark in marks if math.log2(mark).is_integer()]
     elif len(marks) < 3:

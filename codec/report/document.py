@@ -17,12 +17,18 @@ _BESIDE = " file: 'self'"
 
 
 def document(
-    title: str, body: Markup, *, styles: Sequence[str], scripts: Sequence[str], linked_audio: bool = False
+    title: str,
+    body: Markup,
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    linked_audio: bool = False,
 ) -> str:
     """The page.
 
-    A content security policy allows nothing but what is in it: these scripts and styles by their digests, and
-    pictures and sound from data URIs; so not even a fault in escaping could run or fetch anything.
+    A content security policy allows nothing but what is in it: these scripts and styles by their
+    digests, and pictures and sound from data URIs; so not even a fault in escaping could run or
+    fetch anything.
 
     Args:
         title: Plain text.
@@ -34,7 +40,8 @@ def document(
     style = "\n".join(_page_file(name) for name in styles)
     script = '"use strict";\n' + "\n".join(_page_file(name) for name in scripts)
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"img-src data:; "
         f"media-src data:{_BESIDE if linked_audio else ''}; "
         "base-uri 'none'; form-action 'none'"
     )
@@ -44,7 +51,12 @@ def document(
 
 
 def _page_file(name: str) -> str:
-    return files(__name__.rpartition(".")[0]).joinpath("pages").joinpath(name).read_text(encoding="utf-8")
+    return (
+        files(__name__.rpartition(".")[0])
+        .joinpath("pages")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )
 
 
 def _digest(text: str) -> str:

@@ -8,12 +8,23 @@ from collections.abc import Iterable
 from ..evaluation.result import Evaluation, Mean
 from ..metrics import BAND_METRICS
 
-__all__ = ["band_metrics", "decimals_of", "interval", "metric_decimals", "overall_metrics", "plural", "ticks", "value"]
+__all__ = [
+    "band_metrics",
+    "decimals_of",
+    "interval",
+    "metric_decimals",
+    "overall_metrics",
+    "plural",
+    "ticks",
+    "value",
+]
 
 
 def overall_metrics(evaluation: Evaluation) -> list[str]:
     """The metrics that are shown one by one: those that are of no band, or all where all are."""
-    return [metric for metric in evaluation.metrics if metric not in BAND_METRICS] or list(evaluation.metrics)
+    return [metric for metric in evaluation.metrics if metric not in BAND_METRICS] or list(
+        evaluation.metrics
+    )
 
 
 def band_metrics(evaluation: Evaluation) -> list[str]:

@@ -53,7 +53,9 @@ def place_labels(
     placed: list[Box] = []
     for text, end in zip(texts, ends, strict=True):
         candidates = list(_candidates(end, _CHARACTER_WIDTH * len(text)))
-        placed.append(min(candidates, key=lambda box: _cost(box, placed, obstacles, left, right, bottom)))
+        placed.append(
+            min(candidates, key=lambda box: _cost(box, placed, obstacles, left, right, bottom))
+        )
     return placed
 
 
@@ -68,7 +70,12 @@ def _candidates(end: Position, width: float) -> Iterator[Box]:
 
 
 def _cost(
-    box: Box, placed: Sequence[Box], obstacles: Sequence[Position], left: float, right: float, bottom: float
+    box: Box,
+    placed: Sequence[Box],
+    obstacles: Sequence[Position],
+    left: float,
+    right: float,
+    bottom: float,
 ) -> float:
     inside = left <= box.left <= right - box.width and _HEIGHT / 2 <= box.middle <= bottom
     return (

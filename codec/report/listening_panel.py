@@ -1,4 +1,6 @@
-"""The part of a report in which clips are heard: controls, and each clip's recordings as embedded JSON."""
+"""The part of a report in which clips are heard: controls, and each clip's recordings as embedded
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def clip_anchor(clip: int) -> str:
 
 
 def listening_panel(
-    evaluation: Evaluation, clips: Sequence[RecordedClip], missing: Sequence[str], links_from: Path | None
+    evaluation: Evaluation,
+    clips: Sequence[RecordedClip],
+    missing: Sequence[str],
+    links_from: Path | None,
 ) -> Markup:
     """Controls and data; or why nothing can be heard.
 
@@ -37,18 +42,26 @@ def listening_panel(
     """
     total = len(evaluation.references)
     if not clips:
-        words = tag("p", "No recordings: the evaluation names none, or they could not be read.", class_="note")
+        words = tag(
+            "p",
+            "No recordings: the evaluation names none, or they could not be read.",
+            class_="note",
+        )
         return join((words, _missing(missing)))
     with_links = ", whose audio lies in files beside this page" if links_from else ""
     choice = f"{plural(len(clips), 'clip')} of {total:,}{with_links}"
     if len(clips) + len(missing) < sum(is_recorded(evaluation, clip) for clip in range(total)):
         choice += ", chosen evenly from the worst to the best"
-    options = (tag("option", evaluation.references[clip.clip].name, value=clip_anchor(clip.clip)) for clip in clips)
+    options = (
+        tag("option", evaluation.references[clip.clip].name, value=clip_anchor(clip.clip))
+        for clip in clips
+    )
     return tag(
         "div",
         tag(
             "p",
-            f"{choice}. Choose a version with a click or its number key: the place stays. Levels are as in the files.",
+            f"{choice}. Choose a version with a click or its number key: the place stays. Levels "
+            f"are as in the files.",
         ),
         tag("noscript", tag("p", "Listening needs JavaScript; all else on this page does not.")),
         tag(
@@ -56,12 +69,21 @@ def listening_panel(
             tag("label", "Clip", tag("select", *options, data_part="clip"), class_="clip"),
             transport(),
             tag("p", class_="note", data_part="note"),
-            tag("ol", data_part="versions", class_="versions", role="radiogroup", aria_label="Versions"),
+            tag(
+                "ol",
+                data_part="versions",
+                class_="versions",
+                role="radiogroup",
+                aria_label="Versions",
+            ),
             hidden=True,
             data_part="player",
         ),
         _missing(missing),
-        *(embedded_data(clip_anchor(clip.clip), _clip_data(evaluation, clip, links_from)) for clip in clips),
+        *(
+            embedded_data(clip_anchor(clip.clip), _clip_data(evaluation, clip, links_from))
+            for clip in clips
+        ),
     )
 
 
@@ -90,8 +112,13 @@ def _missing(missing: Sequence[str]) -> Markup | None:
     return tag("details", summary, tag("ul", *(tag("li", reason) for reason in missing)))
 
 
-def _clip_data(evaluation: Evaluation, clip: RecordedClip, links_from: Path | None) -> dict[str, object]:
-    note = f"Spectrograms: 0 to {clip.top_hz / 1000:g} kHz upward, {clip.seconds:.1f} s, light is loud (80 dB)."
+def _clip_data(
+    evaluation: Evaluation, clip: RecordedClip, links_from: Path | None
+) -> dict[str, object]:
+    note = (
+        f"Spectrograms: 0 to {clip.top_hz / 1000:g} kHz upward, {clip.seconds:.1f} s, light is "
+        f"loud (80 dB)."
+    )
     if clip.unreadable:
         note += f" Not to be heard: {'; '.join(clip.unreadable)}."
     return {
@@ -99,7 +126,9 @@ def _clip_data(evaluation: Evaluation, clip: RecordedClip, links_from: Path | No
         "note": note,
         "versions": [
             {
-                "name": "Reference" if recording.system is None else evaluation.systems[recording.system].name,
+                "name": "Reference"
+                if recording.system is None
+                else evaluation.systems[recording.system].name,
                 "scores": _scores(evaluation, clip.clip, recording.system),
                 "audio": recording.flac if links_from is None else _link(recording, links_from),
                 "spectrogram": recording.spectrogram,
@@ -119,7 +148,8 @@ def _scores(evaluation: Evaluation, clip: int, system: int | None) -> str:
     scores = evaluation.systems[system].clips[clip].scores
     metrics = [metric for metric in evaluation.metrics[:_SCORES] if metric in scores]
     return " · ".join(
-        f"{evaluation.metric(metric).title} {_number(scores[metric].value, metric_decimals(evaluation, metric))}"
+        f"{evaluation.metric(metric).title} "
+        f"{_number(scores[metric].value, metric_decimals(evaluation, metric))}"
         for metric in metrics
     )
 

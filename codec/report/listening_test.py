@@ -1,19 +1,23 @@
 """A blind listening test of an evaluation's clips, on one page.
 
-The page offers a test in the manner of MUSHRA (ITU-R BS.1534: each trial rates all versions of a clip from 0 to 100,
-the reference hidden among them, and as low anchor the reference without all above 3.5 kHz) and an ABX test (is X the
-reference A, or the coded B?). What is heard goes by opaque ids; which id is which system stands in the page as base64,
+The page offers a test in the manner of MUSHRA (ITU-R BS.1534: each trial rates all versions of a
+clip from 0 to 100, the reference hidden among them, and as low anchor the reference without all
+above 3.5 kHz) and an ABX test (is X the reference A, or the coded B?). What is heard goes by opaque
+ids; which id is which system stands in the page as base64,
 so that it is not read by accident: whoever wants to cheat can.
 
 The answers are saved as a JSON file, names in clear:
 
-    {"format": "diveq-codec listening 1", "evaluation": "3f…", "data": "val", "test": "mushra" or "abx",
-     "listener": "Ann", "seed": 7, "started": "2026-01-31T12:00:00.000Z", "saved": …, "trials": 8, "answers": […]}
+    {"format": "diveq-codec listening 1", "evaluation": "3f…", "data": "val", "test": "mushra" or
+    "abx",
+     "listener": "Ann", "seed": 7, "started": "2026-01-31T12:00:00.000Z", "saved": …, "trials": 8,
+         "answers": […]}
 
-An answer of a MUSHRA test is {"clip": "a.flac", "ratings": [{"system": "Opus 6 kbps", "rating": 62}, …]}; the system
-is null for the hidden reference. One of an ABX test is {"clip": "a.flac", "system": "Opus 6 kbps", "a": "reference" or
-"system", "x": "a" or "b", "answer": "a" or "b", "correct": true or false}. Fewer answers than trials: not finished.
-`diveq-codec answers` sums up such files.
+An answer of a MUSHRA test is {"clip": "a.flac", "ratings": [{"system": "Opus 6 kbps", "rating":
+62}, …]}; the system is null for the hidden reference. One of an ABX test is {"clip": "a.flac",
+"system": "Opus 6 kbps", "a": "reference" or
+"system", "x": "a" or "b", "answer": "a" or "b", "correct": true or false}. Fewer answers than
+trials: not finished. `diveq-codec answers` sums up such files.
 """
 
 from __future__ import annotations
@@ -41,24 +45,33 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
     """A blind listening test as one HTML page that fetches nothing and saves its answers to a file.
 
     Args:
-        evaluation: The JSON file; recordings are looked for where it names them, relative to its folder.
+        evaluation: The JSON file; recordings are looked for where it names them, relative to its
+            folder.
         clips: At most as many are tested, 1 or more, chosen as `report_page` does.
 
     Raises:
-        ConfigError: The file cannot be read, is no evaluation, or none of its recordings can be heard.
+        ConfigError: The file cannot be read, is no evaluation, or none of its recordings can be
+            heard.
     """
     found, folder = read_evaluation(evaluation), Path(evaluation).parent
     recorded, missing = record_clips(found, folder, choose_clips(found, clips), with_anchor=True)
-    heard = [clip for clip in recorded if any(r.system not in (None, ANCHOR) for r in clip.recordings)]
+    heard = [
+        clip for clip in recorded if any(r.system not in (None, ANCHOR) for r in clip.recordings)
+    ]
     if not heard:
         reason = f" ({missing[0]})" if missing else ""
-        raise ConfigError(f"{evaluation}: no clip has recordings of its reference and of a system{reason}")
+        raise ConfigError(
+            f"{evaluation}: no clip has recordings of its reference and of a system{reason}"
+        )
     identity = hashlib.sha256(found.to_json().encode()).hexdigest()[:16]
     facts = {
         "evaluation": identity,
         "data": found.data,
         "anchor": ANCHOR_NAME,
-        "clips": [{"id": clip_anchor(clip.clip), "name": found.references[clip.clip].name} for clip in heard],
+        "clips": [
+            {"id": clip_anchor(clip.clip), "name": found.references[clip.clip].name}
+            for clip in heard
+        ],
         "key": _key(found, heard, identity),
     }
     body = tag(
@@ -71,7 +84,10 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
         *(embedded_data(clip_anchor(clip.clip), _clip_data(clip, identity)) for clip in heard),
     )
     return document(
-        "Blind listening test", body, styles=("page.css", "listening.css"), scripts=("player.js", "listening.js")
+        "Blind listening test",
+        body,
+        styles=("page.css", "listening.css"),
+        scripts=("player.js", "listening.js"),
     )
 
 
@@ -80,7 +96,9 @@ def _name(evaluation: Evaluation, system: int) -> str:
 
 
 def _opaque(identity: str, recording: Recording, clip: int) -> str:
-    """A name for a recording that tells nothing; those of one clip sort in an order that tells nothing either."""
+    """A name for a recording that tells nothing; those of one clip sort in an order that tells
+    nothing either.
+    """
     return hashlib.sha256(f"{identity} {clip} {recording.system}".encode()).hexdigest()[:12]
 
 
@@ -99,7 +117,9 @@ def _key(evaluation: Evaluation, clips: list[RecordedClip], identity: str) -> st
 
 
 def _clip_data(clip: RecordedClip, identity: str) -> dict[str, object]:
-    audio = {_opaque(identity, recording, clip.clip): recording.flac for recording in clip.recordings}
+    audio = {
+        _opaque(identity, recording, clip.clip): recording.flac for recording in clip.recordings
+    }
     return {"seconds": clip.seconds, "audio": dict(sorted(audio.items()))}
 
 
@@ -107,29 +127,58 @@ def _setup(clips: int) -> Markup:
     return tag(
         "form",
         tag("noscript", tag("p", "This page needs JavaScript.", class_="alert")),
-        tag("p", "Listen over headphones in a quiet place. The names of the systems are shown at the end."),
+        tag(
+            "p",
+            "Listen over headphones in a quiet place. The names of the systems are shown at the "
+            "end.",
+        ),
         tag(
             "fieldset",
             tag("legend", "Test"),
-            _choice("mushra", f"Rate all versions of each clip from 0 to 100 (MUSHRA style, {clips} trials)", True),
+            _choice(
+                "mushra",
+                f"Rate all versions of each clip from 0 to 100 (MUSHRA style, {clips} trials)",
+                True,
+            ),
             _choice("abx", "Say whether X is A or B (ABX)", False),
         ),
-        _field("How many trials", "count-field", type="number", name="count", min=1, max=500, value=_ABX_TRIALS),
+        _field(
+            "How many trials",
+            "count-field",
+            type="number",
+            name="count",
+            min=1,
+            max=500,
+            value=_ABX_TRIALS,
+        ),
         _field("Your name", type="text", name="listener", autocomplete="off"),
         tag(
             "details",
             tag("summary", "Order of the trials"),
-            tag("p", "It follows from this number: the same number gives the same order.", class_="note"),
+            tag(
+                "p",
+                "It follows from this number: the same number gives the same order.",
+                class_="note",
+            ),
             _field("Number of the order", type="number", name="seed", min=0, max=4294967295),
         ),
         tag("button", "Start", type="submit", class_="main"),
-        tag("p", "Your answers are kept in this browser, and leave it only as the file that you save.", class_="note"),
+        tag(
+            "p",
+            "Your answers are kept in this browser, and leave it only as the file that you save.",
+            class_="note",
+        ),
         id="setup",
     )
 
 
 def _choice(value: str, words: str, checked: bool) -> Markup:
-    return tag("label", tag("input", type="radio", name="kind", value=value, checked=checked), words, class_="choice")
+    return tag(
+        "label",
+        tag("input", type="radio", name="kind", value=value, checked=checked),
+        words,
+        class_="choice",
+    )
 
 
 def _field(words: str, identity: str | None = None, **attributes: str | int) -> Markup:
@@ -164,7 +213,12 @@ def _end() -> Markup:
         tag("h2", "Done, thank you", id="end-title", tabindex=-1),
         tag("p", id="end-words"),
         tag("div", id="result"),
-        tag("div", _button("save", "Save the answers", "main"), _button("again", "Start over"), class_="decisions"),
+        tag(
+            "div",
+            _button("save", "Save the answers", "main"),
+            _button("again", "Start over"),
+            class_="decisions",
+        ),
         id="end",
         hidden=True,
     )

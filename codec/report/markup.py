@@ -24,8 +24,8 @@ def tag(name: str, /, *children: str | None, **attributes: str | float | None) -
     Args:
         name: As "td"; SVG's too.
         children: Texts, which are escaped, and elements; None is left out.
-        attributes: An underscore at the end is dropped (`class_`), others become hyphens. True gives an attribute
-            without a value; None and False give none.
+        attributes: An underscore at the end is dropped (`class_`), others become hyphens. True
+            gives an attribute without a value; None and False give none.
 
     Example:
         >>> tag("p", "1 < 2, ", tag("b", "sure"), class_="note", hidden=True)
@@ -41,7 +41,9 @@ def join(children: Iterable[str | None]) -> Markup:
 
 
 def embedded_json(value: Any) -> Markup:
-    """JSON that may stand inside of a script element: nothing in it can end the element or start a comment."""
+    """JSON that may stand inside of a script element: nothing in it can end the element or start a
+    comment.
+    """
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

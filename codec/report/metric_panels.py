@@ -12,25 +12,32 @@ from .tables import extremes_table
 __all__ = ["metric_panels"]
 
 MEANINGS = {
-    "pesq_wb": "Predicts a listening test from an ear's view of the two signals (ITU-T P.862.2), 1.04 to 4.64.",
+    "pesq_wb": "Predicts a listening test from an ear's view of the two signals (ITU-T P.862.2), "
+    "1.04 to 4.64.",
     "pesq_nb": "PESQ up to 4 kHz, as over a telephone (ITU-T P.862), 1.02 to 4.55.",
     "stoi": "How much of the speech's envelope is kept, a measure of intelligibility, up to 1.",
     "estoi": "STOI made stricter for noises that come and go, up to 1.",
     "visqol": "Predicts a listening test from similarity of spectrograms, 1 to 5.",
     "distillmos": "A network that predicts listeners' ratings of the coded speech alone, 1 to 5.",
-    "dnsmos_p808": "A network that predicts listeners' ratings (ITU-T P.808) of the coded speech alone, 1 to 5.",
-    "dnsmos_ovrl": "A network that predicts ratings of speech and background together (ITU-T P.835), 1 to 5.",
-    "si_sdr": "The level of the original over that of the error, at the best gain; waveforms must agree, not sounds.",
+    "dnsmos_p808": "A network that predicts listeners' ratings (ITU-T P.808) of the coded speech "
+    "alone, 1 to 5.",
+    "dnsmos_ovrl": "A network that predicts ratings of speech and background together (ITU-T "
+    "P.835), 1 to 5.",
+    "si_sdr": "The level of the original over that of the error, at the best gain; waveforms must "
+    "agree, not sounds.",
     "mel_distance": "The mean difference of mel spectra on a logarithmic scale.",
     "stft_distance": "The difference of spectra at several resolutions.",
     "log_spectral_distance": "The root-mean-square difference of spectra in dB.",
-    "carrier_repetition": "How alike noisy sounds are to themselves 40 ms later: noise 0.08, one frozen pattern 0.9.",
+    "carrier_repetition": "How alike noisy sounds are to themselves 40 ms later: noise 0.08, one "
+    "frozen pattern 0.9.",
 }
 """What each metric says, for those who have not met it."""
 
 
 def metric_panels(evaluation: Evaluation, anchors: dict[int, str]) -> Markup:
-    """A tab and a panel for each metric that is of no band; without scripts the panels stand one below the other."""
+    """A tab and a panel for each metric that is of no band; without scripts the panels stand one
+    below the other.
+    """
     numbered = list(enumerate(overall_metrics(evaluation)))
     tabs = (_tab(evaluation, number, metric) for number, metric in numbered)
     panels = (_panel(evaluation, number, metric, anchors) for number, metric in numbered)
@@ -40,7 +47,12 @@ def metric_panels(evaluation: Evaluation, anchors: dict[int, str]) -> Markup:
 
 def _tab(evaluation: Evaluation, number: int, metric: str) -> Markup:
     title = evaluation.metric(metric).title
-    attributes = {"role": "tab", "id": f"tab-{number}", "aria-controls": f"panel-{number}", "type": "button"}
+    attributes = {
+        "role": "tab",
+        "id": f"tab-{number}",
+        "aria-controls": f"panel-{number}",
+        "type": "button",
+    }
     return tag("button", title, **attributes, aria_selected="true" if number == 0 else "false")
 
 
@@ -64,9 +76,13 @@ def _panel(evaluation: Evaluation, number: int, metric: str, anchors: dict[int, 
 def _chart(evaluation: Evaluation, metric: str) -> Markup:
     curves = curves_of(evaluation, metric)
     if not curves:
-        return tag("p", "No chart: no system has both a bitrate and a mean of this metric.", class_="note")
+        return tag(
+            "p", "No chart: no system has both a bitrate and a mean of this metric.", class_="note"
+        )
     drawn = {point.system for curve in curves for point in curve.points}
-    others = [system.name for number, system in enumerate(evaluation.systems) if number not in drawn]
+    others = [
+        system.name for number, system in enumerate(evaluation.systems) if number not in drawn
+    ]
     missing = f" Not drawn, for want of a bitrate or a mean: {', '.join(others)}." if others else ""
     items = (tag("li", swatch(curve.style), " ", curve.family) for curve in curves)
     return tag(
@@ -74,7 +90,11 @@ def _chart(evaluation: Evaluation, metric: str) -> Markup:
         chart(evaluation, metric, WIDE),
         chart(evaluation, metric, NARROW),
         tag("ul", *items, class_="legend"),
-        tag("figcaption", f"Means over the bitrate; the bars are 95 % intervals over clips.{_alone(curves)}{missing}"),
+        tag(
+            "figcaption",
+            f"Means over the bitrate; the bars are 95 % intervals over "
+            f"clips.{_alone(curves)}{missing}",
+        ),
         class_="curves",
     )
 

@@ -1,4 +1,6 @@
-"""The recordings that a page brings along: which clips, and their audio and pictures as data URIs."""
+"""The recordings that a page brings along: which clips, and their audio and pictures as data
+URIs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _ANCHOR_HZ = 3500
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One version of a clip: `system` is a place in `Evaluation.systems`, `ANCHOR`, or None for the reference."""
+    """One version of a clip: `system` is a place in `Evaluation.systems`, `ANCHOR`, or None for the
+    reference.
+    """
 
     system: int | None
     path: Path
@@ -34,7 +38,9 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class RecordedClip:
-    """A clip: its reference first, then all systems that can be read; `unreadable` says why others cannot."""
+    """A clip: its reference first, then all systems that can be read; `unreadable` says why others
+    cannot.
+    """
 
     clip: int
     seconds: float
@@ -45,7 +51,9 @@ class RecordedClip:
     @property
     def size(self) -> int:
         """Bytes that it takes in a page."""
-        return sum(len(recording.flac) + len(recording.spectrogram) for recording in self.recordings)
+        return sum(
+            len(recording.flac) + len(recording.spectrogram) for recording in self.recordings
+        )
 
 
 def record_clips(
@@ -56,7 +64,8 @@ def record_clips(
     max_bytes: int = MAX_BYTES,
     with_anchor: bool = False,
 ) -> tuple[tuple[RecordedClip, ...], tuple[str, ...]]:
-    """The clips that can be heard, in the order given, as many as go into `max_bytes`, and why others are not there.
+    """The clips that can be heard, in the order given, as many as go into `max_bytes`, and why
+    others are not there.
 
     Args:
         evaluation: Where the recordings are named.
@@ -75,7 +84,8 @@ def record_clips(
             continue
         if sum(other.size for other in kept) + recorded.size > max_bytes:
             missing.append(
-                f"{evaluation.references[clip].name}: left out, to keep this page below {max_bytes / 1e6:g} MB"
+                f"{evaluation.references[clip].name}: left out, to keep this page below "
+                f"{max_bytes / 1e6:g} MB"
             )
             continue
         kept.append(recorded)
@@ -98,7 +108,9 @@ def _record(evaluation: Evaluation, folder: Path, clip: int, with_anchor: bool) 
         if audio is None:
             continue
         try:
-            recordings.append(_recording(number, folder / audio, *_read(folder / audio, audio), axes))
+            recordings.append(
+                _recording(number, folder / audio, *_read(folder / audio, audio), axes)
+            )
         except AudioError as error:
             unreadable.append(f"{system.name}: {error}")
     return RecordedClip(clip, axes.seconds, axes.top_hz, tuple(recordings), tuple(unreadable))
@@ -122,18 +134,24 @@ def _low_passed(samples: np.ndarray, rate: int) -> np.ndarray:
     """int16 (samples, channels) without all above 3.5 kHz."""
     spectrum = np.fft.rfft(samples, axis=0)
     spectrum[np.fft.rfftfreq(len(samples), 1 / rate) > _ANCHOR_HZ] = 0
-    return np.rint(np.fft.irfft(spectrum, len(samples), axis=0)).clip(-32768, 32767).astype(np.int16)
+    return (
+        np.rint(np.fft.irfft(spectrum, len(samples), axis=0)).clip(-32768, 32767).astype(np.int16)
+    )
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:
     return samples.mean(axis=1) / 32768
 
 
-def _recording(system: int | None, path: Path, samples: np.ndarray, rate: int, axes: Axes) -> Recording:
+def _recording(
+    system: int | None, path: Path, samples: np.ndarray, rate: int, axes: Axes
+) -> Recording:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
     picture = spectrogram_png(_mono(samples), rate, axes)
-    return Recording(system, path, _data_uri("audio/flac", file.getvalue()), _data_uri("image/png", picture))
+    return Recording(
+        system, path, _data_uri("audio/flac", file.getvalue()), _data_uri("image/png", picture)
+    )
 
 
 def _data_uri(kind: str, data: bytes) -> str:

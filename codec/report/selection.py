@@ -14,7 +14,8 @@ _SENTENCE_SECONDS = 3
 
 
 def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
-    """At most `count` of the clips that have recordings, evenly spaced in the ranking, the worst and the best included.
+    """At most `count` of the clips that have recordings, evenly spaced in the ranking, the worst
+    and the best included.
 
     Returns:
         Places in `evaluation.references`, ascending, but those too short for a sentence last.
@@ -22,18 +23,25 @@ def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
     heard = [clip for clip in ranked_clips(evaluation) if is_recorded(evaluation, clip)]
     places = np.rint(np.linspace(0, len(heard) - 1, min(count, len(heard)))).astype(int)
     chosen = (heard[place] for place in places)
-    return tuple(sorted(chosen, key=lambda clip: (evaluation.references[clip].seconds < _SENTENCE_SECONDS, clip)))
+    return tuple(
+        sorted(
+            chosen, key=lambda clip: (evaluation.references[clip].seconds < _SENTENCE_SECONDS, clip)
+        )
+    )
 
 
 def ranked_clips(evaluation: Evaluation) -> list[int]:
     """All clips, from the worst to the best, by the first metric that has values.
 
-    Systems differ more than clips do, so each value counts by its distance from its system's mean, in standard
-    deviations; a clip's place follows from the average over systems. Clips without a value are in the middle.
+    Systems differ more than clips do, so each value counts by its distance from its system's mean,
+    in standard deviations; a clip's place follows from the average over systems. Clips without a
+    value are in the middle.
     """
     clips = range(len(evaluation.references))
     for metric in evaluation.metrics:
-        standings = np.array([_standings(evaluation, system, metric) for system in range(len(evaluation.systems))])
+        standings = np.array(
+            [_standings(evaluation, system, metric) for system in range(len(evaluation.systems))]
+        )
         known = (~np.isnan(standings)).sum(axis=0)
         if known.any():
             average = np.nansum(standings, axis=0) / np.maximum(known, 1)
@@ -42,9 +50,13 @@ def ranked_clips(evaluation: Evaluation) -> list[int]:
 
 
 def _standings(evaluation: Evaluation, system: int, metric: str) -> np.ndarray:
-    """Distances from the mean in standard deviations, positive is better, (clips,); NaN where there is no value."""
+    """Distances from the mean in standard deviations, positive is better, (clips,); NaN where there
+    is no value.
+    """
     scores = [clip.scores.get(metric) for clip in evaluation.systems[system].clips]
-    values = np.array([math.nan if score is None or score.value is None else score.value for score in scores])
+    values = np.array(
+        [math.nan if score is None or score.value is None else score.value for score in scores]
+    )
     known = values[~np.isnan(values)]
     if not known.size:
         return values

@@ -19,7 +19,9 @@ _FLOOR = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the edges of a picture mean: 0 to `seconds`, 0 to `top_hz`, and 80 dB below `peak` (a power) to `peak`."""
+    """What the edges of a picture mean: 0 to `seconds`, 0 to `top_hz`, and 80 dB below `peak` (a
+    power) to `peak`.
+    """
 
     seconds: float
     top_hz: float
@@ -47,9 +49,13 @@ def spectrogram_png(signal: np.ndarray, sample_rate_hz: int, axes: Axes) -> byte
 
 
 def _power(signal: np.ndarray, sample_rate_hz: int, axes: Axes) -> np.ndarray:
-    """Power at the middle of each pixel (rows from 0 Hz up, columns), of windows around the columns' times."""
+    """Power at the middle of each pixel (rows from 0 Hz up, columns), of windows around the
+    columns' times.
+    """
     window = max(16, round(_WINDOW_SECONDS * sample_rate_hz))
-    starts = np.rint((np.arange(_COLUMNS) + 0.5) / _COLUMNS * axes.seconds * sample_rate_hz).astype(int)
+    starts = np.rint((np.arange(_COLUMNS) + 0.5) / _COLUMNS * axes.seconds * sample_rate_hz).astype(
+        int
+    )
     padded = np.zeros(max(starts[-1], len(signal)) + 2 * window)
     padded[window // 2 : window // 2 + len(signal)] = signal
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[starts]

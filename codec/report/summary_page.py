@@ -22,22 +22,27 @@ __all__ = ["report_page"]
 
 _INTERVALS = "with 95 % intervals"
 _BANDS = (
-    "Harmonic contrast: how far the harmonics of voices stand out, against the original. Correlation: whether the "
+    "Harmonic contrast: how far the harmonics of voices stand out, against the original. "
+    "Correlation: whether the "
     "waveform is kept (1), or another one has its place (0). Level: against the original."
 )
 
 
 def report_page(
-    evaluation: str | PathLike[str], *, clips: int = 8, links_from: str | PathLike[str] | None = None
+    evaluation: str | PathLike[str],
+    *,
+    clips: int = 8,
+    links_from: str | PathLike[str] | None = None,
 ) -> str:
     """An evaluation as one HTML page that fetches nothing: charts, tables, and clips to listen to.
 
     Args:
-        evaluation: The JSON file; recordings are looked for where it names them, relative to its folder.
-        clips: At most as many are there to listen to, 0 or more, evenly chosen from the worst to the best; fewer
-            where they would take the page beyond 20 MB.
-        links_from: The folder in which the page will lie, to link the recordings' files from there; by default the
-            recordings are embedded in the page.
+        evaluation: The JSON file; recordings are looked for where it names them, relative to its
+            folder.
+        clips: At most as many are there to listen to, 0 or more, evenly chosen from the worst to
+            the best; fewer where they would take the page beyond 20 MB.
+        links_from: The folder in which the page will lie, to link the recordings' files from there;
+            by default the recordings are embedded in the page.
 
     Raises:
         ConfigError: The file cannot be read, or is no evaluation.
@@ -74,7 +79,8 @@ def _title(evaluation: Evaluation) -> str:
 def _head(evaluation: Evaluation, titles: list[str]) -> Markup:
     seconds = sum(reference.seconds for reference in evaluation.references)
     scope = (
-        f"{plural(len(evaluation.systems), 'system')} on {plural(len(evaluation.references), 'clip')}, "
+        f"{plural(len(evaluation.systems), 'system')} on "
+        f"{plural(len(evaluation.references), 'clip')}, "
         f"{seconds / 60:.1f} minutes, by {plural(len(evaluation.metrics), 'metric')}."
     )
     links = (tag("li", tag("a", title, href=f"#{_anchor(title)}")) for title in titles)
@@ -105,10 +111,17 @@ def _failures_note(evaluation: Evaluation) -> Markup | None:
 
 def _figures(evaluation: Evaluation, anchors: dict[int, str]) -> dict[str, Markup]:
     """Titles and contents of the sections about all clips together."""
-    parts = {"Results": results_table(evaluation, overall_metrics(evaluation), f"Means over all clips, {_INTERVALS}")}
+    parts = {
+        "Results": results_table(
+            evaluation, overall_metrics(evaluation), f"Means over all clips, {_INTERVALS}"
+        )
+    }
     if bands := band_metrics(evaluation):
         parts["Frequency bands"] = join(
-            (tag("p", _BANDS), results_table(evaluation, bands, f"Means over all clips by band, {_INTERVALS}"))
+            (
+                tag("p", _BANDS),
+                results_table(evaluation, bands, f"Means over all clips by band, {_INTERVALS}"),
+            )
         )
     return {**parts, "Rate and quality": metric_panels(evaluation, anchors)}
 
@@ -127,7 +140,8 @@ def _details(evaluation: Evaluation) -> dict[str, Markup]:
 def _code_use(evaluation: Evaluation) -> Markup | None:
     stages = [part for part in map(code_use, evaluation.systems) if part is not None]
     words = (
-        "Pictures: how often each codeword occurs, from the most to the least frequent, on a square-root scale; "
+        "Pictures: how often each codeword occurs, from the most to the least frequent, on a "
+        "square-root scale; "
         "the dashed line is equal use, the top nine times as much."
     )
     return join((tag("p", words), *stages)) if stages else None

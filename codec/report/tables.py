@@ -1,4 +1,6 @@
-"""The tables of a report. A number's cell holds the exact value too (`data-value`), by which columns are sorted."""
+"""The tables of a report. A number's cell holds the exact value too (`data-value`), by which
+columns are sorted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from ..evaluation.result import Clip, Evaluation, Mean, System
 from .figures import decimals_of, interval, metric_decimals, overall_metrics, plural, value
 from .markup import Markup, tag
 
-__all__ = ["clips_table", "extremes_table", "failures_table", "number_cell", "results_table", "speed_table", "table"]
+__all__ = [
+    "clips_table",
+    "extremes_table",
+    "failures_table",
+    "number_cell",
+    "results_table",
+    "speed_table",
+    "table",
+]
 
 MAX_ROWS = 5000
 """Of the per-file table: browsers get slow with more. The evaluation itself has all."""
@@ -18,9 +28,16 @@ EXTREMES = 3
 
 
 def table(
-    caption: str, heads: Sequence[Markup], rows: Sequence[Markup], *, sortable: bool = False, long: bool = False
+    caption: str,
+    heads: Sequence[Markup],
+    rows: Sequence[Markup],
+    *,
+    sortable: bool = False,
+    long: bool = False,
 ) -> Markup:
-    """A table in a box of its own, which scrolls where the page is too narrow for it, or the table too long."""
+    """A table in a box of its own, which scrolls where the page is too narrow for it, or the table
+    too long.
+    """
     inner = tag(
         "table",
         tag("caption", caption),
@@ -28,7 +45,14 @@ def table(
         tag("tbody", *rows),
         class_="sortable" if sortable else None,
     )
-    return tag("div", inner, class_="scroll long" if long else "scroll", role="region", aria_label=caption, tabindex=0)
+    return tag(
+        "div",
+        inner,
+        class_="scroll long" if long else "scroll",
+        role="region",
+        aria_label=caption,
+        tabindex=0,
+    )
 
 
 def number_cell(number: float | None, decimals: int, *more: Markup | None) -> Markup:
@@ -73,7 +97,9 @@ def _original_row(evaluation: Evaluation, metrics: Sequence[str]) -> Markup:
 def _result_row(evaluation: Evaluation, system: System, metrics: Sequence[str]) -> Markup:
     note = tag("small", system.note) if system.note else None
     cells = [tag("th", system.name, note, scope="row"), number_cell(system.kbps, 2)]
-    cells += [_mean_cell(system.means[metric], metric_decimals(evaluation, metric)) for metric in metrics]
+    cells += [
+        _mean_cell(system.means[metric], metric_decimals(evaluation, metric)) for metric in metrics
+    ]
     return tag("tr", *cells)
 
 
@@ -85,7 +111,9 @@ def _mean_cell(mean: Mean, decimals: int) -> Markup:
 
 def speed_table(evaluation: Evaluation) -> Markup | None:
     """Speeds of the systems that were timed; None where none was."""
-    timed = [s for s in evaluation.systems if s.encode_speed is not None or s.decode_speed is not None]
+    timed = [
+        s for s in evaluation.systems if s.encode_speed is not None or s.decode_speed is not None
+    ]
     if not timed:
         return None
     heads = [tag("th", "System", scope="col"), _number_head("Encoding"), _number_head("Decoding")]
@@ -105,7 +133,9 @@ def _speed_row(system: System) -> Markup:
 
 
 def extremes_table(evaluation: Evaluation, metric: str, anchors: dict[int, str]) -> Markup:
-    """Each system's best and worst clips by one metric; `anchors` are the ids of clips that can be heard."""
+    """Each system's best and worst clips by one metric; `anchors` are the ids of clips that can be
+    heard.
+    """
     title = evaluation.metric(metric).title
     decimals = metric_decimals(evaluation, metric)
     rows = []
@@ -114,24 +144,38 @@ def extremes_table(evaluation: Evaluation, metric: str, anchors: dict[int, str])
         ranked = sorted(scored, key=lambda clip: -evaluation.merit(metric, scored[clip]))
         best, worst = ranked[:EXTREMES], ranked[EXTREMES:][::-1][:EXTREMES]
         cells = (
-            tag("td", *(_clip_score(evaluation, clip, scored[clip], decimals, anchors) for clip in clips))
+            tag(
+                "td",
+                *(_clip_score(evaluation, clip, scored[clip], decimals, anchors) for clip in clips),
+            )
             for clips in (best, worst)
         )
         rows.append(tag("tr", tag("th", system.name, scope="row"), *cells))
-    heads = [tag("th", title, scope="col") for title in ("System", "Best, from the first", "Worst, from the last")]
+    heads = [
+        tag("th", title, scope="col")
+        for title in ("System", "Best, from the first", "Worst, from the last")
+    ]
     return table(f"Best and worst clips by {title}", heads, rows)
 
 
 def _scored(system: System, metric: str) -> dict[int, float]:
     """The values of the clips that have one, by the clip's place."""
     scores = {number: clip.scores.get(metric) for number, clip in enumerate(system.clips)}
-    return {number: score.value for number, score in scores.items() if score is not None and score.value is not None}
+    return {
+        number: score.value
+        for number, score in scores.items()
+        if score is not None and score.value is not None
+    }
 
 
-def _clip_score(evaluation: Evaluation, clip: int, score: float, decimals: int, anchors: dict[int, str]) -> Markup:
+def _clip_score(
+    evaluation: Evaluation, clip: int, score: float, decimals: int, anchors: dict[int, str]
+) -> Markup:
     name = evaluation.references[clip].name
     text = tag("a", name, href=f"#{anchors[clip]}") if clip in anchors else tag("span", name)
-    return tag("div", text, " ", tag("b", value(score, decimals), data_value=repr(score)), class_="extreme")
+    return tag(
+        "div", text, " ", tag("b", value(score, decimals), data_value=repr(score)), class_="extreme"
+    )
 
 
 def clips_table(evaluation: Evaluation) -> Markup:
@@ -148,11 +192,17 @@ def clips_table(evaluation: Evaluation) -> Markup:
 
 
 def _clip_rows(evaluation: Evaluation) -> Iterator[Markup]:
-    decimals = {metric: metric_decimals(evaluation, metric) for metric in overall_metrics(evaluation)}
+    decimals = {
+        metric: metric_decimals(evaluation, metric) for metric in overall_metrics(evaluation)
+    }
     for number, reference in enumerate(evaluation.references):
         for system in evaluation.systems:
             clip = system.clips[number]
-            kbps = clip.bits / reference.seconds / 1000 if clip.bits is not None and reference.seconds else None
+            kbps = (
+                clip.bits / reference.seconds / 1000
+                if clip.bits is not None and reference.seconds
+                else None
+            )
             cells = [tag("th", reference.name, scope="row"), tag("td", system.name)]
             cells += [number_cell(reference.seconds, 2), number_cell(kbps, 2)]
             cells += [_score_cell(clip, metric, places) for metric, places in decimals.items()]
@@ -174,7 +224,13 @@ def failures_table(evaluation: Evaluation) -> Markup | None:
         return None
     heads = [tag("th", title, scope="col") for title in ("Clip", "System", "Metric", "Reason")]
     rows = [
-        tag("tr", tag("th", clip, scope="row"), tag("td", system), tag("td", metric), tag("td", why, class_="reason"))
+        tag(
+            "tr",
+            tag("th", clip, scope="row"),
+            tag("td", system),
+            tag("td", metric),
+            tag("td", why, class_="reason"),
+        )
         for clip, system, metric, why in failures
     ]
     return table(plural(len(failures), "failure"), heads, rows[:MAX_ROWS], long=True)
@@ -187,5 +243,7 @@ def _failures(evaluation: Evaluation) -> Iterator[tuple[str, str, str, str]]:
                 yield clip.name, system.name, "all", clip.failure
             for metric, score in clip.scores.items():
                 if score.failure is not None:
-                    title = evaluation.metric(metric).title if metric in evaluation.metrics else metric
+                    title = (
+                        evaluation.metric(metric).title if metric in evaluation.metrics else metric
+                    )
                     yield clip.name, system.name, title, score.failure

@@ -1,13 +1,16 @@
-"""Rate allocation: stages per frame under a bitrate, more where speech is loud and fewer in its pauses.
+"""Rate allocation: stages per frame under a bitrate, more where speech is loud and fewer in its
+pauses.
 
-Each stage lowers the error by about the same number of dB. Giving a frame stages in proportion to its level therefore
-makes errors equally audible in loud and soft frames. The slope was found on speech (recipes/runs/folder/RUNS.md).
+Each stage lowers the error by about the same number of dB. Giving a frame stages in proportion to
+its level therefore makes errors equally audible in loud and soft frames. The slope was found on
+speech (recipes/runs/folder/RUNS.md).
 
 The stages are shared out within each packet, so that every packet keeps to the bitrate.
 
-A model may let frames have no stage (`ModelConfig.least_stages`). Then quiet groups of frames may have none, but for
-every fourth of a packet, from the first on: from it the decoder learns 4 times a second how loud a pause is. Groups of
-digital silence have none at all, whatever the bitrate, and a packet of nothing else has 5 bytes.
+A model may let frames have no stage (`ModelConfig.least_stages`). Then quiet groups of frames may
+have none, but for every fourth of a packet, from the first on: from it the decoder learns 4 times a
+second how loud a pause is. Groups of digital silence have none at all, whatever the bitrate, and a
+packet of nothing else has 5 bytes.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
 class RateAllocator:
     """Truncates the codes of a stream, packet by packet, to the stages that a bitrate allows.
 
-    It observes the audio on its way to the model, then truncates the codes. Without a bitrate it truncates those of
-    digital silence alone.
+    It observes the audio on its way to the model, then truncates the codes. Without a bitrate it
+    truncates those of digital silence alone.
     """
 
     def __init__(self, header: StreamHeader, bitrate_kbps: float | None, least_stages: int) -> None:
@@ -40,7 +43,9 @@ class RateAllocator:
         self._budget_bits = kbps * 1000 / float(header.frame_rate_hz)  # per frame and channel
         self._bits = [stage.index_bits for stage in header.stages]
         self._least_stages = least_stages
-        self._samples = np.zeros((header.channels, 0), np.float32)  # of a frame that is not complete
+        self._samples = np.zeros(
+            (header.channels, 0), np.float32
+        )  # of a frame that is not complete
         self._powers = np.zeros((header.channels, 0))  # of the frames whose codes have not come
 
     @property
@@ -51,14 +56,20 @@ class RateAllocator:
     def observe(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass on blocks (channels, samples) that add up to whole frames."""
         for block in blocks:
-            samples = np.concatenate([self._samples, block], axis=1) if self._samples.shape[1] else block
+            samples = (
+                np.concatenate([self._samples, block], axis=1) if self._samples.shape[1] else block
+            )
             whole = samples.shape[1] - samples.shape[1] % self._hop
-            self._powers = np.concatenate([self._powers, frame_powers(samples[:, :whole], self._hop)], axis=1)
+            self._powers = np.concatenate(
+                [self._powers, frame_powers(samples[:, :whole], self._hop)], axis=1
+            )
             self._samples = samples[:, whole:].copy()  # a view would keep the whole block in memory
             yield block
 
     def truncate(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Codes (channels, stages, frames) → the same, NONE where stages are taken off; packet by packet."""
+        """Codes (channels, stages, frames) → the same, NONE where stages are taken off; packet by
+        packet.
+        """
         pending: np.ndarray | None = None
         for piece in pieces:
             pending = piece if pending is None else np.concatenate([pending, piece], axis=2)
@@ -76,8 +87,12 @@ class RateAllocator:
         return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
 
 
-def allocate_clip(codes: np.ndarray, wave: np.ndarray, allocator: RateAllocator, hop: int) -> np.ndarray:
-    """A `RateAllocator` on all of a clip: codes (channels, stages, frames), wave (channels, samples)."""
+def allocate_clip(
+    codes: np.ndarray, wave: np.ndarray, allocator: RateAllocator, hop: int
+) -> np.ndarray:
+    """A `RateAllocator` on all of a clip: codes (channels, stages, frames), wave (channels,
+    samples).
+    """
     for _ in allocator.observe(whole_frames([wave], hop)):
         pass
     return np.concatenate([codes[..., :0], *allocator.truncate([codes])], axis=2)
@@ -95,11 +110,13 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
     return np.einsum("...i,...i->...", frames, frames, dtype=np.float64) / hop
 
 
-def allocate(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int) -> np.ndarray:
+def allocate(
+    powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int
+) -> np.ndarray:
     """The stages of each frame of a packet, from the frames' powers; both are (channels, frames).
 
-    A channel's frames take `budget_bits` on average, or as little less as can be, where stages take `stage_bits`, and
-    what is stored to tell how many there are is counted too.
+    A channel's frames take `budget_bits` on average, or as little less as can be, where stages take
+    `stage_bits`, and what is stored to tell how many there are is counted too.
     """
     frames = powers.shape[1]
     starts = np.arange(0, frames, GROUP_FRAMES)
@@ -113,12 +130,17 @@ def allocate(powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, 
         least[silent] = most[silent] = 0
     if budget_bits < bits[-1]:
         budget = budget_bits * frames
-        most = [_share_out(*channel, sizes, bits, budget) for channel in zip(levels, least, most, strict=True)]
+        most = [
+            _share_out(*channel, sizes, bits, budget)
+            for channel in zip(levels, least, most, strict=True)
+        ]
     return np.repeat(np.array(most, np.int32), sizes, axis=1)
 
 
 def _silent(powers: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Which groups are digital silence, with a frame on either side: frames of a lapped transform reach so far."""
+    """Which groups are digital silence, with a frame on either side: frames of a lapped transform
+    reach so far.
+    """
     loud = powers >= SILENCE_POWER
     near_loud = loud.copy()
     near_loud[:, 1:] |= loud[:, :-1]
@@ -127,13 +149,19 @@ def _silent(powers: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _share_out(
-    levels: np.ndarray, least: np.ndarray, most: np.ndarray, sizes: np.ndarray, bits: np.ndarray, budget: float
+    levels: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+    sizes: np.ndarray,
+    bits: np.ndarray,
+    budget: float,
 ) -> np.ndarray:
-    """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a frame take `bits[d]`.
+    """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a
+    frame take `bits[d]`.
 
-    Groups have `least` to `most` stages. All but the least are given out one at a time: group g is due for stage d + 1
-    at d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group comes first: a steady tone spends all,
-    too.
+    Groups have `least` to `most` stages. All but the least are given out one at a time: group g is
+    due for stage d + 1 at d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group
+    comes first: a steady tone spends all, too.
     """
     stages = len(bits) - 1
     due = np.arange(stages) - STAGES_PER_DB * levels[:, None]

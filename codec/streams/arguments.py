@@ -14,7 +14,14 @@ from ..errors import AudioError, BitstreamError, ConfigError
 from ..files.output import atomic_output
 from ..layouts.config import MAX_RATE_HZ, MIN_RATE_HZ
 
-__all__ = ["OutputRate", "open_output", "open_stream", "optional_number", "output_rate", "whole_number"]
+__all__ = [
+    "OutputRate",
+    "open_output",
+    "open_stream",
+    "optional_number",
+    "output_rate",
+    "whole_number",
+]
 
 OutputRate = int | Literal["original", "model"]
 
@@ -44,11 +51,21 @@ def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
     """The rate in Hz to decode a stream at."""
     named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
     if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
-        raise AudioError(f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}")
-    rate = named[sample_rate_hz] if isinstance(sample_rate_hz, str) else whole_number("sample_rate_hz", sample_rate_hz)
-    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:  # a few bytes of a stream could otherwise ask for gigabytes of audio
+        raise AudioError(
+            f"sample_rate_hz is 'original', 'model' or a number of Hz, not {sample_rate_hz!r}"
+        )
+    rate = (
+        named[sample_rate_hz]
+        if isinstance(sample_rate_hz, str)
+        else whole_number("sample_rate_hz", sample_rate_hz)
+    )
+    if (
+        not MIN_RATE_HZ <= rate <= MAX_RATE_HZ
+    ):  # a few bytes of a stream could otherwise ask for gigabytes of audio
         known = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
-        raise AudioError(f"audio has a sample rate of {known}, not {rate}; choose another output rate")
+        raise AudioError(
+            f"audio has a sample rate of {known}, not {rate}; choose another output rate"
+        )
     return rate
 
 

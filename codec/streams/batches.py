@@ -1,11 +1,13 @@
 """Many clips of different lengths through a network at once: the same results as one by one.
 
-Clips of a batch are padded at their right to the longest. A frame near the end of a clip then sees the padding where
-alone it would see each layer's own zeros; so the ends are computed once more, from just as many frames as their last
-ones see. These windows all have the same length, and those of all batches are computed together:
+Clips of a batch are padded at their right to the longest. A frame near the end of a clip then sees
+the padding where alone it would see each layer's own zeros; so the ends are computed once more,
+from just as many frames as their last ones see. These windows all have the same length, and those
+of all batches are computed together:
 
     padded   |  clip            |~after~| padding |
-    end                | before |~after~|            the last frames, with the clip's true end behind them
+    end                | before |~after~|            the last frames, with the clip's true end
+    behind them
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 from ..layouts.receptive_field import Context
 from .windows import windowed
 
-_LEAST_SHARE = 0.75  # of the longest clip of a batch that the shortest has: at most a quarter of the work is padding
+# of the longest clip of a batch that the shortest has: at most a quarter of the work is padding
+_LEAST_SHARE = 0.75
 
 Compute = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -34,14 +37,15 @@ def batched(
     """Apply `compute` along the last axis of many clips.
 
     Args:
-        clips: arrays (..., items) of at least one item, alike but for the last axis. A last frame that is not whole
-            is filled with zeros.
-        compute: maps a batch (clips, ..., frames·items_per_frame), and the number of the first frame of each, to
-            (clips, ..., frames·outputs_per_frame).
+        clips: arrays (..., items) of at least one item, alike but for the last axis. A last frame
+            that is not whole is filled with zeros.
+        compute: maps a batch (clips, ..., frames·items_per_frame), and the number of the first
+            frame of each, to (clips, ..., frames·outputs_per_frame).
         context: how far an output frame sees.
         most_frames: in a batch, padding included. A longer clip is computed by itself, in windows.
 
-    Returns an array (..., frames·outputs_per_frame) for each clip, in the order of `clips`: views of their batches.
+    Returns an array (..., frames·outputs_per_frame) for each clip, in the order of `clips`: views
+    of their batches.
     """
     lengths = [-(-clip.shape[-1] // items_per_frame) for clip in clips]
     seen = context.before + context.after
@@ -62,7 +66,11 @@ def batched(
     for numbers in _batches(lengths, seen, most_frames):
         longest = lengths[numbers[0]]
         batch = _padded([clips[number] for number in numbers], longest * items_per_frame)
-        made = compute(batch, np.zeros(len(batch), int)) if longest <= most_frames else in_windows(batch)
+        made = (
+            compute(batch, np.zeros(len(batch), int))
+            if longest <= most_frames
+            else in_windows(batch)
+        )
         for number, whole in zip(numbers, made, strict=True):
             results[number] = whole[..., : lengths[number] * outputs_per_frame]
         cut_short += [number for number in numbers if context.after and lengths[number] < longest]
@@ -70,7 +78,9 @@ def batched(
     at_once, kept = max(1, most_frames // max(1, seen)), context.after * outputs_per_frame
     for start in range(0, len(cut_short), at_once):
         numbers = cut_short[start : start + at_once]
-        last_frames = [clips[number][..., (lengths[number] - seen) * items_per_frame :] for number in numbers]
+        last_frames = [
+            clips[number][..., (lengths[number] - seen) * items_per_frame :] for number in numbers
+        ]
         firsts = np.array([lengths[number] - seen for number in numbers])
         ends = compute(_padded(last_frames, seen * items_per_frame), firsts)
         for number, end in zip(numbers, ends, strict=True):
@@ -79,13 +89,17 @@ def batched(
 
 
 def _batches(lengths: Sequence[int], shortest: int, most_frames: int) -> Iterator[list[int]]:
-    """Numbers of clips that make a batch, longest first. Clips below `shortest` frames have no room for an end."""
+    """Numbers of clips that make a batch, longest first. Clips below `shortest` frames have no room
+    for an end.
+    """
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
         length = lengths[number]
         if batch:
             longest = lengths[batch[0]]
-            is_alike = length == longest or (length >= shortest and length >= _LEAST_SHARE * longest)
+            is_alike = length == longest or (
+                length >= shortest and length >= _LEAST_SHARE * longest
+            )
             if not is_alike or longest * (len(batch) + 1) > most_frames:
                 yield batch
                 batch = []

@@ -1,7 +1,7 @@
 """A network on a stream as it comes: samples to codes and codes to samples, some frames at a time.
 
-The result is that of one pass over the whole stream. All that is remembered stands in arrays that are never changed in
-place, so that `copy.copy` makes a second coder that goes on like the first.
+The result is that of one pass over the whole stream. All that is remembered stands in arrays that
+are never changed in place, so that `copy.copy` makes a second coder that goes on like the first.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class FrameEncoder:
         if not count:
             return np.zeros((len(wave), len(self._position_bits), 0), np.int32)
         hops = np.ascontiguousarray(hops.reshape(len(wave), count, self._hop))
-        codes, self._state = self._network.encode_step(hops, self._state, self._hops, end, self._position_bits)
+        codes, self._state = self._network.encode_step(
+            hops, self._state, self._hops, end, self._position_bits
+        )
         before = max(self.look_ahead - self._hops, 0)  # frames that no stream has
         self._hops += count
         return codes[:, :, before:]
@@ -79,7 +81,8 @@ class FrameDecoder:
         if not frames:
             return np.zeros((self._channels, 0), np.float32)
         wave = self._push(
-            np.full((self._channels, len(self._position_bits), self.look_ahead + 1), -1, np.int32), frames
+            np.full((self._channels, len(self._position_bits), self.look_ahead + 1), -1, np.int32),
+            frames,
         )
         return wave[:, : wave.shape[1] - self._hop // 2]
 
@@ -88,7 +91,9 @@ class FrameDecoder:
         if not count:
             return np.zeros((self._channels, 0), np.float32)
         noise = self._noise(first - self.look_ahead, self.look_ahead + count)
-        hops, self._state = self._network.decode_step(codes, noise, self._state, first, end, self._position_bits)
+        hops, self._state = self._network.decode_step(
+            codes, noise, self._state, first, end, self._position_bits
+        )
         self._frames += count
         wave = hops.reshape(self._channels, -1)
         start = (self.look_ahead - first) * self._hop + self._hop // 2  # of the first sample
@@ -103,9 +108,14 @@ class FrameDecoder:
 
 def _streamable(config: ModelConfig) -> TransformLayout:
     if config.transform is None:
-        raise ConfigError("live coding takes a model of the transform layout, and this one has the filterbank's")
+        raise ConfigError(
+            "live coding takes a model of the transform layout, and this one has the filterbank's"
+        )
     return config.transform
 
 
 def _silent_state(layers: list[Layer], channels: int) -> Arrays:
-    return tuple(np.zeros((channels, layer.before + layer.after, layer.width), np.float32) for layer in layers)
+    return tuple(
+        np.zeros((channels, layer.before + layer.after, layer.width), np.float32)
+        for layer in layers
+    )

@@ -8,8 +8,8 @@ from ..bitstream import EntropyTables, Packet, StreamHeader, StreamReader
 from ..errors import BitstreamError, ConfigError
 
 DAY_SECONDS = 86_400.0
-# A stream may be so long whatever its size, and so much longer for each byte: 80 bit/s for a channel.
-# One stage in a fourth of the frames, as quiet speech has it, takes more.
+# A stream may be so long whatever its size, and so much longer for each byte: 80 bit/s for a
+# channel. One stage in a fourth of the frames, as quiet speech has it, takes more.
 FREE_SECONDS = 300.0
 SECONDS_PER_BYTE = 0.1
 _USUAL_RATE_HZ = 48_000  # a second of a faster rate counts for more
@@ -23,7 +23,8 @@ def limited_packets(
     max_seconds: float | None,
     recover: bool = False,
 ) -> Iterator[Packet]:
-    """The packets of a stream that is not too long to be decoded at `rate`, else a `BitstreamError`.
+    """The packets of a stream that is not too long to be decoded at `rate`, else a
+    `BitstreamError`.
 
     A file is read through before any of it is decoded. A pipe cannot be: it is checked as it comes.
     """

@@ -25,7 +25,8 @@ class LiveEncoder:
     """Samples to live packets (LIVE.md). Made by `Codec.live_encoder`.
 
     Attributes:
-        latency_seconds: from a sample to the packet that has it, at most: transform, look-ahead, packet, resampling.
+        latency_seconds: from a sample to the packet that has it, at most: transform, look-ahead,
+            packet, resampling.
         packet_frames: frames of a packet.
     """
 
@@ -44,7 +45,9 @@ class LiveEncoder:
         self.live = live
         self.packet_frames = packet_frames(config, packet_ms)
         self._config, self._copies = config, copies
-        self._resampler = LiveResampler(from_hz=sample_rate_hz, to_hz=config.sample_rate_hz, channels=live.channels)
+        self._resampler = LiveResampler(
+            from_hz=sample_rate_hz, to_hz=config.sample_rate_hz, channels=live.channels
+        )
         self._encoder = FrameEncoder(network, config, channels=live.channels)
         bits = [stage.bits for stage in config.stages]
         self._allocations = [
@@ -56,8 +59,12 @@ class LiveEncoder:
             )
             for _ in range(live.channels)
         ]
-        self._samples = np.zeros((live.channels, 0), np.float32)  # of frames whose codes have not come
-        self._codes = np.zeros((live.channels, len(bits), 0), np.int32)  # of a packet that is not complete
+        self._samples = np.zeros(
+            (live.channels, 0), np.float32
+        )  # of frames whose codes have not come
+        self._codes = np.zeros(
+            (live.channels, len(bits), 0), np.int32
+        )  # of a packet that is not complete
         self._sent: tuple[np.ndarray, ...] = ()  # codes of the last packets, latest first
         self._sequence = 0
         self._taken = 0  # samples at the model's rate
@@ -70,7 +77,9 @@ class LiveEncoder:
     @property
     def latency_seconds(self) -> float:
         frames = self._encoder.look_ahead + 0.5 + self.packet_frames - 1
-        return self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
+        return (
+            self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
+        )
 
     @property
     def bitrate_kbps(self) -> float | None:
@@ -83,7 +92,9 @@ class LiveEncoder:
             allocation.bitrate_kbps = checked_bitrate(self._config, value)
 
     def push(self, samples: ArrayLike) -> list[bytes]:
-        """Float samples (samples,) or (channels, samples), any number of them → the packets that are ready."""
+        """Float samples (samples,) or (channels, samples), any number of them → the packets that
+        are ready.
+        """
         return self._packets(self._resampler.push(self._checked(samples)))
 
     def flush(self) -> list[bytes]:
@@ -135,24 +146,32 @@ class LiveDecoder:
     """Live packets to samples. Made by `Codec.live_decoder`.
 
     Attributes:
-        latency_seconds: from a packet to the last of its samples, at most: transform, look-ahead, resampling.
+        latency_seconds: from a packet to the last of its samples, at most: transform, look-ahead,
+            resampling.
     """
 
-    def __init__(self, network: Network, config: ModelConfig, live: LiveFormat, *, sample_rate_hz: int) -> None:
+    def __init__(
+        self, network: Network, config: ModelConfig, live: LiveFormat, *, sample_rate_hz: int
+    ) -> None:
         self.live = live
         self._config = config
         self._decoder = FrameDecoder(network, config, channels=live.channels)
-        self._resampler = LiveResampler(from_hz=config.sample_rate_hz, to_hz=sample_rate_hz, channels=live.channels)
+        self._resampler = LiveResampler(
+            from_hz=config.sample_rate_hz, to_hz=sample_rate_hz, channels=live.channels
+        )
         self._lost = LOST if config.conceals else NONE
         self._packet_frames = 0
 
     @property
     def latency_seconds(self) -> float:
         frames = self._decoder.look_ahead + 0.5
-        return self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
+        return (
+            self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
+        )
 
     def push(self, packet: bytes | None) -> np.ndarray:
-        """The samples that are ready with a packet: float32 (samples,), or (channels, samples) of several channels.
+        """The samples that are ready with a packet: float32 (samples,), or (channels, samples) of
+        several channels.
 
         None stands for a packet that was lost: as many frames as the one before it had are made up.
 
@@ -204,11 +223,15 @@ def _copies(sent: tuple[np.ndarray, ...]) -> tuple[np.ndarray | None, ...]:
 def packet_frames(config: ModelConfig, packet_ms: float) -> int:
     """Frames of a packet."""
     if not SHORTEST_PACKET_MS <= packet_ms <= LONGEST_PACKET_MS:
-        raise ConfigError(f"a packet lasts {SHORTEST_PACKET_MS} to {LONGEST_PACKET_MS} ms, not {packet_ms:g}")
+        raise ConfigError(
+            f"a packet lasts {SHORTEST_PACKET_MS} to {LONGEST_PACKET_MS} ms, not {packet_ms:g}"
+        )
     frames = packet_ms * config.sample_rate_hz / config.hop / 1000
     if abs(frames - round(frames)) > 1e-9:
         frame_ms = 1000 * config.hop / config.sample_rate_hz
-        raise ConfigError(f"a packet holds whole frames of {frame_ms:g} ms, so not {packet_ms:g} ms")
+        raise ConfigError(
+            f"a packet holds whole frames of {frame_ms:g} ms, so not {packet_ms:g} ms"
+        )
     return round(frames)
 
 

@@ -1,4 +1,6 @@
-"""How many stages each group of frames gets as it comes: `allocation`'s rule, with savings instead of a view ahead."""
+"""How many stages each group of frames gets as it comes: `allocation`'s rule, with savings instead
+of a view ahead.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,20 @@ _MOST_OWED_SECONDS = 0.12
 class LiveAllocation:
     """Depths of a channel's frames at a bitrate that is kept on average.
 
-    Loud groups get more stages than quiet ones, in proportion to their level in dB over the running mean. What is not
-    spent is saved, and what is saved is spent on what comes; little may be owed.
+    Loud groups get more stages than quiet ones, in proportion to their level in dB over the running
+    mean. What is not spent is saved, and what is saved is spent on what comes; little may be owed.
 
     Attributes:
         bitrate_kbps: may change at any time; None for all stages.
     """
 
     def __init__(
-        self, stage_bits: Sequence[int], *, frame_rate_hz: float, bitrate_kbps: float | None, least_depth: int
+        self,
+        stage_bits: Sequence[int],
+        *,
+        frame_rate_hz: float,
+        bitrate_kbps: float | None,
+        least_depth: int,
     ) -> None:
         self.bitrate_kbps = bitrate_kbps
         self._bits = np.cumsum([0, *stage_bits])
@@ -49,7 +56,9 @@ class LiveAllocation:
         level = 10 * np.log10(powers.mean() + SMALLEST_POWER)
         self._follow(level, frames)
         bits_per_second = bits_per_frame * self._frame_rate_hz
-        affordable = bits_per_frame + (self._saved_bits + _MOST_OWED_SECONDS * bits_per_second) / frames
+        affordable = (
+            bits_per_frame + (self._saved_bits + _MOST_OWED_SECONDS * bits_per_second) / frames
+        )
         share = 1 + self._saved_bits / (_MOST_SAVED_SECONDS * bits_per_second)
         mean_depth = np.interp(bits_per_frame * share, self._bits, np.arange(len(self._bits)))
         assert self._mean_level is not None

@@ -1,4 +1,6 @@
-"""The way of a stream through a model: resampled, coded by the network, and back, cut to the exact length."""
+"""The way of a stream through a model: resampled, coded by the network, and back, cut to the exact
+length.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +38,17 @@ class Pipeline:
         bitrate_kbps: float | None,
         batch_seconds: float,
     ) -> list[Encoded]:
-        """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are computed at once."""
+        """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are
+        computed at once.
+        """
         if not headers:
             return []
-        resampled = [_whole_at_model_rate(wave, header) for wave, header in zip(waves, headers, strict=True)]
-        clips = self._runner.encode_batch(resampled, headers, bitrate_kbps, self._frames(batch_seconds))
+        resampled = [
+            _whole_at_model_rate(wave, header) for wave, header in zip(waves, headers, strict=True)
+        ]
+        clips = self._runner.encode_batch(
+            resampled, headers, bitrate_kbps, self._frames(batch_seconds)
+        )
         return [
             # codes of a clip's own: a view would keep its whole batch in memory
             Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self._tables)
@@ -48,7 +56,12 @@ class Pipeline:
         ]
 
     def decode(
-        self, stream: Encoded | StreamReader, rate: int, stages: int | None, recover: bool, max_seconds: float | None
+        self,
+        stream: Encoded | StreamReader,
+        rate: int,
+        stages: int | None,
+        recover: bool,
+        max_seconds: float | None,
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at `rate`, of the exact length."""
         self._rules.check(stream.header)
@@ -56,11 +69,17 @@ class Pipeline:
         if isinstance(stream, Encoded):
             pieces: Iterable[Piece] = [stream]
         else:
-            pieces = limited_packets(stream, self._tables, rate=rate, max_seconds=max_seconds, recover=recover)
+            pieces = limited_packets(
+                stream, self._tables, rate=rate, max_seconds=max_seconds, recover=recover
+            )
         return _at_rate(self._runner.decode(pieces, stream.header, count), stream, rate)
 
     def decode_clips(
-        self, clips: Sequence[Encoded], rates: Sequence[int], stages: int | None, batch_seconds: float
+        self,
+        clips: Sequence[Encoded],
+        rates: Sequence[int],
+        stages: int | None,
+        batch_seconds: float,
     ) -> list[list[np.ndarray]]:
         """What `decode` gives of each clip; `batch_seconds` of audio are computed at once."""
         kept = [self._rules.stages_of(clip.header, stages) for clip in clips]
@@ -82,10 +101,14 @@ class Pipeline:
         if isinstance(stream, Encoded):
             return stream
         empty = np.zeros((stream.header.channels, len(stream.header.stages), 0), dtype=np.int32)
-        packets = limited_packets(stream, self._tables, rate=stream.header.model_rate_hz, max_seconds=None)
+        packets = limited_packets(
+            stream, self._tables, rate=stream.header.model_rate_hz, max_seconds=None
+        )
         pieces = [packet.codes for packet in packets if packet.codes is not None]
         codes = np.concatenate([empty, *pieces], axis=-1)
-        return Encoded(codes=codes, samples=stream.samples, header=stream.header, tables=self._tables)
+        return Encoded(
+            codes=codes, samples=stream.samples, header=stream.header, tables=self._tables
+        )
 
     def _frames(self, seconds: float) -> int:
         return max(1, int(seconds * self._rules.config.frame_rate_hz))
@@ -93,7 +116,10 @@ class Pipeline:
 
 def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
     return resample_blocks(
-        blocks, from_hz=header.original_rate_hz, to_hz=header.model_rate_hz, channels=header.channels
+        blocks,
+        from_hz=header.original_rate_hz,
+        to_hz=header.model_rate_hz,
+        channels=header.channels,
     )
 
 
@@ -104,10 +130,16 @@ def _whole_at_model_rate(wave: np.ndarray, header: StreamHeader) -> np.ndarray:
     return np.concatenate([wave[:, :0], *_to_model_rate([wave], header)], axis=-1)
 
 
-def _at_rate(waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int) -> Iterator[np.ndarray]:
+def _at_rate(
+    waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int
+) -> Iterator[np.ndarray]:
     """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
     header = stream.header
     waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
-    waves = resample_blocks(waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels)
+    waves = resample_blocks(
+        waves, from_hz=header.model_rate_hz, to_hz=rate, channels=header.channels
+    )
     slack = rate // min(header.model_rate_hz, header.original_rate_hz) + 2
-    return cut_to(waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate))
+    return cut_to(
+        waves, slack, lambda: resampled_length(stream.samples, header.original_rate_hz, rate)
+    )

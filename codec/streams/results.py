@@ -19,8 +19,8 @@ class Encoded:
     """Coded audio.
 
     Attributes:
-        codes: int32 (channels, stages, frames); stage s has the values that `header.stages[s]` allows, and -1 stands
-            where a frame has no more stages.
+        codes: int32 (channels, stages, frames); stage s has the values that `header.stages[s]`
+            allows, and -1 stands where a frame has no more stages.
         samples: length of the audio that was coded, in samples at `header.original_rate_hz`.
         header: rates, layout and the model's fingerprint, as a file would start.
     """
@@ -80,8 +80,8 @@ class EncodedFile:
 class DecodedFile:
     """What `Codec.decode_file` did.
 
-    `lost` lists (start in seconds, seconds, reason) of each stretch that `recover` replaced by silence; `clipped`
-    counts samples that the file's format could not hold.
+    `lost` lists (start in seconds, seconds, reason) of each stretch that `recover` replaced by
+    silence; `clipped` counts samples that the file's format could not hold.
     """
 
     sample_rate_hz: int

@@ -19,7 +19,8 @@ from .batches import batched
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0
-"""How much audio, over all channels, is computed at once. Results do not depend on it; memory does."""
+"""How much audio, over all channels, is computed at once. Results do not depend on it; memory does.
+"""
 
 _LEAST_FRAMES = 100  # of a window: shorter ones would compute more context than result
 
@@ -41,34 +42,49 @@ class Network(Protocol):
     """The model as a function of arrays, whatever computes it; called from any thread."""
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
-        """float32 (batch, 1, frames·hop) → int32 codes (batch, stages, frames) of the first `len(position_bits)`."""
+        """float32 (batch, 1, frames·hop) → int32 codes (batch, stages, frames) of the first
+        `len(position_bits)`.
+        """
         ...
 
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
-        """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch, 1, frames·hop).
+    def decode(
+        self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        """int32 codes (batch, stages, frames) of the first `len(position_bits)` → float32 (batch,
+        1, frames·hop).
 
-        A code of -1 stands for none, of a frame that has fewer stages. `noise` is (1 or batch, frames, noise_values),
-        made by `codec.layouts.noise`; without it the codes are those of the first frames of a stream.
+        A code of -1 stands for none, of a frame that has fewer stages. `noise` is (1 or batch,
+        frames, noise_values), made by `codec.layouts.noise`; without it the codes are those of the
+        first frames of a stream.
         """
         ...
 
     def encode_step(
         self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
     ) -> tuple[np.ndarray, Arrays]:
-        """The next frames of a stream: float32 hops (batch, frames, hop) → codes (batch, stages, frames), new state.
+        """The next frames of a stream: float32 hops (batch, frames, hop) → codes (batch, stages,
+        frames), new state.
 
-        Hop `first` is the first one; codes are those of frames that the encoder's look-ahead lies behind. The stream
-        has `end` frames. What the state holds `codec.layouts.receptive_field` says.
+        Hop `first` is the first one; codes are those of frames that the encoder's look-ahead lies
+        behind. The stream has `end` frames. What the state holds `codec.layouts.receptive_field`
+        says.
         """
         ...
 
     def decode_step(
-        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self,
+        codes: np.ndarray,
+        noise: np.ndarray,
+        state: Arrays,
+        first: int,
+        end: int,
+        position_bits: Sequence[int],
     ) -> tuple[np.ndarray, Arrays]:
-        """The next frames of a stream: codes (batch, stages, frames) → float32 hops (batch, frames, hop), new state.
+        """The next frames of a stream: codes (batch, stages, frames) → float32 hops (batch, frames,
+        hop), new state.
 
-        Hops are those that the decoder's look-ahead lies behind, and so does `noise` (look-ahead + frames, values)
-        start, which goes on up to the new frames.
+        Hops are those that the decoder's look-ahead lies behind, and so does `noise` (look-ahead +
+        frames, values) start, which goes on up to the new frames.
         """
         ...
 
@@ -85,8 +101,8 @@ class Runner:
     ) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames).
 
-        With a bitrate (of each channel) frames have fewer stages, and digital silence has none where the model lets
-        it; -1 stands for those that they do not have.
+        With a bitrate (of each channel) frames have fewer stages, and digital silence has none
+        where the model lets it; -1 stands for those that they do not have.
         """
         position_bits = [stage.position_bits for stage in header.stages]
 
@@ -104,7 +120,9 @@ class Runner:
         )
         return allocator.truncate(codes) if allocator.has_work else codes
 
-    def decode(self, pieces: Iterable[Piece], header: StreamHeader, stages: int) -> Iterator[np.ndarray]:
+    def decode(
+        self, pieces: Iterable[Piece], header: StreamHeader, stages: int
+    ) -> Iterator[np.ndarray]:
         """Codes → blocks (channels, samples) at the model's rate, from the first `stages` stages.
 
         Each stretch between losses is decoded by itself; silence stands for what is lost.
@@ -117,7 +135,9 @@ class Runner:
                     first_frame += piece.frames
             else:
                 samples = 0
-                for wave in self._decode_stretch(_codes(stretch, stages), header, stages, first_frame):
+                for wave in self._decode_stretch(
+                    _codes(stretch, stages), header, stages, first_frame
+                ):
                     yield wave
                     samples += wave.shape[1]
                 first_frame += samples // header.hop
@@ -158,7 +178,9 @@ class Runner:
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
-        allocators = [RateAllocator(header, bitrate_kbps, self._config.least_stages) for header in headers]
+        allocators = [
+            RateAllocator(header, bitrate_kbps, self._config.least_stages) for header in headers
+        ]
         return [
             allocate_clip(clip, wave, allocator, hop) if allocator.has_work else clip
             for clip, wave, allocator in zip(codes, waves, allocators, strict=True)
@@ -167,10 +189,14 @@ class Runner:
     def decode_batch(
         self, clips: Sequence[np.ndarray], position_bits: Sequence[int], most_frames: int
     ) -> list[np.ndarray]:
-        """Clips of codes (channels, stages, frames) → float32 (channels, samples) of each, at the model's rate."""
+        """Clips of codes (channels, stages, frames) → float32 (channels, samples) of each, at the
+        model's rate.
+        """
         return _by_clip(
             clips,
-            lambda batch, firsts: self.network.decode(batch, position_bits, self._noise(firsts, batch.shape[2]))[:, 0],
+            lambda batch, firsts: self.network.decode(
+                batch, position_bits, self._noise(firsts, batch.shape[2])
+            )[:, 0],
             context=self._config.layout.decoder_context,
             most_frames=most_frames,
             outputs_per_frame=self._config.hop,
@@ -201,8 +227,12 @@ def _by_channels(compute: windows.Compute, at_once: int) -> windows.Compute:
     """`compute` on a few channels at a time, so that many channels take no more memory than one."""
 
     def whole(items: np.ndarray, first_frame: int) -> np.ndarray:
-        groups: Sequence[np.ndarray] = [items[start : start + at_once] for start in range(0, len(items), at_once)]
-        return np.concatenate([compute(np.ascontiguousarray(group), first_frame) for group in groups])
+        groups: Sequence[np.ndarray] = [
+            items[start : start + at_once] for start in range(0, len(items), at_once)
+        ]
+        return np.concatenate(
+            [compute(np.ascontiguousarray(group), first_frame) for group in groups]
+        )
 
     return whole
 
@@ -217,7 +247,8 @@ def _by_clip(
     outputs_per_frame: int = 1,
     nothing: np.ndarray,
 ) -> list[np.ndarray]:
-    """`batched` over all channels of clips (channels, ..., items); `nothing` is the result for a clip of no length.
+    """`batched` over all channels of clips (channels, ..., items); `nothing` is the result for a
+    clip of no length.
 
     The result of a clip of one channel is a view of its batch.
     """

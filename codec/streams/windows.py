@@ -1,8 +1,9 @@
 """Long streams in constant memory: the same result as one pass, a window at a time.
 
-A frame depends on a known number of frames before and after it (`codec.layouts.receptive_field`). A window of
-W frames is computed together with that context, and only the W frames are kept. Where a window touches the start or
-the end of the stream it has no context there, so each layer pads as it does in one pass:
+A frame depends on a known number of frames before and after it (`codec.layouts.receptive_field`). A
+window of W frames is computed together with that context, and only the W frames are kept. Where a
+window touches the start or the end of the stream it has no context there, so each layer pads as it
+does in one pass:
 
     window k:      | before |  W frames kept  | after |
     window k + 1:                    | before |  W frames kept  | after |
@@ -47,7 +48,9 @@ def windowed(
         assert pending is not None
         start = max(done - context.before, 0)
         items = pending[..., (start - origin) * items_per_frame : (stop - origin) * items_per_frame]
-        return compute(items, start)[..., (done - start) * outputs_per_frame : (end - start) * outputs_per_frame]
+        return compute(items, start)[
+            ..., (done - start) * outputs_per_frame : (end - start) * outputs_per_frame
+        ]
 
     for block in blocks:
         pending = block if pending is None else np.concatenate([pending, block], axis=-1)

@@ -1,4 +1,6 @@
-"""When a run is over, and when something in it is due: by its own time, which goes on over resumptions."""
+"""When a run is over, and when something in it is due: by its own time, which goes on over
+resumptions.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Clock:
-    """How much of the run has passed, over all its resumptions: by steps, or by minutes of training.
+    """How much of the run has passed, over all its resumptions: by steps, or by minutes of
+    training.
 
-    `tick` moves it. All processes see the same times and the same `stop`, whichever of them got the signal.
+    `tick` moves it. All processes see the same times and the same `stop`, whichever of them got the
+    signal.
     """
 
     def __init__(self, trainer: Trainer, elapsed_s: float) -> None:
@@ -70,7 +74,9 @@ class Every:
 
 @contextmanager
 def at_once(clock: Clock) -> Iterator[None]:
-    """Stop signals raise `Stopped` here, where nothing would be lost; several processes stop as ever."""
+    """Stop signals raise `Stopped` here, where nothing would be lost; several processes stop as
+    ever.
+    """
     clock.stops_at_once = processes() == 1
     try:
         yield
@@ -80,7 +86,9 @@ def at_once(clock: Clock) -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals(clock: Clock) -> Iterator[None]:
-    """SIGTERM and SIGINT (Ctrl-C) ask the clock to stop; a second SIGINT, or one `at_once`, raises `Stopped`."""
+    """SIGTERM and SIGINT (Ctrl-C) ask the clock to stop; a second SIGINT, or one `at_once`, raises
+    `Stopped`.
+    """
 
     def request(number: int, _frame: Any) -> None:
         is_second = clock.stop_requested and number == signal.SIGINT

@@ -1,8 +1,8 @@
 """Collectives: mean over processes, gather, broadcast from rank 0.
 
-Gradients are averaged here, in one flat all-reduce per optimiser, and not by DistributedDataParallel: the
-quantizer takes no part in the warm-up, the two losses share one pass through the discriminators, and the models
-are small (a generator of 9 M parameters is 36 MB).
+Gradients are averaged here, in one flat all-reduce per optimiser, and not by
+DistributedDataParallel: the quantizer takes no part in the warm-up, the two losses share one pass
+through the discriminators, and the models are small (a generator of 9 M parameters is 36 MB).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# PyTorch's optimisers import `torch.distributed.nn`, whose functions have the process group of that moment as their
-# default. Imported here, before there is one, it keeps none: a group that it kept would outlive its destruction, and
-# threads of Gloo with it, and one of those may abort the process at its very end.
+# PyTorch's optimisers import `torch.distributed.nn`, whose functions have the process group of that
+# moment as their default. Imported here, before there is one, it keeps none: a group that it kept
+# would outlive its destruction, and threads of Gloo with it, and one of those may abort the process
+# at its very end.
 if dist.is_available():
     import torch.distributed.nn
 
@@ -43,8 +44,12 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def without_radial_part(gradient: Tensor, point: Tensor) -> Tensor:
-    """The gradient less its component along `point`, both taken over all processes' shares of the batch."""
-    sums = torch.stack([(gradient * point).sum(dtype=torch.float32), point.square().sum(dtype=torch.float32)])
+    """The gradient less its component along `point`, both taken over all processes' shares of the
+    batch.
+    """
+    sums = torch.stack(
+        [(gradient * point).sum(dtype=torch.float32), point.square().sum(dtype=torch.float32)]
+    )
     if processes() > 1:
         dist.all_reduce(sums)
     return gradient - (sums[0] / sums[1].clamp_min(1e-12)).to(gradient.dtype) * point

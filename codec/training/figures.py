@@ -12,7 +12,8 @@ from ..quantizers import StageStatistics
 
 
 class MeanFigures:
-    """The mean of each figure over the steps since `take`, kept on the device. Values that are not finite are left out.
+    """The mean of each figure over the steps since `take`, kept on the device. Values that are not
+    finite are left out.
 
     When other figures come (a phase of the training begins), the means start anew.
     """
@@ -34,7 +35,10 @@ class MeanFigures:
         """The means by name, None where no value was finite; then start anew."""
         means = (self._sums / self._counts).tolist()
         names, self._names = self._names, ()
-        return {name: mean if math.isfinite(mean) else None for name, mean in zip(names, means, strict=True)}
+        return {
+            name: mean if math.isfinite(mean) else None
+            for name, mean in zip(names, means, strict=True)
+        }
 
 
 class StageFigures:
@@ -49,14 +53,17 @@ class StageFigures:
         if not statistics:
             return
         counts = [stage.use for stage in statistics]
-        self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)] if self._counts else counts
+        self._counts = (
+            [a + b for a, b in zip(self._counts, counts, strict=True)] if self._counts else counts
+        )
         self._errors.add({str(number): stage.error for number, stage in enumerate(statistics)})
 
     def take(self) -> dict[str, list[float | None]]:
         """Per stage, then start anew; {} where nothing was quantized.
 
-        "used": share of the codebook that was chosen at all; "perplexity": how many codewords, evenly chosen, would
-        have the entropy of those that were; "error": the mean quantization error as a share of the variance.
+        "used": share of the codebook that was chosen at all; "perplexity": how many codewords,
+        evenly chosen, would have the entropy of those that were; "error": the mean quantization
+        error as a share of the variance.
         """
         if not self._counts:
             return {}

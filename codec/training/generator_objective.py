@@ -1,7 +1,8 @@
-"""What the generator minimises: named terms with a weight each, and the discriminators that it plays against.
+"""What the generator minimises: named terms with a weight each, and the discriminators that it
+plays against.
 
-A term `x` counts `x_weight` of the settings times. A new loss is a module here, a line in `Objective.distances`, and
-a weight in `TrainingConfig`.
+A term `x` counts `x_weight` of the settings times. A new loss is a module here, a line in
+`Objective.distances`, and a weight in `TrainingConfig`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from .objective.discriminators import Discriminators, Verdict
-from .objective.losses import SpectralCriterion, discriminator_loss, feature_matching_loss, generator_loss
+from .objective.losses import (
+    SpectralCriterion,
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+)
 from .objective.loudness import LoudnessCriterion
 from .settings import TrainingConfig
 
@@ -24,8 +30,8 @@ if TYPE_CHECKING:
 class Objective(nn.Module):
     """The distances between an estimate and its reference, and both sides of the adversarial game.
 
-    Every step draws what it compares by a generator that all processes share: windows of the spectral distances,
-    discriminators, and the stretch of the crop that these hear.
+    Every step draws what it compares by a generator that all processes share: windows of the
+    spectral distances, discriminators, and the stretch of the crop that these hear.
     """
 
     def __init__(self, sample_rate_hz: int, settings: TrainingConfig) -> None:
@@ -55,8 +61,8 @@ class Objective(nn.Module):
         reference: Float[Tensor, "batch 1 time"],
         generator: torch.Generator,
     ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
-        """What the step's discriminators make of reference and estimate. Each `backward` goes only where it is told,
-        so one pass serves both sides."""
+        """What the step's discriminators make of reference and estimate. Each `backward` goes only
+        where it is told, so one pass serves both sides."""
         count = len(self.discriminators.discriminators)
         chosen = _drawn(count, self.settings.discriminators_per_step or count, generator)
         samples = reference.shape[-1]
@@ -65,7 +71,9 @@ class Objective(nn.Module):
         stretch = slice(start, start + heard)
         return self.discriminators.compare(reference[..., stretch], estimate[..., stretch], chosen)
 
-    def game(self, real: Sequence[Verdict], fake: Sequence[Verdict]) -> tuple[Tensor, dict[str, Tensor]]:
+    def game(
+        self, real: Sequence[Verdict], fake: Sequence[Verdict]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminators' loss, and the generator's terms by name."""
         judged = discriminator_loss(reference=real, estimate=fake)
         features = feature_matching_loss(reference=real, estimate=fake)
@@ -74,7 +82,9 @@ class Objective(nn.Module):
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum of terms."""
         weights = {"features": "feature_weight"}
-        return torch.stack([getattr(self.settings, weights.get(n, f"{n}_weight")) * t for n, t in terms.items()]).sum()
+        return torch.stack(
+            [getattr(self.settings, weights.get(n, f"{n}_weight")) * t for n, t in terms.items()]
+        ).sum()
 
 
 def _drawn(count: int, wanted: int, generator: torch.Generator) -> list[int]:

@@ -1,4 +1,6 @@
-"""Where a run writes: `metrics.jsonl` (one JSON object per line), TensorBoard through Accelerate, the terminal."""
+"""Where a run writes: `metrics.jsonl` (one JSON object per line), TensorBoard through Accelerate,
+the terminal.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ _SPECTROGRAM_RANGE_DB = 80
 class RunLog:
     """The log of one run's folder; on the first process only, elsewhere it does nothing.
 
-    Opened at a step, it first drops what an interrupted run wrote beyond that step, so that file and TensorBoard
-    read as those of one unbroken run. Figures without a value (None, NaN, infinite) are null in the file.
+    Opened at a step, it first drops what an interrupted run wrote beyond that step, so that file
+    and TensorBoard read as those of one unbroken run. Figures without a value (None, NaN, infinite)
+    are null in the file.
 
     Args:
         folder: the run's; it exists.
@@ -42,12 +45,15 @@ class RunLog:
         self.note = ""
         if "tensorboard" not in map(str, accelerator.log_with):
             raise ConfigError(
-                "the Accelerator does not log with TensorBoard: install diveq-codec[train], and give it "
+                "the Accelerator does not log with TensorBoard: install diveq-codec[train], and "
+                "give it "
                 "log_with='tensorboard' and a project_dir"
             )
         if self.is_main:
             _drop_after(self.path, at_step)
-        accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": at_step + 1}})
+        accelerator.init_trackers(
+            "tensorboard", init_kwargs={"tensorboard": {"purge_step": at_step + 1}}
+        )
         console = Console(file=sys.stderr)
         self.progress = Progress(
             TextColumn("step {task.fields[step]}"),
@@ -65,7 +71,10 @@ class RunLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.progress.stop()
         self.accelerator.end_training()
@@ -78,9 +87,13 @@ class RunLog:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "event": event, **values}, allow_nan=False) + "\n")
         numbers = _numbers(values)
-        self.accelerator.log({f"{event}/{name}": value for name, value in numbers.items()}, step=step)
+        self.accelerator.log(
+            {f"{event}/{name}": value for name, value in numbers.items()}, step=step
+        )
         if self.progress.disable:
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items() if "/" not in name)
+            shown = "  ".join(
+                f"{name} {value:.4g}" for name, value in numbers.items() if "/" not in name
+            )
             print(f"step {step} {event}  {shown}", file=sys.stderr, flush=True)
 
     def show(self, step: int, progress: float) -> None:
@@ -91,7 +104,9 @@ class RunLog:
         """A clip (samples,) and its spectrogram, for TensorBoard."""
         if self.is_main:
             writer: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
-            writer.add_audio(f"audio/{name}", np.clip(wave, -1, 1), step, sample_rate=sample_rate_hz)
+            writer.add_audio(
+                f"audio/{name}", np.clip(wave, -1, 1), step, sample_rate=sample_rate_hz
+            )
             writer.add_image(f"spectrogram/{name}", spectrogram(wave), step, dataformats="HW")
 
 
@@ -107,10 +122,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def spectrogram(wave: np.ndarray) -> np.ndarray:
-    """Of (samples,): an image in [0, 1], rows from high to low frequencies; 0 is 80 dB below the loudest."""
+    """Of (samples,): an image in [0, 1], rows from high to low frequencies; 0 is 80 dB below the
+    loudest.
+    """
     window = _SPECTROGRAM_WINDOW
     padded = np.pad(wave, (0, max(0, window - len(wave))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4] * np.hanning(window)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4] * np.hanning(
+        window
+    )
     level = 20 * np.log10(np.abs(np.fft.rfft(frames)).T[::-1] + 1e-7)
     return np.clip((level - level.max()) / _SPECTROGRAM_RANGE_DB + 1, 0, 1)
 

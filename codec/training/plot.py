@@ -1,4 +1,5 @@
-"""Curves of a run as a picture, against the time trained: losses, rates, codebooks, and scores on held-out clips.
+"""Curves of a run as a picture, against the time trained: losses, rates, codebooks, and scores on
+held-out clips.
 
 python -m codec.training.plot runs/mine/metrics.jsonl curves.png
 """
@@ -29,7 +30,9 @@ _PLAIN_COLORS = ("#1f5fa8", "#d1652a", "#3a8f4d")
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One plot: named curves. `graded` ones are stages, coloured from the first to the last; else each has a colour."""
+    """One plot: named curves. `graded` ones are stages, coloured from the first to the last; else
+    each has a colour.
+    """
 
     title: str
     curves: dict[str, Points]
@@ -47,12 +50,16 @@ class History:
         for record in records:
             self._events.setdefault(record["event"], []).append(record)
         if not self["train"]:
-            raise ConfigError("the file holds no line about training steps yet, so there is nothing to plot")
+            raise ConfigError(
+                "the file holds no line about training steps yet, so there is nothing to plot"
+            )
         self._steps = [record["step"] for record in self["train"]]
         elapsed_s = [record["elapsed_s"] for record in self["train"]]
         self.unit, seconds = ("hours", 3600) if elapsed_s[-1] >= 2 * 3600 else ("minutes", 60)
         self._times = [value / seconds for value in elapsed_s]
-        self.last_step = max(record["step"] for events in self._events.values() for record in events)
+        self.last_step = max(
+            record["step"] for events in self._events.values() for record in events
+        )
 
     def __getitem__(self, event: str) -> list[dict[str, Any]]:
         return self._events.get(event, [])
@@ -62,10 +69,14 @@ class History:
         return float(np.interp(step, [0, *self._steps], [0.0, *self._times]))
 
     def curve(self, event: str, *path: str | int) -> Points:
-        """A figure over time; `path` leads to it in the event's records, which need not all have it."""
+        """A figure over time; `path` leads to it in the event's records, which need not all have
+        it.
+        """
         found = [(self.time(record["step"]), _look_up(record, path)) for record in self[event]]
         found = [(time, value) for time, value in found if value is not _MISSING]
-        return [time for time, _ in found], [math.nan if value is None else value for _, value in found]
+        return [time for time, _ in found], [
+            math.nan if value is None else value for _, value in found
+        ]
 
     def curves(self, event: str, names: dict[str, str]) -> dict[str, Points]:
         """Figures by label, those that the run has."""
@@ -74,7 +85,9 @@ class History:
     def per_stage(self, name: str) -> dict[str, Points]:
         """A figure of each quantizer stage, by the stage's number."""
         most = max((len(record.get(name, ())) for record in self["train"]), default=0)
-        return _with_values({f"stage {stage + 1}": self.curve("train", name, stage) for stage in range(most)})
+        return _with_values(
+            {f"stage {stage + 1}": self.curve("train", name, stage) for stage in range(most)}
+        )
 
     def scores(self, measure: str) -> dict[str, Points]:
         """A measure at each number of stages, labelled by stages and bitrate."""
@@ -83,13 +96,20 @@ class History:
         last = self["validation"][-1]
         counts = sorted(int(name.split("_")[0]) for name in last if name.endswith("_stages"))
         names = {count: f"{count}_stages" for count in counts}
-        labels = {c: f"{c} stage{'s' * (c > 1)}, {last[name]['kbps']:.1f} kbps" for c, name in names.items()}
-        return _with_values({labels[c]: self.curve("validation", name, measure) for c, name in names.items()})
+        labels = {
+            c: f"{c} stage{'s' * (c > 1)}, {last[name]['kbps']:.1f} kbps"
+            for c, name in names.items()
+        }
+        return _with_values(
+            {labels[c]: self.curve("validation", name, measure) for c, name in names.items()}
+        )
 
     def phases(self) -> dict[str, float]:
         """When the quantizer and the discriminators came in."""
         starts = {"quantizer": [record["step"] for record in self["initialise"]]}
-        starts["discriminators"] = [record["step"] for record in self["train"] if "adversarial" in record]
+        starts["discriminators"] = [
+            record["step"] for record in self["train"] if "adversarial" in record
+        ]
         return {name: self.time(steps[0]) for name, steps in starts.items() if steps}
 
 
@@ -106,32 +126,71 @@ def _look_up(record: Any, path: Sequence[str | int]) -> Any:
 
 
 def _with_values(curves: dict[str, Points]) -> dict[str, Points]:
-    return {label: points for label, points in curves.items() if not all(map(math.isnan, points[1]))}
+    return {
+        label: points for label, points in curves.items() if not all(map(math.isnan, points[1]))
+    }
 
 
 def panels(history: History) -> list[Panel]:
     """All plots for which the run has figures."""
     spectral = {"mel": "log-mel", "stft": "STFT"}
-    game = {"adversarial": "generator", "discriminator": "discriminators", "features": "feature matching"}
+    game = {
+        "adversarial": "generator",
+        "discriminator": "discriminators",
+        "features": "feature matching",
+    }
     norms = {"gradient_norm": "generator", "discriminator_norm": "discriminators"}
     found = [
         Panel(title="PESQ-WB, held-out clips", curves=history.scores("pesq_wb"), graded=True),
         Panel(title="ESTOI, held-out clips", curves=history.scores("estoi"), graded=True),
         Panel(title="Spectral losses", curves=history.curves("train", spectral)),
         Panel(title="Waveform loss", curves=history.curves("train", {"waveform": "L1"}), bottom=0),
-        Panel(title="Loudness loss", curves=history.curves("train", {"loudness": "distance"}), bottom=0),
+        Panel(
+            title="Loudness loss",
+            curves=history.curves("train", {"loudness": "distance"}),
+            bottom=0,
+        ),
         Panel(title="Adversarial losses", curves=history.curves("train", game), bottom=0),
-        Panel(title="Gradient norms, before clipping", curves=history.curves("train", norms), logarithmic=True),
-        Panel(title="Learning rate", curves=history.curves("train", {"learning_rate": "generator"}), bottom=0),
+        Panel(
+            title="Gradient norms, before clipping",
+            curves=history.curves("train", norms),
+            logarithmic=True,
+        ),
+        Panel(
+            title="Learning rate",
+            curves=history.curves("train", {"learning_rate": "generator"}),
+            bottom=0,
+        ),
         Panel(
             title="Speed, seconds of audio per second",
             curves=history.curves("train", {"audio_s_per_s": "training"}),
             bottom=0,
         ),
-        Panel(title="Share of codewords in use", curves=history.per_stage("used"), graded=True, bottom=0, top=1.02),
-        Panel(title="Perplexity of the codes", curves=history.per_stage("perplexity"), graded=True, bottom=0),
-        Panel(title="Quantization error / variance", curves=history.per_stage("error"), graded=True, bottom=0),
-        Panel(title="Scale of the latents", curves=history.per_stage("scale"), graded=True, logarithmic=True),
+        Panel(
+            title="Share of codewords in use",
+            curves=history.per_stage("used"),
+            graded=True,
+            bottom=0,
+            top=1.02,
+        ),
+        Panel(
+            title="Perplexity of the codes",
+            curves=history.per_stage("perplexity"),
+            graded=True,
+            bottom=0,
+        ),
+        Panel(
+            title="Quantization error / variance",
+            curves=history.per_stage("error"),
+            graded=True,
+            bottom=0,
+        ),
+        Panel(
+            title="Scale of the latents",
+            curves=history.per_stage("scale"),
+            graded=True,
+            logarithmic=True,
+        ),
     ]
     return [panel for panel in found if panel.curves]
 
@@ -163,7 +222,9 @@ def _draw_panel(place: Any, panel: Panel) -> None:
     colors = _grades(len(panel.curves)) if panel.graded else _PLAIN_COLORS
     for (label, (times, values)), color in zip(panel.curves.items(), colors, strict=False):
         marker = "o" if len(times) < 30 else ""
-        place.plot(times, values, color=color, label=label, linewidth=1.4, marker=marker, markersize=2.5)
+        place.plot(
+            times, values, color=color, label=label, linewidth=1.4, marker=marker, markersize=2.5
+        )
     if panel.logarithmic:
         place.set_yscale("log")
         for axis_formatter in (place.yaxis.set_major_formatter, place.yaxis.set_minor_formatter):
@@ -177,15 +238,26 @@ def _draw_panel(place: Any, panel: Panel) -> None:
 
 
 def _draw_legend(place: Any, *, is_graded: bool) -> None:
-    """Inside, where it is in the way least; of many graded curves the first and the last alone, above the axes."""
+    """Inside, where it is in the way least; of many graded curves the first and the last alone,
+    above the axes.
+    """
     handles, labels = place.get_legend_handles_labels()
     if is_graded and len(handles) > _MOST_LABELS:
         place.legend(
-            handles[:: len(handles) - 1], labels[:: len(labels) - 1], ncols=2, loc="lower right",
-            bbox_to_anchor=(1.02, 0.985), frameon=False, fontsize=7.5, handlelength=1.2, columnspacing=1,
-        )  # fmt: skip
+            handles[:: len(handles) - 1],
+            labels[:: len(labels) - 1],
+            ncols=2,
+            loc="lower right",
+            bbox_to_anchor=(1.02, 0.985),
+            frameon=False,
+            fontsize=7.5,
+            handlelength=1.2,
+            columnspacing=1,
+        )
     elif len(handles) > 1:
-        order = slice(None, None, -1) if is_graded else slice(None)  # the best score on top, as in the picture
+        order = (
+            slice(None, None, -1) if is_graded else slice(None)
+        )  # the best score on top, as in the picture
         place.legend(handles[order], labels[order], fontsize=7.5, framealpha=0.8)
 
 
@@ -194,9 +266,15 @@ def _mark_phases(place: Any, phases: dict[str, float]) -> None:
     for name, time in phases.items():
         place.axvline(time, color="#888888", linewidth=0.8, linestyle=":")
         place.annotate(
-            name, (time, 0), xycoords=("data", "axes fraction"), xytext=(2, 3), textcoords="offset points",
-            rotation=90, fontsize=6.5, color="#777777",
-        )  # fmt: skip
+            name,
+            (time, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, 3),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=6.5,
+            color="#777777",
+        )
 
 
 def _grades(count: int) -> list[Any]:
@@ -215,12 +293,16 @@ def main(metrics: Path, out: Path, /, force: bool = False) -> None:
         force: Overwrite an existing file.
     """
     if out.exists() and not force:
-        raise ConfigError(f"{out} exists already; choose another name, or allow overwriting with --force")
+        raise ConfigError(
+            f"{out} exists already; choose another name, or allow overwriting with --force"
+        )
     path = metrics / METRICS if metrics.is_dir() else metrics
     try:
         records = read_metrics(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}; give a run's {METRICS} or its folder") from error
+        raise ConfigError(
+            f"cannot read {path}: {error}; give a run's {METRICS} or its folder"
+        ) from error
     figure = draw(History(records), path.resolve().parent.name)
     with atomic_output(out, overwrite=force) as file:
         figure.savefig(file, format="png")

@@ -1,4 +1,6 @@
-"""A whole run: steps within a budget, logs, validation, checkpoints, and going on where it stopped."""
+"""A whole run: steps within a budget, logs, validation, checkpoints, and going on where it
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from .trainer import Batches, Trainer
 
 Validate = Callable[[CodecModel, RunLog, int], dict[str, Any]]
 
-_SYNC_STEPS = 10  # how often several processes agree on clock and stop signal; one process looks at every step
+# how often several processes agree on clock and stop signal; one process looks at every step
+_SYNC_STEPS = 10
 _MOST_SKIPPED = 50
 
 
@@ -43,26 +46,31 @@ def train(
     validate_every_minutes: float = 10.0,
     data_facts: dict[str, Any] | None = None,
 ) -> bool:
-    """Train until the budget is spent (True) or a stop signal came (False); the state is saved in both cases.
+    """Train until the budget is spent (True) or a stop signal came (False); the state is saved in
+    both cases.
 
-    SIGTERM and the first SIGINT (Ctrl-C) stop after the step; a second SIGINT interrupts at once, without saving.
-    While codebooks are initialised and while the model is validated, where nothing would be lost, one process stops
-    at once, by the exception `codec.files.stop.Stopped`. A run whose budget is spent already is left as it is.
+    SIGTERM and the first SIGINT (Ctrl-C) stop after the step; a second SIGINT interrupts at once,
+    without saving. While codebooks are initialised and while the model is validated, where nothing
+    would be lost, one process stops at once, by the exception `codec.files.stop.Stopped`. A run
+    whose budget is spent already is left as it is.
 
     Args:
         trainer: new, or with the state of the folder's run (`open_run`).
-        batches: step → this process's share of the batch, (batch, 1, samples), the same for the same step.
+        batches: step → this process's share of the batch, (batch, 1, samples), the same for the
+            same step.
         folder: where state, `metrics.jsonl` and TensorBoard files go.
         validate: called with the averaged model on the first process; returns the figures to log.
         elapsed_s: seconds of training before this resumption (`open_run`).
         origin: facts of the state that the run started from (`open_run`).
         log_every_steps: one line of figures, each the mean over these steps.
-        save_every_minutes: of training, also counted over resumptions; the state is saved at each validation too.
+        save_every_minutes: of training, also counted over resumptions; the state is saved at each
+            validation too.
         validate_every_minutes: likewise.
         data_facts: what the data are, as JSON; they are put into the model file.
 
     Raises:
-        TrainingError: 50 steps in a row gave no finite gradient. The last state saved is from before.
+        TrainingError: 50 steps in a row gave no finite gradient. The last state saved is from
+            before.
         ConfigError: An interval is not positive.
     """
     for name, value in (
@@ -78,9 +86,16 @@ def train(
         return True
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"data": data_facts or {}, "origin": origin, "commit": code_commit()}
-    with RunLog(folder, trainer.accelerator, at_step=trainer.steps) as log, stopped_by_signals(clock):
+    with (
+        RunLog(folder, trainer.accelerator, at_step=trainer.steps) as log,
+        stopped_by_signals(clock),
+    ):
         run = _Run(trainer, batches, folder, clock, log, validate, facts)
-        run.loop(log_every_steps, Every(60 * save_every_minutes, clock), Every(60 * validate_every_minutes, clock))
+        run.loop(
+            log_every_steps,
+            Every(60 * save_every_minutes, clock),
+            Every(60 * validate_every_minutes, clock),
+        )
     return clock.progress >= 1 and not clock.stop
 
 
@@ -97,7 +112,10 @@ class _Run:
     facts: dict[str, Any]
     means: MeanFigures = field(default_factory=MeanFigures)
     stages: StageFigures = field(default_factory=StageFigures)
-    measured_from: tuple[float, int] = (0.0, 0)  # seconds and steps; the speed is measured from here on
+    measured_from: tuple[float, int] = (
+        0.0,
+        0,
+    )  # seconds and steps; the speed is measured from here on
 
     def __post_init__(self) -> None:
         self.measured_from = (self.clock.elapsed_s, self.trainer.steps)
@@ -107,13 +125,19 @@ class _Run:
         while not clock.is_over:
             self._step()
             logging = trainer.steps % log_every_steps == 0
-            if logging or processes() == 1 or trainer.steps % _SYNC_STEPS == 0 or clock.progress >= 1:
+            if (
+                logging
+                or processes() == 1
+                or trainer.steps % _SYNC_STEPS == 0
+                or clock.progress >= 1
+            ):
                 clock.tick()
             if logging or clock.is_over:
                 self._log()
             validating = (validate.is_due() or clock.progress >= 1) and not clock.stop
             if save.is_due() or validating or clock.is_over:
-                self._save()  # before validation, so that nothing is lost where that fails or is killed
+                # before validation, so that nothing is lost where that fails or is killed
+                self._save()
             if validating:
                 self._validate()
         clock.tick()  # a stop that came at the very end is one, too
@@ -128,13 +152,16 @@ class _Run:
             energy_left = trainer.start_quantizing(self.batches)
         if not all(map(math.isfinite, energy_left)):
             raise TrainingError(
-                f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot start from "
+                f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot "
+                f"start from "
                 "them; lower learning_rate, or look for broken audio in the data"
             )
         result = trainer.step(self.batches(trainer.steps), self.clock.progress)
         self.means.add(result.figures)
         self.stages.add(result.statistics)
-        if energy_left:  # after the step, whose number it gets: a run that goes on from before repeats it
+        if (
+            energy_left
+        ):  # after the step, whose number it gets: a run that goes on from before repeats it
             self.log.write(trainer.steps, "initialise", {"energy_left": energy_left})
         self.log.show(trainer.steps, self.clock.progress)
 
@@ -149,11 +176,16 @@ class _Run:
             "skipped_steps": trainer.all_skipped.item(),
         }
         if trainer.quantizing:
-            figures["scale"] = torch.stack([stage.scale for stage in trainer.model.quantizer]).tolist()
+            figures["scale"] = torch.stack(
+                [stage.scale for stage in trainer.model.quantizer]
+            ).tolist()
         self.log.write(trainer.steps, "train", figures)
         self.log.note = "".join(
             f"{name} {value:{form}}  "
-            for name, value, form in (("mel", figures["mel"], ".3f"), ("s/s", figures["audio_s_per_s"], ".0f"))
+            for name, value, form in (
+                ("mel", figures["mel"], ".3f"),
+                ("s/s", figures["audio_s_per_s"], ".0f"),
+            )
             if value is not None
         )
         self._check_health()
@@ -161,15 +193,23 @@ class _Run:
 
     def _speed(self) -> float | None:
         """Seconds of audio trained per second, without the time that saving and validation took."""
-        seconds, steps = self.clock.elapsed_s - self.measured_from[0], self.trainer.steps - self.measured_from[1]
+        seconds, steps = (
+            self.clock.elapsed_s - self.measured_from[0],
+            self.trainer.steps - self.measured_from[1],
+        )
         settings = self.trainer.settings
-        return steps * settings.batch_size * settings.segment_seconds / seconds if seconds > 0 else None
+        return (
+            steps * settings.batch_size * settings.segment_seconds / seconds
+            if seconds > 0
+            else None
+        )
 
     def _check_health(self) -> None:
         skipped = int(self.trainer.skipped.item())
         if skipped >= _MOST_SKIPPED:
             raise TrainingError(
-                f"{skipped} steps in a row gave a gradient that is not finite (up to step {self.trainer.steps}); "
+                f"{skipped} steps in a row gave a gradient that is not finite (up to step "
+                f"{self.trainer.steps}); "
                 "lower learning_rate, or look for broken audio in the data"
             )
 

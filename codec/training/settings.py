@@ -19,9 +19,11 @@ Precision = Literal["no", "bf16"]
 class TrainingConfig:
     """Everything that decides the result of a run, besides model and data.
 
-    A run lasts `steps`, or `max_minutes` of training time over all its resumptions, whichever ends first. All
-    phases are shares of the run: until `quantize_from` the latent is not quantized; from `adversarial_from` the
-    discriminators take part; from `table_from` SF stages train on the table of `position_bits`.
+    A run lasts `steps`, or `max_minutes` of training time over all its resumptions, whichever ends
+    first. All
+    phases are shares of the run: until `quantize_from` the latent is not quantized; from
+    `adversarial_from` the discriminators take part; from `table_from` SF stages train on the table
+    of `position_bits`.
     """
 
     seed: int = 0
@@ -30,12 +32,16 @@ class TrainingConfig:
 
     batch_size: int = 64  # over all processes
     accumulate: int = 1  # micro-batches per process and step
-    average_every: int = 1  # steps; 1: processes average gradients; more: each steps alone, and they average weights
+    average_every: int = (
+        1  # steps; 1: processes average gradients; more: each steps alone, and they average weights
+    )
     segment_seconds: float = 0.64
     precision: Precision = "no"
     compile: bool = False
 
-    quantize_from: float | None = None  # None: at once in the transform layout, 0.05 in the filterbank layout
+    quantize_from: float | None = (
+        None  # None: at once in the transform layout, 0.05 in the filterbank layout
+    )
     adversarial_from: float = 0.4
     table_from: float = 0.85
     position_bits: int = 0
@@ -52,8 +58,12 @@ class TrainingConfig:
     discriminator_clip: float = 10.0
     ema_decay: float = 0.999
 
-    windows_per_step: int = len(MEL_BINS)  # of the spectral losses, drawn anew for each step; fewer cost less
-    audible_range_db: float = 45.0  # what lies deeper below a clip's loudest band counts ever less in logarithms
+    windows_per_step: int = len(
+        MEL_BINS
+    )  # of the spectral losses, drawn anew for each step; fewer cost less
+    audible_range_db: float = (
+        45.0  # what lies deeper below a clip's loudest band counts ever less in logarithms
+    )
     mel_weight: float = 15.0
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
@@ -91,14 +101,18 @@ class TrainingConfig:
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} is a share from 0 to 1, not {value}")
         if not 1 <= self.windows_per_step <= len(MEL_BINS):
-            raise ConfigError(f"windows_per_step is 1 to {len(MEL_BINS)}, not {self.windows_per_step}")
+            raise ConfigError(
+                f"windows_per_step is 1 to {len(MEL_BINS)}, not {self.windows_per_step}"
+            )
         for name in ("beta_1", "beta_2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 0 and below 1, not {getattr(self, name)}")
 
     @classmethod
     def for_cpu(cls, **changes: Any) -> TrainingConfig:
-        """What pays on CPU cores: small batches, one spectral discriminator a step, on half of the crop."""
+        """What pays on CPU cores: small batches, one spectral discriminator a step, on half of the
+        crop.
+        """
         settings: dict[str, Any] = {
             "batch_size": 4,
             "segment_seconds": 1.28,
@@ -118,7 +132,9 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, fields: Any) -> TrainingConfig:
-        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that names it."""
+        """The inverse of `to_dict`; a key or value that does not belong is a `ConfigError` that
+        names it.
+        """
         return from_plain(cls, fields)
 
 

@@ -1,4 +1,6 @@
-"""What training takes from the decoder: stages, as a bitrate does, and frames, as networks lose them."""
+"""What training takes from the decoder: stages, as a bitrate does, and frames, as networks lose
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,18 @@ _HALVINGS = 16  # of some 40 stages, to a thousandth of one
 
 
 def active_stages(
-    wave: Float[Tensor, "batch 1 time"], config: ModelConfig, settings: TrainingConfig, share: slice, clips: int,
+    wave: Float[Tensor, "batch 1 time"],
+    config: ModelConfig,
+    settings: TrainingConfig,
+    share: slice,
+    clips: int,
     generator: torch.Generator,
-) -> Int[Tensor, "batch frames"]:  # fmt: skip
-    """Quantizer dropout: `dropout_share` of the global batch of `clips` keeps few to all stages on average.
+) -> Int[Tensor, "batch frames"]:
+    """Quantizer dropout: `dropout_share` of the global batch of `clips` keeps few to all stages on
+    average.
 
-    They are shared out over a clip's frames as `codec.streams.allocation` does for files, half to one and a half
-    times as steeply. `share` are this process's clips.
+    They are shared out over a clip's frames as `codec.streams.allocation` does for files, half to
+    one and a half times as steeply. `share` are this process's clips.
     """
     stages = len(config.stages)
     fewest = max(FEWEST_STAGES, config.least_stages)
@@ -59,9 +66,13 @@ def lost_frames(
 
 
 def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
-    """What `codec.streams.allocation` goes by: for each frame, the level in dB of the group that it is in."""
+    """What `codec.streams.allocation` goes by: for each frame, the level in dB of the group that it
+    is in.
+    """
     power = F.avg_pool1d(wave.float().square(), hop)
-    groups = F.avg_pool1d(power, GROUP_FRAMES, ceil_mode=True)  # the last one is of the frames that are left
+    groups = F.avg_pool1d(
+        power, GROUP_FRAMES, ceil_mode=True
+    )  # the last one is of the frames that are left
     levels = 10 * (groups[:, 0] + SMALLEST_POWER).log10()
     return levels.repeat_interleave(GROUP_FRAMES, 1)[:, : power.shape[2]]
 
@@ -69,9 +80,11 @@ def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor,
 def drop_stages(
     wished: Float[Tensor, "batch frames"], mean: Float[Tensor, "batch 1"], most: int, fewest: int
 ) -> Int[Tensor, "batch frames"]:
-    """`fewest` to `most` stages, as many more than others as is wished: on average the mean, or a little less.
+    """`fewest` to `most` stages, as many more than others as is wished: on average the mean, or a
+    little less.
 
-    The first of every `FLOOR_GROUPS` groups keeps one at least, even where that is more than the mean.
+    The first of every `FLOOR_GROUPS` groups keeps one at least, even where that is more than the
+    mean.
     """
     group = torch.arange(wished.shape[1], device=wished.device) // GROUP_FRAMES
     least = (group % FLOOR_GROUPS == 0).to(wished.dtype).clamp_min(fewest)

@@ -1,8 +1,10 @@
-"""Training states on disk: one file, whole or not at all, checked when read, and read without running what it holds.
+"""Training states on disk: one file, whole or not at all, checked when read, and read without
+running what it holds.
 
-A run's folder holds a full state (weights, averaged weights, discriminators, optimisers), from which the run goes on.
-A portable state is about a sixth of that, for sharing: averaged weights and discriminators, the large ones in bfloat16,
-and no optimisers. A new run starts from either (`--init`). To make one:
+A run's folder holds a full state (weights, averaged weights, discriminators, optimisers), from
+which the run goes on. A portable state is about a sixth of that, for sharing: averaged weights and
+discriminators, the large ones in bfloat16, and no optimisers. A new run starts from either
+(`--init`). To make one:
 
     python -m codec.training.state runs/mine small.pt
 """
@@ -44,23 +46,28 @@ _FREE_SETTINGS = ("steps", "max_minutes", "accumulate", "precision", "compile")
 
 _LISTED = 3  # differences that a message names
 
-_LARGE = 4096  # elements; what is smaller, and all of the quantizer, stays exact in a portable state
+_LARGE = (
+    4096  # elements; what is smaller, and all of the quantizer, stays exact in a portable state
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStart:
-    """Where a run begins: after so many seconds of training, and from which other run's state, if any."""
+    """Where a run begins: after so many seconds of training, and from which other run's state, if
+    any.
+    """
 
     elapsed_s: float = 0.0
     origin: dict[str, Any] | None = None
 
 
 def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> RunStart:
-    """Go on with the run of a folder; where there is none, begin one, with the weights of the state `init`.
+    """Go on with the run of a folder; where there is none, begin one, with the weights of the state
+    `init`.
 
     Args:
-        init: another run's folder or state file, full or portable, or a model file, which has no discriminators;
-            not read where the folder's run goes on.
+        init: another run's folder or state file, full or portable, or a model file, which has no
+            discriminators; not read where the folder's run goes on.
 
     Raises:
         CheckpointError: A state is damaged, or is not of this model, or of other settings.
@@ -84,7 +91,9 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
 
 def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     checkpoint = Checkpoint.load(path)
-    ours = _looking_as(checkpoint.config, _without_additions(trainer.model.config, checkpoint.config))
+    ours = _looking_as(
+        checkpoint.config, _without_additions(trainer.model.config, checkpoint.config)
+    )
     _refuse(path, "another model", _differences(checkpoint.config, ours))
     model = TorchBackend(checkpoint, "cpu").model
     _limit_look_ahead(dict(model.named_parameters()), checkpoint.config, trainer.model.config)
@@ -94,19 +103,25 @@ def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
 
 
 def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
-    """Our configuration without what training can add to theirs: stages, frames of none, noise, concealment."""
+    """Our configuration without what training can add to theirs: stages, frames of none, noise,
+    concealment.
+    """
     least = max(ours.least_stages, theirs.least_stages)
     ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)], least_stages=least)
     layout, other = ours.transform, theirs.transform
     if layout is None or other is None:
         return ours
     noise = layout.noise_channels if other.noise_channels else 0
-    layout = dataclasses.replace(layout, noise_channels=noise, conceals=layout.conceals and other.conceals)
+    layout = dataclasses.replace(
+        layout, noise_channels=noise, conceals=layout.conceals and other.conceals
+    )
     return dataclasses.replace(ours, transform=layout)
 
 
 def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
-    """Our configuration with their look-ahead, where theirs is at least ours in every block, so that ours can start."""
+    """Our configuration with their look-ahead, where theirs is at least ours in every block, so
+    that ours can start.
+    """
     old, new = theirs.transform, ours.transform
     if old is None or new is None:
         return ours
@@ -118,17 +133,25 @@ def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
     if any(before < after for before, after in pairs):
         return ours
     names = ("encoder_look_ahead", "decoder_look_ahead", "level_look_ahead")
-    return dataclasses.replace(ours, transform=dataclasses.replace(new, **{name: getattr(old, name) for name in names}))
+    return dataclasses.replace(
+        ours, transform=dataclasses.replace(new, **{name: getattr(old, name) for name in names})
+    )
 
 
-def _limit_look_ahead(weights: Mapping[str, Tensor], theirs: ModelConfig, ours: ModelConfig) -> None:
+def _limit_look_ahead(
+    weights: Mapping[str, Tensor], theirs: ModelConfig, ours: ModelConfig
+) -> None:
     if theirs.transform is not None and ours.transform is not None:
         limit_look_ahead(weights, theirs.transform, ours.transform)
 
 
 def save_discriminators(state: dict[str, Any], path: Path) -> None:
-    """Write the discriminators of a state (`load_state`) as safetensors in float16, their configuration beside them."""
-    weights = {name: value.half().contiguous() for name, value in state["trainer"]["discriminator"].items()}
+    """Write the discriminators of a state (`load_state`) as safetensors in float16, their
+    configuration beside them.
+    """
+    weights = {
+        name: value.half().contiguous() for name, value in state["trainer"]["discriminator"].items()
+    }
     config = TrainingConfig.from_dict(state["settings"]).discriminator
     with atomic_output(path, overwrite=True) as file:
         file.write(save(weights, {"discriminators": json.dumps(config.to_dict())}))
@@ -138,11 +161,14 @@ def load_discriminators(trainer: Trainer, path: Path) -> None:
     """Start a new run's discriminators from a file of `save_discriminators`.
 
     Raises:
-        CheckpointError: The file is missing or is no such file, or its discriminators are others than the run's.
+        CheckpointError: The file is missing or is no such file, or its discriminators are others
+            than the run's.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            config = DiscriminatorConfig.from_dict(json.loads((file.metadata() or {})["discriminators"]))
+            config = DiscriminatorConfig.from_dict(
+                json.loads((file.metadata() or {})["discriminators"])
+            )
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         _refuse(path, "other discriminators", _differences(config, trainer.settings.discriminator))
         trainer.discriminator.load_state_dict(weights)
@@ -151,7 +177,9 @@ def load_discriminators(trainer: Trainer, path: Path) -> None:
 
 
 def training_facts(state: dict[str, Any]) -> dict[str, Any]:
-    """How the weights of a state came to be, as JSON: data, steps, seconds of audio heard, code, settings."""
+    """How the weights of a state came to be, as JSON: data, steps, seconds of audio heard, code,
+    settings.
+    """
     steps, settings = state["trainer"]["steps"], state["settings"]
     facts = {
         "data": state["data"],
@@ -167,14 +195,18 @@ def training_facts(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> Path:
-    """Write `folder/state.pt`; whatever happens meanwhile, the previous one stays until this one is on the disk."""
+    """Write `folder/state.pt`; whatever happens meanwhile, the previous one stays until this one is
+    on the disk.
+    """
     path = folder / STATE
     _write(path, state)
     return path
 
 
 def _write(path: Path, state: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")  # one name, so that runs that were killed leave one file, not many
+    part = path.with_name(
+        path.name + ".part"
+    )  # one name, so that runs that were killed leave one file, not many
     try:
         with part.open("wb") as file:
             torch.save({**state, "format": _FORMAT}, file)
@@ -197,24 +229,31 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, and their texts advise to run what the file holds
-        raise CheckpointError(f"{path} is not a training state: it holds more than tensors and plain values") from error
+        raise CheckpointError(
+            f"{path} is not a training state: it holds more than tensors and plain values"
+        ) from error
     found = state.get("format") if isinstance(state, dict) else None
     if found != _FORMAT or not state.keys() >= _KEYS:
         raise CheckpointError(
-            f"{path} is not a training state of this version: its format is {found!r}, not {_FORMAT!r}"
+            f"{path} is not a training state of this version: its format is {found!r}, not "
+            f"{_FORMAT!r}"
         )
     return state
 
 
 def _check_archive(path: Path) -> None:
-    """Compare the checksums that `torch.save` writes into its archive, and `torch.load` passes over."""
+    """Compare the checksums that `torch.save` writes into its archive, and `torch.load` passes
+    over.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no training state {path}") from error
     except Exception as error:  # damage shows in many kinds
-        raise CheckpointError(f"{path} is not a training state, or a damaged one: {error}") from error
+        raise CheckpointError(
+            f"{path} is not a training state, or a damaged one: {error}"
+        ) from error
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged!r} in it is wrong")
 
@@ -224,7 +263,9 @@ def portable(state: dict[str, Any]) -> dict[str, Any]:
     trainer = state["trainer"]
     kept = {
         "averaged": {name: _rounded(name, value) for name, value in trainer["averaged"].items()},
-        "discriminator": {name: _rounded(name, value) for name, value in trainer["discriminator"].items()},
+        "discriminator": {
+            name: _rounded(name, value) for name, value in trainer["discriminator"].items()
+        },
         "steps": trainer["steps"],
         "quantizing": trainer["quantizing"],
     }
@@ -232,43 +273,71 @@ def portable(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(name: str, value: Tensor) -> Tensor:
-    # Rounding a codebook or a running statistic would change codes; together they are a small part of the file.
-    is_weight = value.is_floating_point() and value.numel() >= _LARGE and not name.startswith("quantizer.")
+    # Rounding a codebook or a running statistic would change codes; together they are a small part
+    # of the file.
+    is_weight = (
+        value.is_floating_point() and value.numel() >= _LARGE and not name.startswith("quantizer.")
+    )
     return value.to(torch.bfloat16) if is_weight else value.clone()
 
 
 def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
     _check_same_model(trainer, state, path)
     if "optimiser" not in state["trainer"]:
-        raise CheckpointError(f"{path} is a portable state; no run goes on from it, but a new one can start (--init)")
+        raise CheckpointError(
+            f"{path} is a portable state; no run goes on from it, but a new one can start (--init)"
+        )
     changed = _differences(TrainingConfig.from_dict(state["settings"]), trainer.settings)
-    _refuse(path, "other settings", {name: pair for name, pair in changed.items() if name not in _FREE_SETTINGS})
+    _refuse(
+        path,
+        "other settings",
+        {name: pair for name, pair in changed.items() if name not in _FREE_SETTINGS},
+    )
 
 
-def _check_same_model(trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None) -> None:
+def _check_same_model(
+    trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None
+) -> None:
     settings = TrainingConfig.from_dict(state["settings"])
     theirs = ModelConfig.from_dict(state["model_config"])
     _refuse(path, "another model", _differences(theirs, ours or trainer.model.config))
-    _refuse(path, "other discriminators", _differences(settings.discriminator, trainer.settings.discriminator))
+    _refuse(
+        path,
+        "other discriminators",
+        _differences(settings.discriminator, trainer.settings.discriminator),
+    )
 
 
 def _differences(theirs: Any, ours: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
-    """The fields in which two configurations differ, and both values; "stages[0].bits" for one of a part."""
+    """The fields in which two configurations differ, and both values; "stages[0].bits" for one of a
+    part.
+    """
     if dataclasses.is_dataclass(ours) and dataclasses.is_dataclass(theirs):
         prefix = f"{name}." if name else ""
         parts = [(prefix + field.name, field.name) for field in dataclasses.fields(ours)]
         pairs = [(path, getattr(theirs, key), getattr(ours, key)) for path, key in parts]
-    elif isinstance(ours, tuple) and len(ours) == len(theirs) and all(map(dataclasses.is_dataclass, ours)):
-        pairs = [(f"{name}[{index}]", *pair) for index, pair in enumerate(zip(theirs, ours, strict=True))]
+    elif (
+        isinstance(ours, tuple)
+        and len(ours) == len(theirs)
+        and all(map(dataclasses.is_dataclass, ours))
+    ):
+        pairs = [
+            (f"{name}[{index}]", *pair) for index, pair in enumerate(zip(theirs, ours, strict=True))
+        ]
     else:
         return {} if theirs == ours else {name: (theirs, ours)}
-    return {path: pair for one in pairs for path, pair in _differences(one[1], one[2], one[0]).items()}
+    return {
+        path: pair for one in pairs for path, pair in _differences(one[1], one[2], one[0]).items()
+    }
 
 
 def _refuse(path: Path, what: str, changed: dict[str, tuple[Any, Any]]) -> None:
     if not changed:
         return
-    listed = [f"{name} {reprlib.repr(theirs)}, not {reprlib.repr(ours)}" for name, (theirs, ours) in changed.items()]
+    listed = [
+        f"{name} {reprlib.repr(theirs)}, not {reprlib.repr(ours)}"
+        for name, (theirs, ours) in changed.items()
+    ]
     more = f"; and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     raise CheckpointError(
         f"{path} is a state of {what}: it has {'; '.join(listed[:_LISTED])}{more}. "
@@ -277,7 +346,8 @@ def _refuse(path: Path, what: str, changed: dict[str, tuple[Any, Any]]) -> None:
 
 
 def main(run: Path, out: Path, /, force: bool = False) -> None:
-    """Make a portable training state: what another run starts from (`--init`), small enough to share.
+    """Make a portable training state: what another run starts from (`--init`), small enough to
+    share.
 
     Args:
         run: A run's folder, or its state file.
@@ -285,7 +355,9 @@ def main(run: Path, out: Path, /, force: bool = False) -> None:
         force: Overwrite an existing file.
     """
     if out.exists() and not force:
-        raise CheckpointError(f"{out} exists already; choose another name, or allow overwriting with --force")
+        raise CheckpointError(
+            f"{out} exists already; choose another name, or allow overwriting with --force"
+        )
     _write(out, portable(load_state(run)))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 

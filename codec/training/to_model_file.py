@@ -23,23 +23,28 @@ WeightType = Literal["float16", "float32"]
 def averaged_model(state: dict[str, Any]) -> CodecModel:
     """The averaged weights of a training state (`load_state`), folded for inference.
 
-    The codebooks of DiVeQ stages are put in tour order: it changes no sound, and gives the high bits of an index
-    a meaning that the entropy coder uses. SF codebooks are in the order of their curve already.
+    The codebooks of DiVeQ stages are put in tour order: it changes no sound, and gives the high
+    bits of an index a meaning that the entropy coder uses. SF codebooks are in the order of their
+    curve already.
 
     Raises:
-        CheckpointError: The run had not begun to quantize, or the weights are not those of its configuration.
+        CheckpointError: The run had not begun to quantize, or the weights are not those of its
+            configuration.
     """
     trainer = state["trainer"]
     if not trainer["quantizing"]:
         raise CheckpointError(
-            f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train on, "
+            f"at step {trainer['steps']} the run has no codebooks yet, so there is no model: train "
+            f"on, "
             "until its first validation"
         )
     model = CodecModel(ModelConfig.from_dict(state["model_config"]))
     try:
         model.load_state_dict(trainer["averaged"])
     except RuntimeError as error:
-        raise CheckpointError(f"the state's weights do not fit its configuration: {error}") from error
+        raise CheckpointError(
+            f"the state's weights do not fit its configuration: {error}"
+        ) from error
     model = model.folded()
     for stage in model.quantizer:
         if not stage.config.is_space_filling:
@@ -61,7 +66,9 @@ def to_checkpoint(
     """
     return Checkpoint(
         config=model.config,
-        weights={name: _as_stored(name, value, weight_type) for name, value in model.named_parameters()},
+        weights={
+            name: _as_stored(name, value, weight_type) for name, value in model.named_parameters()
+        },
         tables=tables.to_arrays() if tables else {},
         facts=facts or {},
     )
@@ -70,10 +77,14 @@ def to_checkpoint(
 def _as_stored(name: str, value: torch.Tensor, weight_type: WeightType) -> np.ndarray:
     array = value.detach().cpu().numpy()
     if not np.isfinite(array).all():
-        raise CheckpointError(f"the weights {name} hold NaN or infinite values: the training has failed")
+        raise CheckpointError(
+            f"the weights {name} hold NaN or infinite values: the training has failed"
+        )
     largest, limit = float(np.abs(array).max(initial=0)), float(np.finfo(weight_type).max)
     if largest > limit:
-        raise CheckpointError(f"the weights {name} reach {largest:.4g}, beyond {weight_type}: export float32")
+        raise CheckpointError(
+            f"the weights {name} reach {largest:.4g}, beyond {weight_type}: export float32"
+        )
     return array.astype(weight_type)
 
 
@@ -84,7 +95,9 @@ def model_tables(config: ModelConfig, codes: Sequence[np.ndarray]) -> EntropyTab
 
 
 def code_commit() -> str:
-    """The git commit of this source tree, with "+" where it has changes; "unknown" outside of a checkout."""
+    """The git commit of this source tree, with "+" where it has changes; "unknown" outside of a
+    checkout.
+    """
     here = Path(__file__)
     try:
         # An installed package may lie in the repository of something else, which does not track it.
@@ -95,4 +108,6 @@ def code_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, check=True, text=True
+    ).stdout.strip()

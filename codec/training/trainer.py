@@ -1,7 +1,8 @@
 """One training step of generator and discriminators, and all the state that steps change.
 
-The loop around it (budget, logs, checkpoints) is in `run.py`. Everything random in a step follows from
-(seed, step), so a resumed run needs no generator states: it equals the unbroken one (but where processes step alone,
+The loop around it (budget, logs, checkpoints) is in `run.py`. Everything random in a step follows
+from (seed, step), so a resumed run needs no generator states: it equals the unbroken one (but where
+processes step alone,
 with `average_every`: all go on from the first one's state).
 """
 
@@ -33,7 +34,9 @@ Batches = Callable[[int], Tensor]  # step → this process's share of the batch,
 
 @dataclass(frozen=True)
 class StepResult:
-    """Figures of one step as tensors on the device: losses and norms by name, and each stage's statistics."""
+    """Figures of one step as tensors on the device: losses and norms by name, and each stage's
+    statistics.
+    """
 
     figures: dict[str, Tensor]
     statistics: list[StageStatistics]
@@ -42,11 +45,13 @@ class StepResult:
 class Trainer:
     """Generator, discriminators, their optimisers and the averaged weights.
 
-    `step(batch, progress)` does one update; `progress` in [0, 1) is how much of the run has passed and decides
-    phase and learning rate. All processes must pass the same progress.
+    `step(batch, progress)` does one update; `progress` in [0, 1) is how much of the run has passed
+    and decides phase and learning rate. All processes must pass the same progress.
     """
 
-    def __init__(self, model: ModelConfig, settings: TrainingConfig, accelerator: Accelerator) -> None:
+    def __init__(
+        self, model: ModelConfig, settings: TrainingConfig, accelerator: Accelerator
+    ) -> None:
         self.settings, self.accelerator, self.device = settings, accelerator, accelerator.device
         torch.manual_seed(settings.seed)
         self.model = CodecModel(model).to(self.device)
@@ -65,9 +70,13 @@ class Trainer:
         self.started = False
         self.quantizing = False
         self.known_stages = 0  # of a model file that training starts from
-        self.skipped = torch.zeros((), device=self.device)  # steps in a row whose gradient was not finite
+        self.skipped = torch.zeros(
+            (), device=self.device
+        )  # steps in a row whose gradient was not finite
         self.all_skipped = torch.zeros((), device=self.device)
-        if settings.compile:  # in place: names of weights stay; the quantizer is small and stays eager
+        if (
+            settings.compile
+        ):  # in place: names of weights stay; the quantizer is small and stays eager
             self.model.encoder.compile()
             self.model.decoder.compile()
 
@@ -93,22 +102,30 @@ class Trainer:
 
     @property
     def quantize_from(self) -> float:
-        """The transform layout starts with latents worth quantizing; a filterbank has to learn them first."""
+        """The transform layout starts with latents worth quantizing; a filterbank has to learn them
+        first.
+        """
         given = self.settings.quantize_from
         return given if given is not None else 0.0 if self.model.config.transform else 0.05
 
     def start(self, batches: Batches) -> list[float]:
-        """Before the first step: what starts from the batches that come first, a layout or stages that `init` lacks."""
+        """Before the first step: what starts from the batches that come first, a layout or stages
+        that `init` lacks.
+        """
         self.started = True
         if self.quantizing:
             residual = self._latents(batches, self.known_stages)
-            left = initialise(list(self.model.quantizer)[self.known_stages :], residual, self._generator())
+            left = initialise(
+                list(self.model.quantizer)[self.known_stages :], residual, self._generator()
+            )
             self.averaged.load_state_dict(self.model.state_dict())
             return left
         if not self.model.config.transform:
             return []
         waves: list[Tensor] = []
-        while sum(map(torch.numel, waves)) < self.settings.initialise_vectors * self.model.config.hop:
+        while (
+            sum(map(torch.numel, waves)) < self.settings.initialise_vectors * self.model.config.hop
+        ):
             waves.append(gather_rows(batches(self.steps + len(waves)).to(self.device)))
         self.model.start_from_waves(torch.cat(waves))
         self.averaged.load_state_dict(self.model.state_dict())
@@ -126,7 +143,9 @@ class Trainer:
 
     @torch.no_grad()
     def _latents(self, batches: Batches, stages: int = 0) -> Float[Tensor, "n channels"]:
-        """What the first `stages` leave of the latents of the batches that come next, of all processes."""
+        """What the first `stages` leave of the latents of the batches that come next, of all
+        processes.
+        """
         rows: list[Tensor] = []
         step = self.steps
         while sum(map(len, rows)) < self.settings.initialise_vectors:
@@ -141,7 +160,9 @@ class Trainer:
 
     def step(self, batch: Float[Tensor, "batch 1 time"], progress: float) -> StepResult:
         """One update of the generator and, in the adversarial phase, of the discriminators."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.steps)  # the same on all processes: they share λ
+        torch.manual_seed(
+            self.settings.seed * 1_000_003 + self.steps
+        )  # the same on all processes: they share λ
         adversarial = self.quantizing and progress >= self.settings.adversarial_from
         self._set_rates(progress)
         self.optimiser.zero_grad(set_to_none=True)
@@ -149,33 +170,51 @@ class Trainer:
         figures: dict[str, Tensor] = {}
         statistics: list[list[StageStatistics]] = []
         parts = batch.chunk(self.settings.accumulate)
-        for part, kept in zip(parts, self._active_stages(batch).chunk(self.settings.accumulate), strict=True):
+        for part, kept in zip(
+            parts, self._active_stages(batch).chunk(self.settings.accumulate), strict=True
+        ):
             output = self._reconstruct(part, kept, progress)
             losses = self._backward(output, part, adversarial, 1 / len(parts))
             for name, value in losses.items():
                 figures[name] = figures.get(name, 0) + value / len(parts)
             statistics.append(output.statistics)
         figures |= self._update(adversarial)
-        merged = [_merged(list(group)) for group in zip(*statistics, strict=True)] if self.quantizing else []
+        merged = (
+            [_merged(list(group)) for group in zip(*statistics, strict=True)]
+            if self.quantizing
+            else []
+        )
         self._after_update(merged, adversarial)
         average([figures[name] for name in sorted(figures)])
         return StepResult(figures=figures, statistics=merged)
 
     def _reconstruct(self, wave: Tensor, active_stages: Tensor, progress: float) -> ModelOutput:
-        position_bits = self.settings.position_bits if progress >= self.settings.table_from else None
+        position_bits = (
+            self.settings.position_bits if progress >= self.settings.table_from else None
+        )
         with self.accelerator.autocast():
             if not self.quantizing:
                 return self.model(wave, quantize=False)
-            output = self.model(wave, active_stages=active_stages, lost=self._lost(wave), position_bits=position_bits)
-        # The scale of the latent means nothing: the stages' normalisation undoes it. Yet the quantizer's gradient has a
-        # steady part along it (a decoder that gets few stages asks for more energy), and without this the latent grew
-        # a hundredfold in 600 steps, faster than the normalisation and the decoder could follow.
+            output = self.model(
+                wave,
+                active_stages=active_stages,
+                lost=self._lost(wave),
+                position_bits=position_bits,
+            )
+        # The scale of the latent means nothing: the stages' normalisation undoes it. Yet the
+        # quantizer's gradient has a steady part along it (a decoder that gets few stages asks for
+        # more energy), and without this the latent grew a hundredfold in 600 steps, faster than the
+        # normalisation and the decoder could follow.
         latent = output.latent.detach()
         output.latent.register_hook(lambda gradient: without_radial_part(gradient, latent))
         return output
 
-    def _backward(self, output: ModelOutput, reference: Tensor, adversarial: bool, share: float) -> dict[str, Tensor]:
-        """Losses of one micro-batch, their gradients added up in the parameters; returns the figures."""
+    def _backward(
+        self, output: ModelOutput, reference: Tensor, adversarial: bool, share: float
+    ) -> dict[str, Tensor]:
+        """Losses of one micro-batch, their gradients added up in the parameters; returns the
+        figures.
+        """
         estimate = output.wave.float()
         generator = self._generator()
         terms = self.objective.distances(estimate, reference, generator)
@@ -185,7 +224,8 @@ class Trainer:
                 real, fake = self.objective.verdicts(estimate, reference, generator)
             figures["discriminator"], played = self.objective.game(real, fake)
             (figures["discriminator"] * share).backward(
-                inputs=[p for p in self.discriminator.parameters() if p.requires_grad], retain_graph=True
+                inputs=[p for p in self.discriminator.parameters() if p.requires_grad],
+                retain_graph=True,
             )
             terms |= played
         total = self.objective.total(terms)
@@ -194,16 +234,21 @@ class Trainer:
         return {name: value.detach() for name, value in figures.items()} | {"total": total.detach()}
 
     def _update(self, adversarial: bool) -> dict[str, Tensor]:
-        """Average, clip, step. A gradient that is not finite leaves both sides as they were, without a host sync."""
+        """Average, clip, step. A gradient that is not finite leaves both sides as they were,
+        without a host sync.
+        """
         norms = {"gradient_norm": self._clip(self.model, self.settings.gradient_clip)}
         if adversarial:
-            norms["discriminator_norm"] = self._clip(self.discriminator, self.settings.discriminator_clip)
+            norms["discriminator_norm"] = self._clip(
+                self.discriminator, self.settings.discriminator_clip
+            )
         broken = 1.0 - torch.stack([norm.isfinite() for norm in norms.values()]).all().float()
         if self._steps_alone:
             average([broken])  # one process's broken step is everybody's: all count the same
             broken = broken.sign()
         for optimiser in (self.optimiser, self.discriminator_optimiser)[: 1 + adversarial]:
-            # What a gradient scaler would set; a fused optimiser reads it and skips the step on the device.
+            # What a gradient scaler would set; a fused optimiser reads it and skips the step on the
+            # device.
             setattr(optimiser, "grad_scale", None)  # noqa: B010 (not declared by the class)
             setattr(optimiser, "found_inf", broken)  # noqa: B010
             optimiser.step()
@@ -226,9 +271,13 @@ class Trainer:
         settings = self.settings
         average([t for s in statistics for t in (s.use, s.mean, s.mean_square, s.error)])
         for stage, stage_statistics in zip(self.model.quantizer, statistics, strict=False):
-            finite = stage_statistics.mean_square.isfinite().all()  # a broken step must not reach the buffers
+            finite = (
+                stage_statistics.mean_square.isfinite().all()
+            )  # a broken step must not reach the buffers
             momentum = torch.where(finite, settings.normalisation_momentum, 0.0)
-            safe = StageStatistics(*(torch.nan_to_num(t, 0.0, 0.0, 0.0) for t in vars(stage_statistics).values()))
+            safe = StageStatistics(
+                *(torch.nan_to_num(t, 0.0, 0.0, 0.0) for t in vars(stage_statistics).values())
+            )
             stage.update_normalisation(safe, momentum)
             stage.update_use(safe, decay=1 - 1 / settings.replace_every_steps)
         self.steps += 1
@@ -237,11 +286,18 @@ class Trainer:
                 if not stage.config.is_space_filling:
                     replace_unused(stage, self._generator(), threshold=settings.replace_below)
         if self._steps_alone and self.steps % self.settings.average_every == 0:
-            average([*self.model.parameters(), *(self.discriminator.parameters() if adversarial else ())])
+            average(
+                [
+                    *self.model.parameters(),
+                    *(self.discriminator.parameters() if adversarial else ()),
+                ]
+            )
         self._average_weights()
 
     def _average_weights(self) -> None:
-        """Exponential average of weights and statistics, quicker at the start so that it forgets it."""
+        """Exponential average of weights and statistics, quicker at the start so that it forgets
+        it.
+        """
         decay = min(self.settings.ema_decay, (1 + self.steps) / (10 + self.steps))
         ours, theirs = self.averaged.state_dict(), self.model.state_dict()
         foreach_lerp_ = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage] (one kernel for all tensors)
@@ -251,9 +307,13 @@ class Trainer:
         config, clips, index = self.model.config, len(wave), self.accelerator.process_index
         share = slice(index * clips, (index + 1) * clips)  # of the global batch
         return active_stages(
-            wave, config, self.settings, share, clips * self.accelerator.num_processes,
+            wave,
+            config,
+            self.settings,
+            share,
+            clips * self.accelerator.num_processes,
             self._generator(),
-        )  # fmt: skip
+        )
 
     def _lost(self, wave: Float[Tensor, "batch 1 time"]) -> Bool[Tensor, "batch frames"] | None:
         config = self.model.config
@@ -262,7 +322,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(
             (self.settings.seed * 1_000_003 + self.steps) * 1_009 + self.accelerator.process_index
         )
-        return lost_frames(len(wave), wave.shape[2] // config.hop, self.settings, generator).to(wave.device)
+        return lost_frames(len(wave), wave.shape[2] // config.hop, self.settings, generator).to(
+            wave.device
+        )
 
     def _generator(self) -> torch.Generator:
         """On the CPU, the same on every process."""
@@ -295,7 +357,9 @@ class Trainer:
         }
 
     def start_from(self, state: dict[str, Any]) -> None:
-        """Fine-tune: another run's averaged weights and its discriminators, with fresh optimisers."""
+        """Fine-tune: another run's averaged weights and its discriminators, with fresh
+        optimisers.
+        """
         self.model.load_state_dict(state["averaged"])
         self.averaged.load_state_dict(state["averaged"])
         self.discriminator.load_state_dict(state["discriminator"])
@@ -319,7 +383,11 @@ class Trainer:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
-        self.steps, self.started, self.quantizing = state["steps"], state["started"], state["quantizing"]
+        self.steps, self.started, self.quantizing = (
+            state["steps"],
+            state["started"],
+            state["quantizing"],
+        )
         self.skipped = state["skipped"].to(self.device)
         self.all_skipped = state["all_skipped"].to(self.device)
 
@@ -328,6 +396,10 @@ def _merged(parts: list[StageStatistics]) -> StageStatistics:
     """The statistics of all micro-batches of a step; they are equally large."""
     if len(parts) == 1:
         return parts[0]
-    stacked = [torch.stack(values) for values in zip(*(vars(part).values() for part in parts), strict=True)]
+    stacked = [
+        torch.stack(values) for values in zip(*(vars(part).values() for part in parts), strict=True)
+    ]
     use, mean, mean_square, error = stacked
-    return StageStatistics(use=use.sum(0), mean=mean.mean(0), mean_square=mean_square.mean(0), error=error.mean(0))
+    return StageStatistics(
+        use=use.sum(0), mean=mean.mean(0), mean_square=mean_square.mean(0), error=error.mean(0)
+    )

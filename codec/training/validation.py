@@ -47,31 +47,47 @@ def audio_files(folder: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Whether a file or a folder on the way to it is hidden, such as the ._x.wav that macOS leaves."""
+    """Whether a file or a folder on the way to it is hidden, such as the ._x.wav that macOS
+    leaves.
+    """
     return any(part.startswith(".") for part in path.parts)
 
 
 def read_held_out(paths: Sequence[Path], sample_rate_hz: int) -> list[HeldOut]:
-    """The files, decoded, at the rate asked for, named by their place below the folder that holds them all."""
+    """The files, decoded, at the rate asked for, named by their place below the folder that holds
+    them all.
+    """
     root = os.path.commonpath([path.parent for path in paths])
     names = [path.relative_to(root).with_suffix("").as_posix() for path in paths]
-    return [HeldOut(name=name, wave=read_clip(path, sample_rate_hz)) for name, path in zip(names, paths, strict=True)]
+    return [
+        HeldOut(name=name, wave=read_clip(path, sample_rate_hz))
+        for name, path in zip(names, paths, strict=True)
+    ]
 
 
 def read_clip(path: Path, sample_rate_hz: int) -> np.ndarray:
-    """A whole file, its channels averaged as in training: float32 (samples,) at the rate asked for."""
+    """A whole file, its channels averaged as in training: float32 (samples,) at the rate asked
+    for.
+    """
     with open_audio(path) as reader:
         blocks = (block.mean(axis=0, keepdims=True) for block in reader.blocks())
-        parts = resample_blocks(blocks, from_hz=reader.sample_rate_hz, to_hz=sample_rate_hz, channels=1)
+        parts = resample_blocks(
+            blocks, from_hz=reader.sample_rate_hz, to_hz=sample_rate_hz, channels=1
+        )
         return np.concatenate([np.zeros((1, 0), np.float32), *parts], axis=1)[0]
 
 
 def rate_table(
-    codec: Codec, clips: Sequence[HeldOut], stage_counts: Sequence[int], workers: Executor | None = None
+    codec: Codec,
+    clips: Sequence[HeldOut],
+    stage_counts: Sequence[int],
+    workers: Executor | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per stage count: kbps really spent (the whole `.dvq` file's bits) and the mean of each measure.
+    """One row per stage count: kbps really spent (the whole `.dvq` file's bits) and the mean of
+    each measure.
 
-    A measure that fails on a clip is left out of the mean and counted in `failed`. Metrics run in `workers`.
+    A measure that fails on a clip is left out of the mean and counted in `failed`. Metrics run in
+    `workers`.
     """
     rate = codec.config.sample_rate_hz
     evaluation = evaluate(
@@ -81,7 +97,10 @@ def rate_table(
         metrics=MEASURES,
         workers=workers or 1,
     )
-    return [_row(stages, system) for stages, system in zip(stage_counts, evaluation.systems, strict=True)]
+    return [
+        _row(stages, system)
+        for stages, system in zip(stage_counts, evaluation.systems, strict=True)
+    ]
 
 
 def _row(stages: int, system: System) -> dict[str, Any]:
@@ -121,7 +140,10 @@ class Validator:
         codec = codec_of(to_checkpoint(model.folded(), weight_type="float32"), device=device)
         self._log_audio(codec, log, step)
         rows = rate_table(codec, self.clips, self.stage_counts, self.workers)
-        return {f"{row['stages']}_stages": {k: v for k, v in row.items() if k != "stages"} for row in rows}
+        return {
+            f"{row['stages']}_stages": {k: v for k, v in row.items() if k != "stages"}
+            for row in rows
+        }
 
     def _log_audio(self, codec: Codec, log: RunLog, step: int) -> None:
         rate = codec.config.sample_rate_hz

@@ -1,8 +1,9 @@
-"""The jitter buffer: frames wait in it just long enough that late ones are there when their turn comes.
+"""The jitter buffer: frames wait in it just long enough that late ones are there when their turn
+comes.
 
-A frame is due at its own time plus the delay. The delay follows how much later than the quickest packets come: it
-grows where a frame is not there and waiting for it will help, by a frame that is made up; it shrinks where nothing is
-said, by leaving out a frame of a pause or one that was lost.
+A frame is due at its own time plus the delay. The delay follows how much later than the quickest
+packets come: it grows where a frame is not there and waiting for it will help, by a frame that is
+made up; it shrinks where nothing is said, by leaving out a frame of a pause or one that was lost.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class ArrivalTimes:
 
     def __init__(self, frame_seconds: float) -> None:
         self._frame_seconds = frame_seconds
-        self._arrivals: deque[tuple[float, float]] = deque()  # (when, how long after the frame's own time)
+        self._arrivals: deque[tuple[float, float]] = (
+            deque()
+        )  # (when, how long after the frame's own time)
         self._transits: list[float] = []  # of these, in ascending order
 
     @property
@@ -48,7 +51,9 @@ class ArrivalTimes:
         """How much more than the quickest nearly all packets take."""
         if not self._transits:
             return 0.0
-        return self._transits[int(_KEPT_SHARE * (len(self._transits) - 1) + 0.999)] - self._transits[0]
+        return (
+            self._transits[int(_KEPT_SHARE * (len(self._transits) - 1) + 0.999)] - self._transits[0]
+        )
 
     def add(self, frame: int, now: float) -> None:
         """A packet came now whose first frame has this number."""
@@ -107,7 +112,9 @@ class JitterBuffer:
             self.next_number = min(self.next_number, number)
 
     def put(self, number: int, frame: Frame, now: float) -> None:
-        """Keep a frame until its turn. A copy takes no other's place; where it fills one, it counts as an arrival."""
+        """Keep a frame until its turn. A copy takes no other's place; where it fills one, it counts
+        as an arrival.
+        """
         if frame.is_copy:
             if number in self._frames or (self.is_late(number) and number not in self._missed):
                 return
@@ -120,9 +127,11 @@ class JitterBuffer:
         return self._starts_at is not None and now >= self._starts_at
 
     def pull(self, now: float, silence: Frame) -> Frame | None:
-        """The frame to play now; None for one that is to be made up. Called once for each frame's duration.
+        """The frame to play now; None for one that is to be made up. Called once for each frame's
+        duration.
 
-        After a silent frame, `silence` stands where nothing came: its sender may leave out the rest of a pause.
+        After a silent frame, `silence` stands where nothing came: its sender may leave out the rest
+        of a pause.
         """
         self._has_started = True
         delay = self.delay_seconds(now)
@@ -145,4 +154,7 @@ class JitterBuffer:
         return frame
 
     def _may_shrink(self, delay: float, now: float) -> bool:
-        return delay > self.target_seconds() + self._frame_seconds and now >= self._last_shrunk + _SHRINK_SECONDS
+        return (
+            delay > self.target_seconds() + self._frame_seconds
+            and now >= self._last_shrunk + _SHRINK_SECONDS
+        )

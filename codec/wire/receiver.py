@@ -23,10 +23,11 @@ _JITTER_GAIN = 1 / 16  # RFC 3550 section 6.4.1
 class ReceiverStatistics:
     """What came, and what was made of it.
 
-    Of the packets `lost` never came, `late` came after their turn, `duplicate` twice, `reordered` after a later one.
-    `malformed` are datagrams that are no packet, `foreign` those of another source. Of the `frames` that were played
-    `filled` are copies out of later packets, `concealed` were made up; `grown` of these, and `shrunk` that were left
-    out, moved the delay. `jitter_seconds` is RFC 3550's, `delay_seconds` the jitter buffer's own delay now.
+    Of the packets `lost` never came, `late` came after their turn, `duplicate` twice, `reordered`
+    after a later one. `malformed` are datagrams that are no packet, `foreign` those of another
+    source. Of the `frames` that were played `filled` are copies out of later packets, `concealed`
+    were made up; `grown` of these, and `shrunk` that were left out, moved the delay.
+    `jitter_seconds` is RFC 3550's, `delay_seconds` the jitter buffer's own delay now.
     """
 
     packets: int = 0
@@ -69,7 +70,13 @@ class RtpReceiver:
     """
 
     def __init__(
-        self, live: LiveFormat, *, hop: int, clock_hz: int, least_seconds: float = 0.02, most_seconds: float = 0.5
+        self,
+        live: LiveFormat,
+        *,
+        hop: int,
+        clock_hz: int,
+        least_seconds: float = 0.02,
+        most_seconds: float = 0.5,
     ) -> None:
         self._live = live
         self._hop, self._clock_hz = hop, clock_hz
@@ -90,7 +97,9 @@ class RtpReceiver:
         return self._buffer.waiting
 
     def receive(self, datagram: bytes, sender: Hashable, now: float) -> None:
-        """Take a datagram that came from an address at the time `now`, in seconds; one that is no packet is counted."""
+        """Take a datagram that came from an address at the time `now`, in seconds; one that is no
+        packet is counted.
+        """
         if is_control(datagram):
             self._take_control(datagram, sender)
             return
@@ -112,7 +121,8 @@ class RtpReceiver:
             self._take_packet(packet, number, now)
 
     def pull(self, now: float) -> np.ndarray | None:
-        """The codes (channels, stages, 1) of the frame that is due now; LOST where it did not come in time.
+        """The codes (channels, stages, 1) of the frame that is due now; LOST where it did not come
+        in time.
 
         None before the first frame is due. Called once for each frame's duration.
         """
@@ -175,7 +185,9 @@ class RtpReceiver:
     def _measure_jitter(self, transit: float) -> None:
         if self._last_transit is not None:
             change = abs(transit - self._last_transit)
-            self._statistics.jitter_seconds += (change - self._statistics.jitter_seconds) * _JITTER_GAIN
+            self._statistics.jitter_seconds += (
+                change - self._statistics.jitter_seconds
+            ) * _JITTER_GAIN
         self._last_transit = transit
 
 

@@ -1,4 +1,6 @@
-"""The headers of RTP (RFC 3550 section 5.1), and the BYE of its control protocol (section 6.6), as bytes."""
+"""The headers of RTP (RFC 3550 section 5.1), and the BYE of its control protocol (section 6.6), as
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class RtpPacket:
     is_marked: bool = False
 
     def to_bytes(self) -> bytes:
-        """The datagram: a header without padding, extension or contributing sources, and the payload."""
+        """The datagram: a header without padding, extension or contributing sources, and the
+        payload.
+        """
         second = _MARKER * self.is_marked | self.payload_type
         header = _FIXED.pack(_VERSION << 6, second, self.sequence, self.timestamp, self.source)
         return header + self.payload
@@ -43,7 +47,9 @@ class RtpPacket:
     def from_bytes(cls, data: bytes) -> RtpPacket:
         """The packet in a datagram; a `BitstreamError` where it is none."""
         if len(data) < HEADER_BYTES:
-            raise BitstreamError(f"an RTP packet has at least {HEADER_BYTES} bytes, not {len(data)}")
+            raise BitstreamError(
+                f"an RTP packet has at least {HEADER_BYTES} bytes, not {len(data)}"
+            )
         first, second, sequence, timestamp, source = _FIXED.unpack_from(data)
         if first >> 6 != _VERSION:
             raise BitstreamError(f"an RTP packet has version {_VERSION}, not {first >> 6}")
@@ -67,12 +73,16 @@ def _payload(data: bytes, first: int) -> bytes:
     padding = data[-1] if first & _PADDING else 0
     end = len(data) - padding
     if start > end or (first & _PADDING and not padding):
-        raise BitstreamError("the RTP packet is absurd: its header and its padding are longer than itself")
+        raise BitstreamError(
+            "the RTP packet is absurd: its header and its padding are longer than itself"
+        )
     return data[start:end]
 
 
 def bye(source: int) -> bytes:
-    """The control packet that ends the stream of a source: an empty receiver report, as must come first, and BYE."""
+    """The control packet that ends the stream of a source: an empty receiver report, as must come
+    first, and BYE.
+    """
     report = struct.pack(">BBHI", _VERSION << 6, 201, 1, source)
     return report + struct.pack(">BBHI", _VERSION << 6 | 1, _BYE, 1, source)
 

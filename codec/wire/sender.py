@@ -13,7 +13,9 @@ _KEEP_ALIVE_SECONDS = 0.5  # of silence, after which a packet of it is sent all 
 
 @dataclass(kw_only=True, slots=True)
 class SenderStatistics:
-    """What was sent; `left_out` are packets of silence that were not, `seconds` is the length of the audio."""
+    """What was sent; `left_out` are packets of silence that were not, `seconds` is the length of
+    the audio.
+    """
 
     packets: int = 0
     left_out: int = 0
@@ -30,11 +32,13 @@ class SenderStatistics:
 
 
 class RtpSender:
-    """Wraps live packets of one stream; source, sequence and time start at random, as RFC 3550 asks.
+    """Wraps live packets of one stream; source, sequence and time start at random, as RFC 3550
+    asks.
 
     Args:
         clock_hz: the model's sample rate.
-        leave_out_silence: whether packets of frames without a stage are left out, after the first of a pause (DTX).
+        leave_out_silence: whether packets of frames without a stage are left out, after the first
+            of a pause (DTX).
     """
 
     def __init__(self, *, clock_hz: int, leave_out_silence: bool = False) -> None:
@@ -47,7 +51,9 @@ class RtpSender:
         self._marks_next = True
 
     def wrap(self, packet: bytes, *, samples: int, is_silent: bool = False) -> bytes | None:
-        """The datagram of a live packet that lasts so many samples of the model; None where it is left out."""
+        """The datagram of a live packet that lasts so many samples of the model; None where it is
+        left out.
+        """
         timestamp = self._timestamp
         self._timestamp = (timestamp + samples) % (1 << 32)
         self.statistics.seconds += samples / self._clock_hz

@@ -1,6 +1,7 @@
 """Codec-SUPERB: a `BaseCodec` of its package SoundCodec.
 
-Its benchmarks load a codec by name from the folder `SoundCodec/codec`; a file there of two lines makes this one known:
+Its benchmarks load a codec by name from the folder `SoundCodec/codec`; a file there of two lines
+makes this one known:
 
     from recipes.adapters.codec_superb import DiveqBaseCodec
     Codec = DiveqBaseCodec
@@ -28,7 +29,9 @@ class DiveqBaseCodec(BaseCodec):
     """`stages` or `bitrate_kbps`, as of `Codec.encode`."""
 
     def config(self) -> None:
-        self.setting = "_".join([self.model, *(f"{value:g}{name}" for name, value in self.options.items())])
+        self.setting = "_".join(
+            [self.model, *(f"{value:g}{name}" for name, value in self.options.items())]
+        )
         self.codec = Codec.load(self.model, device=self.device)
         self.sampling_rate = self.codec.config.sample_rate_hz
 
@@ -52,7 +55,9 @@ class DiveqBaseCodec(BaseCodec):
         return [torch.from_numpy(audio.wave) for audio in made]
 
     def _sound(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The audio column; an array without a rate has the codec's, as the toolkit resamples to it."""
+        """The audio column; an array without a rate has the codec's, as the toolkit resamples to
+        it.
+        """
         return {"sampling_rate": self.sampling_rate, **data["audio"]}
 
 

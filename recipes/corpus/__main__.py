@@ -1,11 +1,13 @@
-"""Code a corpus into Parquet, on Ray Data: on the cores of one machine, on its GPUs, or on a cluster.
+"""Code a corpus into Parquet, on Ray Data: on the cores of one machine, on its GPUs, or on a
+cluster.
 
     python -m recipes.corpus --data speech/train --out corpora/codes --stages 8 --workers 2
 
-The clips are cut into shards once (`plan.parquet`). Workers, each with the model, make shards; a shard is one file
-that appears whole or not at all. Stopped or killed at any moment, driver or worker, the same command goes on: what is
-missing is made, and no clip is there twice. What cannot be read is a row of `errors.parquet`. Nodes of a cluster see
-`--data` and `--out` under the same paths, and have the package's dependencies.
+The clips are cut into shards once (`plan.parquet`). Workers, each with the model, make shards; a
+shard is one file that appears whole or not at all. Stopped or killed at any moment, driver or
+worker, the same command goes on: what is missing is made, and no clip is there twice. What cannot
+be read is a row of `errors.parquet`. Nodes of a cluster see `--data` and `--out` under the same
+paths, and have the package's dependencies.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Arguments:
     """What to code, how, and with whom."""
 
     data: Path
-    """A folder of audio, a manifest (.jsonl), a Parquet file with an audio column, or a folder of these."""
+    """A folder of audio, a manifest (.jsonl), a Parquet file with an audio column, or a folder of
+    these.
+    """
     out: Path
     """Folder for the shards. If it holds some of this corpus, the rest is made."""
     model: str = DEFAULT_MODEL
@@ -48,7 +52,9 @@ class Arguments:
     stages: int | None = None
     """Quantizer stages, or with --bitrate at most so many; None is all."""
     bitrate: float | None = None
-    """kbps, as of `encode`: frames then differ in their number of stages, and -1 stands where one has no more."""
+    """kbps, as of `encode`: frames then differ in their number of stages, and -1 stands where one
+    has no more.
+    """
     speakers: str = "prefix"
     """Where a file's path names its speaker: folder, prefix or libritts."""
     workers: int = 1
@@ -79,7 +85,9 @@ def main(arguments: Arguments) -> None:
         backend=arguments.backend,
         threads=4 if arguments.gpus else 1,
     )
-    todo = [number for number in range(plan.shards) if not shard_path(arguments.out, number).exists()]
+    todo = [
+        number for number in range(plan.shards) if not shard_path(arguments.out, number).exists()
+    ]
     if len(todo) < plan.shards:
         _say(f"{plan.shards - len(todo)} of {plan.shards} shards are there, going on")
     if todo:
@@ -87,12 +95,20 @@ def main(arguments: Arguments) -> None:
             _in_this_process(arguments.out, settings, todo)
             if not arguments.workers
             else on_ray(
-                arguments.out, settings, todo, workers=arguments.workers, gpus=arguments.gpus, address=arguments.address
+                arguments.out,
+                settings,
+                todo,
+                workers=arguments.workers,
+                gpus=arguments.gpus,
+                address=arguments.address,
             )
         )
         _watch(made, len(todo))
     failed = write_errors(arguments.out, plan.shards)
-    _say(f"{plan.clips - failed} clips in {plan.shards} shards, {failed} in errors.parquet: {arguments.out}")
+    _say(
+        f"{plan.clips - failed} clips in {plan.shards} shards, {failed} in errors.parquet: "
+        f"{arguments.out}"
+    )
 
 
 def _plan(arguments: Arguments, model: Path) -> Plan:
@@ -117,7 +133,9 @@ def _plan(arguments: Arguments, model: Path) -> Plan:
         write_plan(arguments.out, items, settings, shard_bytes=int(shard_mb * 1e6))
     plan = Plan(arguments.out)
     plan.check(settings)
-    if not (arguments.out / MODEL).exists():  # beside the codes, where all nodes see it and readers find it
+    if not (
+        arguments.out / MODEL
+    ).exists():  # beside the codes, where all nodes see it and readers find it
         with atomic_output(arguments.out / MODEL) as file:
             file.write(model.read_bytes())
     for left_over in arguments.out.glob(".*.part"):  # of a process that was killed while it wrote
@@ -134,7 +152,8 @@ def _in_this_process(out: Path, settings: Settings, todo: list[int]) -> Iterator
 def on_ray(
     out: Path, settings: Settings, todo: list[int], *, workers: int, gpus: int, address: str | None
 ) -> Iterator[dict[str, Any]]:
-    """Make shards by `workers` actors; yields what `ShardMaker.make` returns, in the order in which they end.
+    """Make shards by `workers` actors; yields what `ShardMaker.make` returns, in the order in which
+    they end.
 
     Ray starts an actor anew that dies, or whose node does, and gives its shard to another.
     """
@@ -146,7 +165,9 @@ def on_ray(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
-    shards = ray.data.from_items(todo, override_num_blocks=len(todo))  # a block each: what is done again after a loss
+    shards = ray.data.from_items(
+        todo, override_num_blocks=len(todo)
+    )  # a block each: what is done again after a loss
     made = shards.map_batches(
         _Worker,
         fn_constructor_kwargs={"out": out.resolve(), "settings": settings},
@@ -167,8 +188,12 @@ def _start_ray(address: str | None) -> None:
     if ray.is_initialized():
         return
     root = Path(__file__).parents[2]
-    runtime = None if address is None else {"py_modules": [str(root / "codec"), str(root / "recipes")]}
-    ray.init(address=address, runtime_env=runtime, logging_level=logging.WARNING, log_to_driver=False)
+    runtime = (
+        None if address is None else {"py_modules": [str(root / "codec"), str(root / "recipes")]}
+    )
+    ray.init(
+        address=address, runtime_env=runtime, logging_level=logging.WARNING, log_to_driver=False
+    )
 
 
 class _Worker:
@@ -209,8 +234,15 @@ def _progress(results: list[dict[str, Any]], shards: int, elapsed: float) -> str
 
 def write_errors(out: Path, shards: int) -> int:
     """Gather what the shards could not code; returns how many clips."""
-    errors = [error for number in range(shards) for error in shard_errors(shard_path(out, number)).items()]
-    table = pa.table({name: pa.array([e[i] for e in errors], pa.string()) for i, name in enumerate(("path", "error"))})
+    errors = [
+        error for number in range(shards) for error in shard_errors(shard_path(out, number)).items()
+    ]
+    table = pa.table(
+        {
+            name: pa.array([e[i] for e in errors], pa.string())
+            for i, name in enumerate(("path", "error"))
+        }
+    )
     with atomic_output(out / "errors.parquet", overwrite=True) as file:
         pq.write_table(table, file)
     return len(errors)

@@ -1,4 +1,5 @@
-"""Which clips a corpus has, and which shard each belongs to: fixed once, so that a stopped run goes on.
+"""Which clips a corpus has, and which shard each belongs to: fixed once, so that a stopped run goes
+on.
 
 `plan.parquet` has a row group for each shard, and the run's settings in its metadata.
 """
@@ -40,17 +41,21 @@ class Item:
 def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
     """The root, and the clips below it in an order that does not change.
 
-    `data` is a folder of audio, a manifest (`.jsonl`), a Parquet file with an audio column as Hugging Face `datasets`
-    writes it, or a folder of these.
+    `data` is a folder of audio, a manifest (`.jsonl`), a Parquet file with an audio column as
+    Hugging Face `datasets` writes it, or a folder of these.
     """
     if data.suffix == ".jsonl":
         manifest = read_manifest(data)
-        sized = (Item(path=clip.path, speaker=clip.speaker, size=clip.frames) for clip in manifest.clips)
+        sized = (
+            Item(path=clip.path, speaker=clip.speaker, size=clip.frames) for clip in manifest.clips
+        )
         return manifest.root, sized
     if data.suffix == PARQUET and data.is_file():
         return data.parent, _rows([data])
     if not data.is_dir():
-        raise AudioError(f"{data} is no folder, no manifest (.jsonl) and no Parquet file; give one of these")
+        raise AudioError(
+            f"{data} is no folder, no manifest (.jsonl) and no Parquet file; give one of these"
+        )
     parquets = sorted(data.glob(f"*{PARQUET}"))
     if parquets:
         return data, _rows(parquets)
@@ -58,7 +63,9 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
 
 
 def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
-    """Audio files by their suffix; hidden ones are passed over. None is opened: a corpus may have millions."""
+    """Audio files by their suffix; hidden ones are passed over. None is opened: a corpus may have
+    millions.
+    """
     top = root.resolve().name
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -67,7 +74,9 @@ def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
             if name.startswith(".") or path.suffix.lower() not in AUDIO_SUFFIXES:
                 continue
             below = path.relative_to(root).as_posix()
-            yield Item(path=below, speaker=speaker_of(PurePath(top, below)), size=path.stat().st_size)
+            yield Item(
+                path=below, speaker=speaker_of(PurePath(top, below)), size=path.stat().st_size
+            )
 
 
 def _rows(files: Iterable[Path]) -> Iterator[Item]:
@@ -75,7 +84,9 @@ def _rows(files: Iterable[Path]) -> Iterator[Item]:
         source = pq.ParquetFile(file)
         names = source.schema_arrow.names
         if "audio" not in names:
-            raise AudioError(f"{file} has no column audio, only {', '.join(names)}; rename the one that holds it")
+            raise AudioError(
+                f"{file} has no column audio, only {', '.join(names)}; rename the one that holds it"
+            )
         speaker = next((name for name in _SPEAKER_COLUMNS if name in names), None)
         row = 0
         for group in range(source.num_row_groups):
@@ -83,18 +94,27 @@ def _rows(files: Iterable[Path]) -> Iterator[Item]:
             size = facts.total_byte_size // max(1, facts.num_rows)
             labels = [""] * facts.num_rows
             if speaker is not None:
-                labels = map(str, source.read_row_group(group, columns=[speaker]).column(0).to_pylist())
+                labels = map(
+                    str, source.read_row_group(group, columns=[speaker]).column(0).to_pylist()
+                )
             for label in labels:
                 yield Item(path=f"{file.name}{ROW_MARK}{row}", speaker=label, size=size)
                 row += 1
 
 
-def write_plan(out: Path, items: Iterable[Item], settings: dict[str, Any], *, shard_bytes: int) -> None:
+def write_plan(
+    out: Path, items: Iterable[Item], settings: dict[str, Any], *, shard_bytes: int
+) -> None:
     """Cut the clips into shards of `shard_bytes` of audio files and write them down."""
     schema = _SCHEMA.with_metadata({_SETTINGS: json.dumps(settings)})
-    with atomic_output(out / PLAN) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with (
+        atomic_output(out / PLAN) as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
         for shard in _shards(items, shard_bytes):
-            rows = [{"path": item.path, "speaker": item.speaker, "size": item.size} for item in shard]
+            rows = [
+                {"path": item.path, "speaker": item.speaker, "size": item.size} for item in shard
+            ]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema), row_group_size=len(rows))
 
 
@@ -128,6 +148,7 @@ class Plan:
         for name, value in settings.items():
             if self.settings.get(name) != value:
                 raise ConfigError(
-                    f"the output folder was begun with {name} {self.settings.get(name)}, not {value}; "
+                    f"the output folder was begun with {name} {self.settings.get(name)}, not "
+                    f"{value}; "
                     "go on with that, or choose another folder"
                 )

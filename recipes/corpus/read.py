@@ -2,8 +2,8 @@
 
     python -m recipes.corpus.read corpora/codes/shard-000003.parquet#17 out.wav
 
-With Hugging Face datasets: `load_dataset("parquet", data_files="corpora/codes/shard-*.parquet", split="train")`; a
-row's codes are `np.array(row["codes"]).reshape(row["shape"])`.
+With Hugging Face datasets: `load_dataset("parquet", data_files="corpora/codes/shard-*.parquet",
+split="train")`; a row's codes are `np.array(row["codes"]).reshape(row["shape"])`.
 """
 
 from __future__ import annotations
@@ -34,23 +34,32 @@ def codes_of(row: Mapping[str, Any]) -> np.ndarray:
 def decode_row(codec: Codec, row: Mapping[str, Any]) -> Audio:
     """The clip at its own rate and length."""
     if row["fingerprint"] != codec.fingerprint.hex():
-        raise AudioError(f"{row['path']} was coded with the model {row['fingerprint']}, not {codec.fingerprint.hex()}")
+        raise AudioError(
+            f"{row['path']} was coded with the model {row['fingerprint']}, not "
+            f"{codec.fingerprint.hex()}"
+        )
     audio = codec.decode_codes(codes_of(row), sample_rate_hz=row["sample_rate_hz"])
     return Audio(wave=audio.wave[:, : row["samples"]], sample_rate_hz=audio.sample_rate_hz)
 
 
 class CodeCrops(IterableDataset[torch.Tensor]):
-    """Crops (stages, frames) of a corpus' codes as int64, each clip once an epoch, in an order drawn from the seed.
+    """Crops (stages, frames) of a corpus' codes as int64, each clip once an epoch, in an order
+    drawn from the seed.
 
-    Shards are read one at a time, so that memory does not grow with the corpus. They are shared out among the
-    processes of a training and the workers of their loaders. A crop starts anywhere in its clip; -1 stands behind the
-    end of one that is shorter, and where a frame has no more stages. Of several channels the first is taken.
+    Shards are read one at a time, so that memory does not grow with the corpus. They are shared out
+    among the processes of a training and the workers of their loaders. A crop starts anywhere in
+    its clip; -1 stands behind the end of one that is shorter, and where a frame has no more stages.
+    Of several channels the first is taken.
     """
 
-    def __init__(self, folder: Path, *, frames: int, seed: int = 0, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, frames: int, seed: int = 0, rank: int = 0, processes: int = 1
+    ) -> None:
         self._shards = sorted(folder.glob(f"shard-*{PARQUET}"))
         if not self._shards:
-            raise AudioError(f"there are no shards in {folder}; python -m recipes.corpus makes them")
+            raise AudioError(
+                f"there are no shards in {folder}; python -m recipes.corpus makes them"
+            )
         self._frames, self._seed, self._rank, self._processes = frames, seed, rank, processes
         self._epoch = 0
 
@@ -94,14 +103,19 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     shard, mark, number = arguments.source.rpartition(ROW_MARK)
     if not mark or not number.isdecimal():
-        raise AudioError(f"{arguments.source} names no row; give SHARD#ROW, such as shard-000000.parquet#0")
+        raise AudioError(
+            f"{arguments.source} names no row; give SHARD#ROW, such as shard-000000.parquet#0"
+        )
     table = pq.read_table(shard)
     if int(number) >= len(table):
         raise AudioError(f"{shard} has rows 0 to {len(table) - 1}, not {number}")
     row = table.slice(int(number), 1).to_pylist()[0]
     audio = decode_row(Codec.load(Path(shard).with_name(MODEL)), row)
     with AudioWriter(
-        arguments.target, sample_rate_hz=audio.sample_rate_hz, channels=len(audio.wave), overwrite=arguments.force
+        arguments.target,
+        sample_rate_hz=audio.sample_rate_hz,
+        channels=len(audio.wave),
+        overwrite=arguments.force,
     ) as writer:
         writer.write(audio.wave)
     print(f"{row['path']} → {arguments.target}")

@@ -1,4 +1,6 @@
-"""One shard: its clips read by threads, coded in batches of like length, and written as one Parquet file."""
+"""One shard: its clips read by threads, coded in batches of like length, and written as one Parquet
+file.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class ShardMaker:
         self._codec = Codec.load(out / MODEL, device=settings.device, backend=settings.backend)
 
     def make(self, number: int) -> dict[str, Any]:
-        """Write a shard, whole or not at all; returns what it held, and what it took of the processor and of memory."""
+        """Write a shard, whole or not at all; returns what it held, and what it took of the
+        processor and of memory.
+        """
         started = time.process_time()
         items = self._plan.items(number)
         by_size = sorted(items, key=lambda item: item.size)
@@ -83,7 +87,9 @@ class ShardMaker:
             "memory_mb": peak_memory_mb(),
         }
 
-    def _encode(self, group: list[tuple[Item, Sound | str]]) -> Iterator[tuple[Item, Encoded | str]]:
+    def _encode(
+        self, group: list[tuple[Item, Sound | str]]
+    ) -> Iterator[tuple[Item, Encoded | str]]:
         """Codes or the reason why there are none."""
         sounds = [(item, sound) for item, sound in group if not isinstance(sound, str)]
         yield from ((item, reason) for item, reason in group if isinstance(reason, str))
@@ -112,7 +118,9 @@ def _sources(root: Path, items: Iterable[Item]) -> dict[str, Any]:
             rows.setdefault(file, set()).add(int(row))
     found: dict[str, Any] = {name: root / name for name in names}
     for file, numbers in rows.items():
-        found.update((f"{file}{ROW_MARK}{row}", entry) for row, entry in _entries(root / file, numbers))
+        found.update(
+            (f"{file}{ROW_MARK}{row}", entry) for row, entry in _entries(root / file, numbers)
+        )
     return found
 
 
@@ -154,7 +162,9 @@ def _ahead(function: Callable[[From], To], items: Iterable[From], threads: int) 
             yield pending.popleft().result()
 
 
-def _groups(clips: Iterable[tuple[Item, Sound | str]], most_seconds: float) -> Iterator[list[tuple[Item, Sound | str]]]:
+def _groups(
+    clips: Iterable[tuple[Item, Sound | str]], most_seconds: float
+) -> Iterator[list[tuple[Item, Sound | str]]]:
     """Clips in groups of so much audio, or of one clip that is longer."""
     group: list[tuple[Item, Sound | str]] = []
     seconds = 0.0
@@ -170,12 +180,16 @@ def _groups(clips: Iterable[tuple[Item, Sound | str]], most_seconds: float) -> I
 
 
 def _table(items: list[Item], clips: list[Encoded], errors: Mapping[str, str]) -> pa.Table:
-    """The rows of a shard. Codes are one flat list, of `shape` (channels, stages, frames); -1 is no stage."""
+    """The rows of a shard. Codes are one flat list, of `shape` (channels, stages, frames); -1 is no
+    stage.
+    """
     widest = max((stage.index_bits for clip in clips for stage in clip.header.stages), default=0)
     kind = np.int16 if widest < 16 else np.int32
     flat = [clip.codes.astype(kind).ravel() for clip in clips]
     ends = np.cumsum([0, *map(len, flat)])
-    codes = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), np.concatenate([np.zeros(0, kind), *flat]))
+    codes = pa.LargeListArray.from_arrays(
+        pa.array(ends, pa.int64()), np.concatenate([np.zeros(0, kind), *flat])
+    )
     columns = {
         "path": pa.array([item.path for item in items], pa.string()),
         "speaker": pa.array([item.speaker for item in items], pa.string()),

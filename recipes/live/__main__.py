@@ -1,8 +1,9 @@
 """What losses cost: `python -m recipes.live --data speech/val --out runs/live`.
 
-Writes `runs/live.md` and `.json`: PESQ, ESTOI and kbps against loss, of our codec with and without copies, of filling
-with zeros and of repetition, and of Opus with its own concealment and error correction through the same losses; and of
-the whole way with jitter, reordering and doubled packets.
+Writes `runs/live.md` and `.json`: PESQ, ESTOI and kbps against loss, of our codec with and without
+copies, of filling with zeros and of repetition, and of Opus with its own concealment and error
+correction through the same losses; and of the whole way with jitter, reordering and doubled
+packets.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Losses:
             f"{self.model}, {self.kbps:g} kbps": ours.concealed,
             "+ 2 copies": with_copies.concealed,
             "+ 2 copies, RTP, 80 ms jitter, 5 % twice": lambda wave, network: with_copies.received(
-                wave, Network(loss=network.loss, seed=network.seed, jitter_seconds=0.08, doubled=0.05)
+                wave,
+                Network(loss=network.loss, seed=network.seed, jitter_seconds=0.08, doubled=0.05),
             ),
             "zeros": ours.zero_filled,
             "repetition": ours.repeated,
@@ -71,7 +73,9 @@ class Losses:
             for wave, (made, _) in zip(waves, heard, strict=True)
         ]
         means = {
-            name: float(np.mean([value for each in scores if (value := each[name].value) is not None]))
+            name: float(
+                np.mean([value for each in scores if (value := each[name].value) is not None])
+            )
             for name in self.metrics
         }
         return means | {"kbps": float(np.mean([kbps for _, kbps in heard]))}
@@ -79,10 +83,17 @@ class Losses:
 
 def _table(results: list[dict], metrics: tuple[str, ...], clips: int) -> str:
     rows = [
-        [row["system"], f"{row['loss']:.0%}", f"{row['kbps']:.2f}", *(f"{row[name]:.3f}" for name in metrics)]
+        [
+            row["system"],
+            f"{row['loss']:.0%}",
+            f"{row['kbps']:.2f}",
+            *(f"{row[name]:.3f}" for name in metrics),
+        ]
         for row in results
     ]
-    return f"{clips} clips.\n\n{table(['system', 'loss', 'kbps', *metrics], rows, are_numbers=True)}\n"
+    return (
+        f"{clips} clips.\n\n{table(['system', 'loss', 'kbps', *metrics], rows, are_numbers=True)}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Both ends of a call in one process: `python -m recipes.live.both_ends speech.wav heard.wav --loss 0.1`.
+"""Both ends of a call in one process: `python -m recipes.live.both_ends speech.wav heard.wav --loss
+0.1`.
 
-Packets go through a network that loses some of them; the receiver fills gaps from copies, or makes them up.
+Packets go through a network that loses some of them; the receiver fills gaps from copies, or makes
+them up.
 """
 
 from __future__ import annotations
@@ -29,10 +31,15 @@ class Call:
         """Speak, lose, hear."""
         wave, rate = soundfile.read(self.source, dtype="float32", always_2d=True)
         codec = Codec.load(backend="onnx")
-        encoder = codec.live_encoder(sample_rate_hz=rate, bitrate_kbps=self.kbps, packet_ms=60, copies=self.copies)
+        encoder = codec.live_encoder(
+            sample_rate_hz=rate, bitrate_kbps=self.kbps, packet_ms=60, copies=self.copies
+        )
         decoder = codec.live_decoder(sample_rate_hz=rate)
         clock_hz, hop = codec.config.sample_rate_hz, codec.config.hop
-        sender, receiver = RtpSender(clock_hz=clock_hz), RtpReceiver(decoder.live, hop=hop, clock_hz=clock_hz)
+        sender, receiver = (
+            RtpSender(clock_hz=clock_hz),
+            RtpReceiver(decoder.live, hop=hop, clock_hz=clock_hz),
+        )
         luck, heard, now = np.random.default_rng(0), [], 0.0
         block = rate * hop // clock_hz  # as much as a frame, so that a frame is due after each
         for start in range(0, len(wave), block):

@@ -1,7 +1,8 @@
-"""A long call with a clock that runs as fast as it can: `python -m recipes.live.hour --data speech/val --minutes 60`.
+"""A long call with a clock that runs as fast as it can: `python -m recipes.live.hour --data
+speech/val --minutes 60`.
 
-Both ends in one process, clips one after the other; prints memory, delay, what was made up, and the processor's share
-of real time, at ten moments.
+Both ends in one process, clips one after the other; prints memory, delay, what was made up, and the
+processor's share of real time, at ten moments.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def _tell(now: float, receiver: RtpReceiver, heard: int, share: float) -> None:
     print(
         f"{now:7.1f} s: {peak_memory_mb():.0f} MB, delay {1000 * facts.delay_seconds:.0f} ms,"
         f" heard {heard / _RATE_HZ:.1f} s,"
-        f" {facts.lost} lost, {facts.late} late, {facts.concealed} made up, {facts.grown} grown, {facts.shrunk} shrunk,"
+        f" {facts.lost} lost, {facts.late} late, {facts.concealed} made up, {facts.grown} grown, "
+        f"{facts.shrunk} shrunk,"
         f" {100 * share:.1f} % of real time",
         flush=True,
     )

@@ -13,8 +13,9 @@ _BURST_SECONDS = 0.1  # mean duration of a burst of losses
 class Network:
     """What happens on the way.
 
-    Losses come in bursts (Gilbert's model: a good and a bad state, all is lost in the bad one). Jitter is uniform,
-    `jitter_seconds` wide, so that packets overtake each other where it is longer than they are.
+    Losses come in bursts (Gilbert's model: a good and a bad state, all is lost in the bad one).
+    Jitter is uniform, `jitter_seconds` wide, so that packets overtake each other where it is longer
+    than they are.
     """
 
     loss: float = 0.0
@@ -41,5 +42,7 @@ class Network:
             times = 1 + int(rng.random() < self.doubled)
             delays = self.jitter_seconds * rng.random(times)
             if not is_lost:
-                coming += [((number + 1) * packet_seconds + delay, number) for delay in delays.tolist()]
+                coming += [
+                    ((number + 1) * packet_seconds + delay, number) for delay in delays.tolist()
+                ]
         return sorted(coming)

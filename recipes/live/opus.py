@@ -18,7 +18,8 @@ _LARGEST_PACKET = 1500
 
 
 class Opus:
-    """Speech at 16 kHz in packets of `packet_ms` (20, 40, 60), coded for a network that loses so much.
+    """Speech at 16 kHz in packets of `packet_ms` (20, 40, 60), coded for a network that loses so
+    much.
 
     Raises:
         ConfigError: libopus is not installed.
@@ -29,7 +30,11 @@ class Opus:
         self._samples = _RATE_HZ * packet_ms // 1000
         self._encoder = _made(self._library.opus_encoder_create, _RATE_HZ, 1, _VOIP)
         self._decoder = _made(self._library.opus_decoder_create, _RATE_HZ, 1)
-        for setting, value in ((_SET_BITRATE, round(1000 * kbps)), (_SET_FEC, 1), (_SET_LOSS, round(100 * loss))):
+        for setting, value in (
+            (_SET_BITRATE, round(1000 * kbps)),
+            (_SET_FEC, 1),
+            (_SET_LOSS, round(100 * loss)),
+        ):
             self._library.opus_encoder_ctl(self._encoder, setting, ctypes.c_int(value))
         delay = ctypes.c_int()
         self._library.opus_encoder_ctl(self._encoder, _GET_LOOKAHEAD, ctypes.byref(delay))
@@ -37,16 +42,22 @@ class Opus:
 
     def encode(self, wave: np.ndarray) -> list[bytes]:
         """The packets of a clip (samples,)."""
-        padded = np.pad(wave, (0, -(len(wave) + self._delay) % self._samples + self._delay)).astype(np.float32)
+        padded = np.pad(wave, (0, -(len(wave) + self._delay) % self._samples + self._delay)).astype(
+            np.float32
+        )
         packets, out = [], ctypes.create_string_buffer(_LARGEST_PACKET)
         for start in range(0, len(padded), self._samples):
             block = np.ascontiguousarray(padded[start : start + self._samples])
-            size = self._library.opus_encode_float(self._encoder, _pointer(block), self._samples, out, len(out))
+            size = self._library.opus_encode_float(
+                self._encoder, _pointer(block), self._samples, out, len(out)
+            )
             packets.append(out.raw[:size])
         return packets
 
     def decode(self, packets: Sequence[bytes], lost: np.ndarray, samples: int) -> np.ndarray:
-        """The clip of so many samples; of a lost packet what the next one holds of it, or what Opus makes up."""
+        """The clip of so many samples; of a lost packet what the next one holds of it, or what Opus
+        makes up.
+        """
         waves = []
         for number, packet in enumerate(packets):
             if not lost[number]:
@@ -60,7 +71,9 @@ class Opus:
     def _decode(self, packet: bytes | None, *, is_copy: bool) -> np.ndarray:
         out = np.zeros(self._samples, np.float32)
         size = 0 if packet is None else len(packet)
-        made = self._library.opus_decode_float(self._decoder, packet, size, _pointer(out), self._samples, int(is_copy))
+        made = self._library.opus_decode_float(
+            self._decoder, packet, size, _pointer(out), self._samples, int(is_copy)
+        )
         assert made == self._samples
         return out
 

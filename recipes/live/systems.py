@@ -1,4 +1,6 @@
-"""What is done about lost packets: each way takes a clip and says what is heard, and how many kbps it takes."""
+"""What is done about lost packets: each way takes a clip and says what is heard, and how many kbps
+it takes.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Ours:
         return heard, kbps
 
     def received(self, wave: np.ndarray, network: Network) -> Heard:
-        """The whole way: RTP, a network with jitter, the jitter buffer; what it delays is taken off the front."""
+        """The whole way: RTP, a network with jitter, the jitter buffer; what it delays is taken off
+        the front.
+        """
         encoder, decoder = self.ends()
         config = self.codec.config
         packets = encoder.push(wave) + encoder.flush()
@@ -91,7 +95,9 @@ def opus(kbps: float) -> System:
     def system(wave: np.ndarray, network: Network) -> Heard:
         coder = Opus(kbps=kbps, packet_ms=PACKET_MS, loss=network.loss)
         packets = coder.encode(wave)
-        return coder.decode(packets, network.lost(len(packets), PACKET_MS / 1000), len(wave)), _kbps(packets, wave)
+        return coder.decode(
+            packets, network.lost(len(packets), PACKET_MS / 1000), len(wave)
+        ), _kbps(packets, wave)
 
     return system
 

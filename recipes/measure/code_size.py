@@ -25,7 +25,16 @@ LONGEST_LINE = 100
 
 
 def main() -> None:
-    head = ["", "files", "lines", f"over {LONGEST_LINE}", "functions", "median lines", "90th percentile", "imports"]
+    head = [
+        "",
+        "files",
+        "lines",
+        f"over {LONGEST_LINE}",
+        "functions",
+        "median lines",
+        "90th percentile",
+        "imports",
+    ]
     print(table(head, [[folder, *sizes(ROOT / folder)] for folder in FOLDERS], are_numbers=True))
     print(f"\nentries of codec/: {len(_entries(ROOT / 'codec'))}")
     print(f"files that one encode passes through: {len(files_of_an_encode())}")
@@ -58,17 +67,25 @@ def _function_lengths(nodes: list[ast.AST]) -> Iterator[int]:
 
 def _entries(package: Path) -> list[Path]:
     """The modules and rooms that a newcomer sees first."""
-    return [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    return [
+        path
+        for path in package.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    ]
 
 
 def files_of_an_encode() -> set[str]:
-    """Our files with a function that runs while `diveq-codec encode` codes a clip by onnxruntime."""
+    """Our files with a function that runs while `diveq-codec encode` codes a clip by
+    onnxruntime.
+    """
     from cli import main as command_line
 
     seen: set[str] = set()
 
     def note(frame: FrameType, _event: str, _argument: Any) -> None:
-        if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function, not a module that is imported
+        if (
+            frame.f_code.co_flags & inspect.CO_OPTIMIZED
+        ):  # a function, not a module that is imported
             seen.add(frame.f_code.co_filename)
 
     with tempfile.TemporaryDirectory() as folder:

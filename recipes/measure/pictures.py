@@ -1,6 +1,6 @@
 """A picture for a model card: the spectrogram of a clip, and below it what the model makes of it.
 
-python -m recipes.measure.pictures --data speech/val --clip NAME --bitrates 1.5,3,6 --out picture.png
+python -m recipes.measure.pictures --data speech/val --clip NAME --out picture.png
 """
 
 from __future__ import annotations
@@ -66,42 +66,63 @@ def find_clip(sources: Sequence[Source], name: str) -> Source:
         ConfigError: There is none, or there are several that differ in their suffix.
     """
     found = [
-        source for source in sources if name in (source.name, PurePosixPath(source.name).with_suffix("").as_posix())
+        source
+        for source in sources
+        if name in (source.name, PurePosixPath(source.name).with_suffix("").as_posix())
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"--clip {name} may be {' or '.join(source.name for source in found)}: give the suffix too")
+        raise ConfigError(
+            f"--clip {name} may be {' or '.join(source.name for source in found)}: give the suffix "
+            f"too"
+        )
     some = ", ".join(source.name for source in sources[:_MOST_NAMED])
     raise ConfigError(
-        f"no clip is called {name!r}; there are {len(sources)}: {some}{', …' * (len(sources) > _MOST_NAMED)}"
+        f"no clip is called {name!r}; there are {len(sources)}: "
+        f"{some}{', …' * (len(sources) > _MOST_NAMED)}"
     )
 
 
-def versions(codec: Codec, wave: np.ndarray, bitrates_kbps: Sequence[float]) -> list[tuple[str, np.ndarray]]:
-    """Labels and waves (samples,), at the model's rate: the original, and what is decoded of it at each bitrate."""
+def versions(
+    codec: Codec, wave: np.ndarray, bitrates_kbps: Sequence[float]
+) -> list[tuple[str, np.ndarray]]:
+    """Labels and waves (samples,), at the model's rate: the original, and what is decoded of it at
+    each bitrate.
+    """
     original = Signal(wave=wave[None], sample_rate_hz=codec.config.sample_rate_hz)
     found = [("original", wave)]
     candidates = model_candidates(codec, bitrates_kbps=bitrates_kbps)
     for bitrate_kbps, candidate in zip(bitrates_kbps, candidates, strict=True):
         decoded = candidate.decode(candidate.name, original)
         kbps = (decoded.bits or 0) / original.seconds / 1000
-        found.append((f"{bitrate_kbps:g} kbps; the whole file has {kbps:.2f}", decoded.signal.wave[0]))
+        found.append(
+            (f"{bitrate_kbps:g} kbps; the whole file has {kbps:.2f}", decoded.signal.wave[0])
+        )
     return found
 
 
 def draw(panels: Sequence[tuple[str, np.ndarray]], sample_rate_hz: int) -> Any:
-    """A matplotlib figure of labelled waves (samples,), one above the other, on the axes and the scale of the first."""
+    """A matplotlib figure of labelled waves (samples,), one above the other, on the axes and the
+    scale of the first.
+    """
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 
     axes = Axes.of(panels[0][1], sample_rate_hz)
     width, height = _PANEL_INCHES
-    figure = Figure(figsize=(width, height * len(panels) + 0.3), dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(
+        figsize=(width, height * len(panels) + 0.3), dpi=_DOTS_PER_INCH, layout="constrained"
+    )
     places = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for place, (label, wave) in zip(places, panels, strict=True):
         picture = imread(BytesIO(spectrogram_png(wave, sample_rate_hz, axes)))
-        place.imshow(picture, extent=(0, axes.seconds, 0, axes.top_hz / 1000), aspect="auto", interpolation="nearest")
+        place.imshow(
+            picture,
+            extent=(0, axes.seconds, 0, axes.top_hz / 1000),
+            aspect="auto",
+            interpolation="nearest",
+        )
         place.set_title(label, fontsize=10, loc="left")
         place.set_ylabel("kHz", fontsize=9)
         place.tick_params(labelsize=8)

@@ -1,4 +1,6 @@
-"""Where a measurement goes: OUT.json with its figures and OUT.md with its tables, refused before the work if there."""
+"""Where a measurement goes: OUT.json with its figures and OUT.md with its tables, refused before
+the work if there.
+"""
 
 from __future__ import annotations
 
@@ -37,4 +39,6 @@ class TwoFiles:
                 file.write(text.encode())
 
     def _paths(self) -> tuple[Path, Path]:
-        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(f"{self.out.name}.md")
+        return self.out.with_name(f"{self.out.name}.json"), self.out.with_name(
+            f"{self.out.name}.md"
+        )

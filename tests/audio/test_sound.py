@@ -53,7 +53,9 @@ def sounds(wave: np.ndarray, file: Path) -> dict[str, object]:
         "undecoded column": {"bytes": file.read_bytes(), "path": None},
         "undecoded column by path": {"bytes": None, "path": str(file)},
         "decoder": Decoder(wave),
-        "AudioSignal": SimpleNamespace(audio_data=torch.from_numpy(wave)[None, None], sample_rate=RATE),
+        "AudioSignal": SimpleNamespace(
+            audio_data=torch.from_numpy(wave)[None, None], sample_rate=RATE
+        ),
     }
 
 
@@ -67,7 +69,9 @@ def test_each_form_gives_the_codes_of_the_array(tiny, wave, file):
 
 def test_tensors_as_torchaudio_loads_them(tiny, wave):
     expected = tiny.encode(wave, sample_rate_hz=RATE).codes
-    np.testing.assert_array_equal(tiny.encode(torch.from_numpy(wave)[None], sample_rate_hz=RATE).codes, expected)
+    np.testing.assert_array_equal(
+        tiny.encode(torch.from_numpy(wave)[None], sample_rate_hz=RATE).codes, expected
+    )
 
 
 def test_a_batch_of_all_forms_with_rates_of_their_own(tiny, wave, file, tmp_path):
@@ -75,25 +79,43 @@ def test_a_batch_of_all_forms_with_rates_of_their_own(tiny, wave, file, tmp_path
     mixed = [*sounds(wave, file).values(), tmp_path / "other.wav"]
     expected = [tiny.encode(sound) for sound in mixed]
     assert expected[-1].header.original_rate_hz == 8000
-    assert [clip.to_bytes() for clip in tiny.encode_batch(mixed)] == [clip.to_bytes() for clip in expected]
+    assert [clip.to_bytes() for clip in tiny.encode_batch(mixed)] == [
+        clip.to_bytes() for clip in expected
+    ]
 
 
 def test_a_column_of_datasets(tiny, wave, file):
     datasets = pytest.importorskip("datasets")
-    table = datasets.Dataset.from_dict({"audio": [str(file)]}).cast_column("audio", datasets.Audio(decode=False))
+    table = datasets.Dataset.from_dict({"audio": [str(file)]}).cast_column(
+        "audio", datasets.Audio(decode=False)
+    )
     coded = table.map(lambda row: {"codes": tiny.encode(row["audio"]).codes[0].tolist()})
-    np.testing.assert_array_equal(coded[0]["codes"], tiny.encode(wave, sample_rate_hz=RATE).codes[0])
+    np.testing.assert_array_equal(
+        coded[0]["codes"], tiny.encode(wave, sample_rate_hz=RATE).codes[0]
+    )
 
 
 @pytest.mark.parametrize(
     ("sound", "options", "fault"),
     [
         (np.zeros(10), {}, "an array does not say its rate: give sample_rate_hz"),
-        ({"array": np.zeros(10), "sampling_rate": 8000}, {"sample_rate_hz": 16_000}, "has 8000 Hz, not 16000"),
-        ({"path": None, "text": "hello"}, {}, "has array and sampling_rate, or bytes, or path; this has path, text"),
+        (
+            {"array": np.zeros(10), "sampling_rate": 8000},
+            {"sample_rate_hz": 16_000},
+            "has 8000 Hz, not 16000",
+        ),
+        (
+            {"path": None, "text": "hello"},
+            {},
+            "has array and sampling_rate, or bytes, or path; this has path, text",
+        ),
         ({"bytes": b"RIFF"}, {}, "not audio in a known format"),
         ("nowhere.wav", {}, "cannot read nowhere.wav: No such file"),
-        (SimpleNamespace(audio_data=torch.zeros(2, 1, 9), sample_rate=8000), {}, "a signal of 2 items; encode_batch"),
+        (
+            SimpleNamespace(audio_data=torch.zeros(2, 1, 9), sample_rate=8000),
+            {},
+            "a signal of 2 items; encode_batch",
+        ),
         (object(), {"sample_rate_hz": 8000}, "shape|floats"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Reading and writing audio: formats, pipes, damage, clipping; soundfile called directly is the oracle."""
+"""Reading and writing audio: formats, pipes, damage, clipping; soundfile called directly is the
+oracle.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,20 @@ def read_all(source, frames: int = 1000) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("format", "subtype"),
-    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
-     ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"), ("W64", "PCM_16"), ("AU", "PCM_16")],
-)  # fmt: skip
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("WAV", "ULAW"),
+        ("FLAC", "PCM_24"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("MP3", "MPEG_LAYER_III"),
+        ("AIFF", "PCM_16"),
+        ("CAF", "PCM_16"),
+        ("W64", "PCM_16"),
+        ("AU", "PCM_16"),
+    ],
+)
 @pytest.mark.parametrize("piped", [False, True])
 def test_reads_what_soundfile_reads(format, subtype, piped):
     data = encoded(format=format, subtype=subtype)
@@ -65,14 +78,28 @@ def test_reads_what_soundfile_reads(format, subtype, piped):
         assert (reader.sample_rate_hz, reader.channels, reader.frames) == (RATE_HZ, 2, len(SPEECH))
     # libmpg123's last bit depends on how much is asked for at a time.
     tolerance = 1e-6 if format == "MP3" else 0
-    np.testing.assert_allclose(read_all(Pipe(data) if piped else io.BytesIO(data)), expected.T, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        read_all(Pipe(data) if piped else io.BytesIO(data)), expected.T, rtol=0, atol=tolerance
+    )
 
 
 FOREIGN_FORMATS = {
-    ".8svx": "SVX", ".aifc": "AIFF", ".avr": "AVR", ".bwf": "WAV", ".iff": "SVX", ".nist": "NIST", ".paf": "PAF",
-    ".pvf": "PVF", ".sf": "IRCAM", ".snd": "AU", ".svx": "SVX", ".voc": "VOC", ".wve": "WVE",
-}  # fmt: skip
-# MPEG-1 at 44.1 kHz, mono: a frame's header, bytes and samples; all zeros after the header are silence.
+    ".8svx": "SVX",
+    ".aifc": "AIFF",
+    ".avr": "AVR",
+    ".bwf": "WAV",
+    ".iff": "SVX",
+    ".nist": "NIST",
+    ".paf": "PAF",
+    ".pvf": "PVF",
+    ".sf": "IRCAM",
+    ".snd": "AU",
+    ".svx": "SVX",
+    ".voc": "VOC",
+    ".wve": "WVE",
+}
+# MPEG-1 at 44.1 kHz, mono: a frame's header, bytes and samples; all zeros after the header are
+# silence.
 SILENT_FRAMES = {
     ".mp1": (b"\xff\xff\x80\xc0", 12 * 256_000 // 44_100 * 4, 384),
     ".mp2": (b"\xff\xfd\x80\xc0", 417, 1152),
@@ -92,7 +119,9 @@ def test_suffixes_that_are_only_read(tmp_path, suffix):
         return
     subtype, rate_hz = ("ALAW", 8000) if suffix == ".wve" else ("PCM_16", RATE_HZ)
     soundfile.write(path, SPEECH, rate_hz, format=FOREIGN_FORMATS[suffix], subtype=subtype)
-    np.testing.assert_allclose(read_all(path), SPEECH[None], rtol=0, atol=2**-5 if suffix == ".wve" else 2**-15)
+    np.testing.assert_allclose(
+        read_all(path), SPEECH[None], rtol=0, atol=2**-5 if suffix == ".wve" else 2**-15
+    )
 
 
 def test_reads_paths_and_named_pipes(tmp_path):
@@ -137,15 +166,24 @@ def test_does_not_believe_a_pipe_that_it_can_seek():
 def test_reads_standard_input_of_a_process():
     code = (
         "import sys; from codec.audio import open_audio\n"
-        "with open_audio(sys.stdin.buffer) as reader: print(sum(block.shape[1] for block in reader.blocks()))"
+        "with open_audio(sys.stdin.buffer) as reader: print(sum(block.shape[1] for block in "
+        "reader.blocks()))"
     )
-    result = subprocess.run([sys.executable, "-c", code], input=encoded(), capture_output=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], input=encoded(), capture_output=True, check=True
+    )
     assert int(result.stdout) == len(SPEECH)
 
 
 @pytest.mark.parametrize(
     ("riff", "data"),
-    [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (0, 0), (0xFFFFFFFF, 0)],
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0x7FFFF024, 0x7FFFF000),
+        (0x80000024, 0x80000000),
+        (0, 0),
+        (0xFFFFFFFF, 0),
+    ],
 )
 def test_wav_of_unknown_length_on_a_pipe(riff, data):
     """The headers that ffmpeg, sox, arecord and GStreamer write to pipes."""
@@ -198,7 +236,10 @@ def test_what_is_not_audio_is_refused_in_one_line(tmp_path):
         ("missing.wav", "No such file"),
         ("", "it is a folder"),
     ]:
-        with pytest.raises(AudioError, match=f"^cannot read .*{name}: {reason}") as caught, open_audio(tmp_path / name):
+        with (
+            pytest.raises(AudioError, match=f"^cannot read .*{name}: {reason}") as caught,
+            open_audio(tmp_path / name),
+        ):
             pass
         assert "\n" not in str(caught.value)
     with pytest.raises(AudioError, match="<stdin>: it is empty"), open_audio(Pipe()):
@@ -224,15 +265,25 @@ def test_too_many_channels_are_refused():
 def test_absurd_rate_is_refused():
     wav = bytearray(encoded())
     wav[24:28] = struct.pack("<I", 800_000)
-    with pytest.raises(AudioError, match="800000 Hz; rates of 1000 to 768000 Hz"), open_audio(io.BytesIO(bytes(wav))):
+    with (
+        pytest.raises(AudioError, match="800000 Hz; rates of 1000 to 768000 Hz"),
+        open_audio(io.BytesIO(bytes(wav))),
+    ):
         pass
 
 
 @pytest.mark.parametrize(
     ("format", "subtype"),
-    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"),
-     ("W64", "PCM_16"), ("AU", "PCM_16")],
-)  # fmt: skip
+    [
+        ("WAV", "PCM_16"),
+        ("FLAC", "PCM_16"),
+        ("MP3", "MPEG_LAYER_III"),
+        ("AIFF", "PCM_16"),
+        ("CAF", "PCM_16"),
+        ("W64", "PCM_16"),
+        ("AU", "PCM_16"),
+    ],
+)
 @pytest.mark.parametrize("kept", [0.4, 0.9])
 def test_truncated_files_are_refused(format, subtype, kept):
     data = encoded(format=format, subtype=subtype)
@@ -243,11 +294,15 @@ def test_truncated_files_are_refused(format, subtype, kept):
 # ---- writing
 
 
-@pytest.mark.parametrize(("subtype", "bits"), [("PCM_U8", 8), ("PCM_16", 16), ("PCM_24", 24), ("PCM_32", 32)])
+@pytest.mark.parametrize(
+    ("subtype", "bits"), [("PCM_U8", 8), ("PCM_16", 16), ("PCM_24", 24), ("PCM_32", 32)]
+)
 def test_integers_survive_unchanged(tmp_path, subtype, bits):
     integers = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (2, 5000))
     samples = integers / 2 ** (bits - 1)
-    with AudioWriter(tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=2, subtype=subtype) as writer:
+    with AudioWriter(
+        tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=2, subtype=subtype
+    ) as writer:
         writer.write(samples[:, :1000])
         writer.write(samples[:, 1000:])
     read, rate = soundfile.read(tmp_path / "x.wav", dtype="float64")
@@ -260,17 +315,29 @@ def test_sixteen_bits_are_rounded_and_not_cut():
     pipe = Pipe()
     with AudioWriter(pipe, sample_rate_hz=RATE_HZ, channels=1) as writer:
         writer.write(np.array([[10.4, 10.6, -10.4, -10.6]]) / 32768)
-    assert soundfile.read(io.BytesIO(pipe.getvalue()), dtype="int16")[0].tolist() == [10, 11, -10, -11]
+    assert soundfile.read(io.BytesIO(pipe.getvalue()), dtype="int16")[0].tolist() == [
+        10,
+        11,
+        -10,
+        -11,
+    ]
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".w64", ".rf64"])
+@pytest.mark.parametrize(
+    "suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".w64", ".rf64"]
+)
 def test_the_suffix_names_the_format(tmp_path, suffix):
     path = tmp_path / f"speech{suffix}"
     with AudioWriter(path, sample_rate_hz=RATE_HZ, channels=2) as writer:
         writer.write(STEREO)
     info = soundfile.info(path)
     expected = {".ogg": "VORBIS", ".opus": "OPUS", ".mp3": "MPEG_LAYER_III"}.get(suffix, "PCM_16")
-    assert (info.subtype, info.samplerate, info.channels, info.frames) == (expected, RATE_HZ, 2, len(SPEECH))
+    assert (info.subtype, info.samplerate, info.channels, info.frames) == (
+        expected,
+        RATE_HZ,
+        2,
+        len(SPEECH),
+    )
     correlation = np.corrcoef(soundfile.read(path)[0][:, 0], SPEECH)[0, 1]
     assert correlation > 0.95
 
@@ -331,11 +398,27 @@ def test_impossible_targets_are_refused(tmp_path):
     for name, options, reason in [
         ("x.xyz", {}, "the suffix names no audio format; known: .wav"),
         ("x.flac", {"subtype": "FLOAT"}, "FLAC has no subtype FLOAT; it has PCM_S8 PCM_16 PCM_24"),
-        ("x.mp3", {"sample_rate_hz": 12_345}, "holds rates of 8000, 11025, .* 48000 Hz, not 12345; choose such a rate"),
-        ("x.opus", {"sample_rate_hz": 22_050}, "OPUS holds rates of 8000, 12000, .* Hz, not 22050; choose such a rate"),
-        ("x.ogg", {"sample_rate_hz": 200_001}, "VORBIS holds rates of 1 to 200000 Hz, not 200001; choose such a rate"),
+        (
+            "x.mp3",
+            {"sample_rate_hz": 12_345},
+            "holds rates of 8000, 11025, .* 48000 Hz, not 12345; choose such a rate",
+        ),
+        (
+            "x.opus",
+            {"sample_rate_hz": 22_050},
+            "OPUS holds rates of 8000, 12000, .* Hz, not 22050; choose such a rate",
+        ),
+        (
+            "x.ogg",
+            {"sample_rate_hz": 200_001},
+            "VORBIS holds rates of 1 to 200000 Hz, not 200001; choose such a rate",
+        ),
         ("x.mp3", {"channels": 6}, "up to 2 channels, not 6; write another format, such as .wav"),
-        ("x.flac", {"channels": 9}, "FLAC holds up to 8 channels, not 9; write another format, such as .wav"),
+        (
+            "x.flac",
+            {"channels": 9},
+            "FLAC holds up to 8 channels, not 9; write another format, such as .wav",
+        ),
         ("x.aiff", {"channels": 2000}, "AIFF PCM_16 at 16000 Hz, 2000 channels"),
     ]:
         with (
@@ -348,7 +431,13 @@ def test_impossible_targets_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "rate_hz", "channels"),
-    [(".flac", 655_350, 8), (".ogg", 200_000, 255), (".ogg", 1, 1), (".opus", 48_000, 255), (".mp3", 11_025, 2)],
+    [
+        (".flac", 655_350, 8),
+        (".ogg", 200_000, 255),
+        (".ogg", 1, 1),
+        (".opus", 48_000, 255),
+        (".mp3", 11_025, 2),
+    ],
 )
 def test_limits_of_formats_can_be_reached(tmp_path, suffix, rate_hz, channels):
     with AudioWriter(tmp_path / f"x{suffix}", sample_rate_hz=rate_hz, channels=channels) as writer:
@@ -362,7 +451,10 @@ def test_no_samples_make_a_readable_file_or_an_error(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     writer = AudioWriter(path, sample_rate_hz=RATE_HZ, channels=2)
     if suffix in (".flac", ".mp3", ".opus"):
-        with pytest.raises(AudioError, match=r"cannot hold audio without samples; write \.wav"), writer:
+        with (
+            pytest.raises(AudioError, match=r"cannot hold audio without samples; write \.wav"),
+            writer,
+        ):
             pass
         assert list(tmp_path.iterdir()) == []
         return
@@ -396,8 +488,13 @@ def test_headers_of_32_bits_are_not_overrun(tmp_path, monkeypatch):
 
 def test_audio_scaled_as_integers_is_refused(tmp_path):
     path = tmp_path / "loud.wav"
-    soundfile.write(path, np.concatenate([np.zeros(70_000), np.full(10, -20_000.0)]), 16_000, subtype="FLOAT")
-    with open_audio(path) as reader, pytest.raises(AudioError, match=r"loud\.wav reaches 20000, where full scale is 1"):
+    soundfile.write(
+        path, np.concatenate([np.zeros(70_000), np.full(10, -20_000.0)]), 16_000, subtype="FLOAT"
+    )
+    with (
+        open_audio(path) as reader,
+        pytest.raises(AudioError, match=r"loud\.wav reaches 20000, where full scale is 1"),
+    ):
         list(reader.blocks())
 
 

@@ -39,7 +39,9 @@ def both(checkpoint: Checkpoint) -> tuple[TorchBackend, OnnxBackend]:
 def random_checkpoint(config: ModelConfig) -> Checkpoint:
     torch.manual_seed(3)
     model = CodecModel(config).folded()
-    return Checkpoint(config=config, weights={name: value.numpy() for name, value in model.named_parameters()})
+    return Checkpoint(
+        config=config, weights={name: value.numpy() for name, value in model.named_parameters()}
+    )
 
 
 def assert_equal_on(checkpoint: Checkpoint, waves: np.ndarray, position_bits: list[int]) -> None:
@@ -49,7 +51,9 @@ def assert_equal_on(checkpoint: Checkpoint, waves: np.ndarray, position_bits: li
     assert (codes.dtype, other_codes.dtype) == (np.int32, np.int32)
     np.testing.assert_array_equal(other_codes, codes)
     wave = torch_backend.decode(codes, position_bits)
-    np.testing.assert_allclose(onnx_backend.decode(codes, position_bits), wave, rtol=0, atol=WAVE_TOLERANCE)
+    np.testing.assert_allclose(
+        onnx_backend.decode(codes, position_bits), wave, rtol=0, atol=WAVE_TOLERANCE
+    )
     assert wave.std() > 10 * WAVE_TOLERANCE
 
 
@@ -60,7 +64,9 @@ def test_any_first_stages(waves, stages):
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
 def test_stages_that_frames_do_not_have_add_nothing(waves, kind):
-    """Frames of one, two, … stages are pieced together from the latents of so many stages for all."""
+    """Frames of one, two, … stages are pieced together from the latents of so many stages for
+    all.
+    """
     checkpoint = make_checkpoint(kind)
     torch_backend, onnx_backend = both(checkpoint)
     bits = [int(kind == "sf_diveq")] * 4
@@ -68,10 +74,16 @@ def test_stages_that_frames_do_not_have_add_nothing(waves, kind):
     depths = np.arange(codes.shape[2]) % 4 + 1
     varied = np.where(np.arange(4)[:, None] < depths, codes, -1)
     quantizer = torch_backend.model.quantizer
-    latent = torch.stack([quantizer.decode(torch.from_numpy(codes[:, :n]).long(), bits[:n]) for n in range(1, 5)])
-    expected = torch_backend.model.decoder(latent[depths - 1, :, :, np.arange(len(depths))].permute(1, 2, 0))
+    latent = torch.stack(
+        [quantizer.decode(torch.from_numpy(codes[:, :n]).long(), bits[:n]) for n in range(1, 5)]
+    )
+    expected = torch_backend.model.decoder(
+        latent[depths - 1, :, :, np.arange(len(depths))].permute(1, 2, 0)
+    )
     for backend in (torch_backend, onnx_backend):
-        np.testing.assert_allclose(backend.decode(varied, bits), expected.numpy(), rtol=0, atol=WAVE_TOLERANCE)
+        np.testing.assert_allclose(
+            backend.decode(varied, bits), expected.numpy(), rtol=0, atol=WAVE_TOLERANCE
+        )
 
 
 @pytest.mark.parametrize("position_bits", [0, 1, 3])
@@ -98,7 +110,9 @@ def test_every_preset(preset):
         for name, changes in small.items()
         if getattr(config, name)
     }
-    config = dataclasses.replace(config, latent_channels=16, stages=(StageConfig(bits=4, dim=4),) * 2, **layout)
+    config = dataclasses.replace(
+        config, latent_channels=16, stages=(StageConfig(bits=4, dim=4),) * 2, **layout
+    )
     samples = np.random.default_rng(0).standard_normal((2, 1, 40 * config.hop)).astype(np.float32)
     assert_equal_on(random_checkpoint(config), samples, [0, 0])
 
@@ -108,9 +122,17 @@ def test_every_preset(preset):
     [
         tiny_filterbank(causal=True),
         tiny_filterbank(frontend_kernel=7, frontend_stride=1),
-        tiny_filterbank(frontend_kernel=9, frontend_stride=8, strides=(3, 2), dilations=(1, 2, 5), residual_kernel=5),
+        tiny_filterbank(
+            frontend_kernel=9,
+            frontend_stride=8,
+            strides=(3, 2),
+            dilations=(1, 2, 5),
+            residual_kernel=5,
+        ),
         tiny_transform(),
-        tiny_transform(bands=(3, 7), width=40, encoder_blocks=0, decoder_blocks=1, kernel=7, expansion=2),
+        tiny_transform(
+            bands=(3, 7), width=40, encoder_blocks=0, decoder_blocks=1, kernel=7, expansion=2
+        ),
         tiny_noisy(),
         tiny_noisy(encoder_look_ahead=(), noise_channels=0),
     ],
@@ -134,9 +156,17 @@ def test_noise_and_lost_frames(waves):
     other = codes.copy()
     other[:, :, 20:30] = 0
     heard = []
-    for given, noise in [(codes, each), (codes, each[:1]), (codes, None), (lost, each[:1]), (other, each[:1])]:
+    for given, noise in [
+        (codes, each),
+        (codes, each[:1]),
+        (codes, None),
+        (lost, each[:1]),
+        (other, each[:1]),
+    ]:
         heard.append(torch_backend.decode(given, [0] * 4, noise))
-        np.testing.assert_allclose(onnx_backend.decode(given, [0] * 4, noise), heard[-1], rtol=0, atol=WAVE_TOLERANCE)
+        np.testing.assert_allclose(
+            onnx_backend.decode(given, [0] * 4, noise), heard[-1], rtol=0, atol=WAVE_TOLERANCE
+        )
     with_own, with_first, without, with_lost, with_other = heard
     np.testing.assert_array_equal(without, with_first)
     np.testing.assert_allclose(with_own[0], with_first[0], rtol=0, atol=WAVE_TOLERANCE)
@@ -145,7 +175,9 @@ def test_noise_and_lost_frames(waves):
 
 
 @torch.inference_mode()
-def assert_codes_are_nearest(checkpoint: Checkpoint, waves: np.ndarray, position_bits: list[int]) -> None:
+def assert_codes_are_nearest(
+    checkpoint: Checkpoint, waves: np.ndarray, position_bits: list[int]
+) -> None:
     """Of both backends, to the latents that PyTorch computes."""
     torch_backend, onnx_backend = both(checkpoint)
     latent = torch_backend.model.encoder(torch.from_numpy(waves))
@@ -155,26 +187,42 @@ def assert_codes_are_nearest(checkpoint: Checkpoint, waves: np.ndarray, position
 
 
 def test_the_finest_positions_are_the_nearest_points():
-    """Of 128 positions per segment several are equally near within the rounding of floats, so codes may differ."""
-    assert_codes_are_nearest(make_checkpoint("sf_diveq"), synthesize_speech(2.0, seed=5)[None, None], [7])
+    """Of 128 positions per segment several are equally near within the rounding of floats, so codes
+    may differ.
+    """
+    assert_codes_are_nearest(
+        make_checkpoint("sf_diveq"), synthesize_speech(2.0, seed=5)[None, None], [7]
+    )
 
 
 def test_codes_of_real_speech_are_the_nearest_entries():
     clip = SAMPLES / "sandypanda-algan-s3_0002.flac"  # has a tie
     shipped = Checkpoint.load(find_model(DEFAULT_MODEL))
-    assert_codes_are_nearest(shipped, read_clip(clip, 16_000)[None, None], [0] * len(shipped.config.stages))
+    assert_codes_are_nearest(
+        shipped, read_clip(clip, 16_000)[None, None], [0] * len(shipped.config.stages)
+    )
 
 
 def test_a_codec_gives_the_same_file_with_either(tiny_model, tiny_sf_model):
     wave = synthesize_speech(3.0, seed=1)
     for path, position_bits in ((tiny_model, 0), (tiny_sf_model, 2)):
-        one, other = (Codec.load(path, device="cpu", backend=backend) for backend in ("torch", "onnx"))
+        one, other = (
+            Codec.load(path, device="cpu", backend=backend) for backend in ("torch", "onnx")
+        )
         assert (one.device, other.device) == ("cpu", "cpu")
         file = one.encode(wave, sample_rate_hz=44_100, position_bits=position_bits).to_bytes()
-        assert other.encode(wave, sample_rate_hz=44_100, position_bits=position_bits).to_bytes() == file
-        np.testing.assert_allclose(other.decode(file).wave, one.decode(file).wave, rtol=0, atol=WAVE_TOLERANCE)
+        assert (
+            other.encode(wave, sample_rate_hz=44_100, position_bits=position_bits).to_bytes()
+            == file
+        )
         np.testing.assert_allclose(
-            other.decode(file, stages=2).wave, one.decode(file, stages=2).wave, rtol=0, atol=WAVE_TOLERANCE
+            other.decode(file).wave, one.decode(file).wave, rtol=0, atol=WAVE_TOLERANCE
+        )
+        np.testing.assert_allclose(
+            other.decode(file, stages=2).wave,
+            one.decode(file, stages=2).wave,
+            rtol=0,
+            atol=WAVE_TOLERANCE,
         )
 
 
@@ -200,7 +248,10 @@ def test_auto_is_torch_where_it_is_installed(monkeypatch):
     assert isinstance(load_backend(checkpoint, "auto", device="cpu"), TorchBackend)
     monkeypatch.setattr("codec.backends.find_spec", lambda name: None if name == "torch" else name)
     assert isinstance(load_backend(checkpoint, "auto", device="auto"), OnnxBackend)
-    with pytest.raises(ConfigError, match=r"needs torch, which is not installed: pip install 'diveq-codec\[torch\]'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"needs torch, which is not installed: pip install 'diveq-codec\[torch\]'",
+    ):
         load_backend(checkpoint, "torch", device="cpu")
 
 
@@ -217,8 +268,12 @@ def test_the_network_computes_in_float32_and_leaves_the_setting_as_it_was(waves)
     before = [backend.allow_tf32 for backend in backends]
     network = TorchBackend(random_checkpoint(tiny_transform()), "cpu")
     seen = []
-    network.model.encoder.register_forward_pre_hook(lambda *_: seen.append([b.allow_tf32 for b in backends]))
-    network.model.decoder.register_forward_pre_hook(lambda *_: seen.append([b.allow_tf32 for b in backends]))
+    network.model.encoder.register_forward_pre_hook(
+        lambda *_: seen.append([b.allow_tf32 for b in backends])
+    )
+    network.model.decoder.register_forward_pre_hook(
+        lambda *_: seen.append([b.allow_tf32 for b in backends])
+    )
     with tf32(allowed=True):
         network.decode(network.encode(waves, [0]), [0])
         assert [backend.allow_tf32 for backend in backends] == [True, True]

@@ -47,16 +47,22 @@ def test_graphs_give_the_codes_and_the_wave_of_the_codec(tiny_model, wave, tmp_p
 
 def test_graphs_of_curves_take_their_positions(tiny_sf_model, wave, tmp_path):
     export_onnx(tiny_sf_model, tmp_path)
-    encoded = Codec.load(tiny_sf_model, device="cpu").encode(wave, sample_rate_hz=16_000, position_bits=2)
+    encoded = Codec.load(tiny_sf_model, device="cpu").encode(
+        wave, sample_rate_hz=16_000, position_bits=2
+    )
     inputs = {"wave": wave[None, None], "positions": np.full(4, 4, np.int32)}
-    np.testing.assert_array_equal(session(tmp_path, "encoder.onnx").run(None, inputs)[0], encoded.codes)
+    np.testing.assert_array_equal(
+        session(tmp_path, "encoder.onnx").run(None, inputs)[0], encoded.codes
+    )
 
 
 def test_the_description_and_the_tables(wave, tmp_path):
     plain = make_checkpoint()
     codes = Codec(plain, name="tiny", device="cpu").encode(wave, sample_rate_hz=16_000).codes
     tables = fit_tables(list(codes), [StageLayout(6)] * 4).to_arrays()
-    checkpoint = Checkpoint(config=plain.config, weights=plain.weights, tables=tables, facts={"steps": 7})
+    checkpoint = Checkpoint(
+        config=plain.config, weights=plain.weights, tables=tables, facts={"steps": 7}
+    )
     checkpoint.save(tmp_path / "tabled.safetensors")
     export_onnx(tmp_path / "tabled.safetensors", tmp_path / "graphs")
     described = json.loads((tmp_path / "graphs" / "model.json").read_text())
@@ -64,8 +70,14 @@ def test_the_description_and_the_tables(wave, tmp_path):
     assert type(checkpoint.config).from_dict(described["config"]) == checkpoint.config
     assert described["facts"] == {"steps": 7}
     layout = checkpoint.config.layout
-    for part, expected in (("encoder", layout.encoder_context), ("decoder", layout.decoder_context)):
-        assert described[f"{part}_context_frames"] == {"before": expected.before, "after": expected.after}
+    for part, expected in (
+        ("encoder", layout.encoder_context),
+        ("decoder", layout.decoder_context),
+    ):
+        assert described[f"{part}_context_frames"] == {
+            "before": expected.before,
+            "after": expected.after,
+        }
     hashes = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (tmp_path / "graphs").iterdir()

@@ -28,7 +28,9 @@ def model(tmp_path_factory) -> str:
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    weights = {name: value.detach().numpy() for name, value in CodecModel.plain(tiny()).named_parameters()}
+    weights = {
+        name: value.detach().numpy() for name, value in CodecModel.plain(tiny()).named_parameters()
+    }
     Checkpoint(config=tiny(), weights=weights).save(path)
     return str(path)
 
@@ -49,7 +51,9 @@ def test_eight_threads_begin_at_once(model, backend, monkeypatch):
         from codec.backends.onnx import onnx_backend
 
         make = onnx_backend._session
-        monkeypatch.setattr(onnx_backend, "_session", lambda graph: sessions.append(len(graph)) or make(graph))
+        monkeypatch.setattr(
+            onnx_backend, "_session", lambda graph: sessions.append(len(graph)) or make(graph)
+        )
     fresh = Codec.load(model, device="cpu", backend=backend)
     start = threading.Barrier(THREADS)
 
@@ -143,7 +147,13 @@ def test_a_forked_process_codes_as_its_parent(model, backend):
 
     program = FORKED.format(model=model, backend=backend)
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

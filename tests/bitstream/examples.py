@@ -40,7 +40,9 @@ def header(stages=TWO_STAGES, **changes):
 
 def random_codes(rng, stages, channels, frames):
     """Uniform indices, with the last codeword made likelier, as it has no positions."""
-    codes = np.stack([rng.integers(0, stage.max_index + 1, (channels, frames)) for stage in stages], axis=1)
+    codes = np.stack(
+        [rng.integers(0, stage.max_index + 1, (channels, frames)) for stage in stages], axis=1
+    )
     limits = np.array([stage.max_index for stage in stages])[:, None]
     return np.where(rng.random(codes.shape) < 0.1, limits, codes).astype(np.int32)
 
@@ -55,11 +57,14 @@ def likely_codes(rng, stages, channels, frames, tables):
         words[channel, stage, frame] = bisect.bisect_right(row, rng.integers(range_twin.TOTAL)) - 1
     position_bits = np.array([stage.position_bits for stage in stages])[:, None]
     limits = np.array([stage.max_index for stage in stages])[:, None]
-    return np.minimum(words << position_bits | rng.integers(0, 1 << position_bits, words.shape), limits)
+    return np.minimum(
+        words << position_bits | rng.integers(0, 1 << position_bits, words.shape), limits
+    )
 
 
 def varied(rng, codes, packet_frames):
-    """Codes of which packet by packet all frames, some, or none keep all their stages, or frames have none at all.
+    """Codes of which packet by packet all frames, some, or none keep all their stages, or frames
+    have none at all.
 
     The frames of a group of three are alike.
     """
@@ -107,7 +112,9 @@ def skewed_tables(stages):
     """Static tables for `skewed_codes`."""
     return EntropyTables(
         tuple(
-            StageTable("none", 0, (1 + 60_000 // (1 + np.arange(stage.codewords)))[None].astype(np.int64))
+            StageTable(
+                "none", 0, (1 + 60_000 // (1 + np.arange(stage.codewords)))[None].astype(np.int64)
+            )
             for stage in stages
         )
     )
@@ -115,7 +122,9 @@ def skewed_tables(stages):
 
 def twin_tables(tables, stages):
     """The tables as `range_twin` and `format_twin` take them."""
-    as_lists = [(table.source, table.context_bits, table.counts.tolist()) for table in tables.stages]
+    as_lists = [
+        (table.source, table.context_bits, table.counts.tolist()) for table in tables.stages
+    ]
     return range_twin.Tables(as_lists, [stage.codebook_bits for stage in stages])
 
 

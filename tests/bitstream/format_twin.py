@@ -1,4 +1,6 @@
-"""A decoder written from FORMAT.md alone: plain Python, whole files, no checks but those of sums and identity."""
+"""A decoder written from FORMAT.md alone: plain Python, whole files, no checks but those of sums
+and identity.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def decode(data, tables=None):
             identity = zlib.crc32(data[start : source.position])
         checks.append(check(source, checked, start, len(checks)))
         stream.varied.append(bool(head & 4))
-        for channel, more in zip(stream.codes, decode_body(head, body, stream, tables), strict=True):
+        for channel, more in zip(
+            stream.codes, decode_body(head, body, stream, tables), strict=True
+        ):
             for stage, indices in zip(channel, more, strict=True):
                 stage.extend(indices)
     missing = source.varint()

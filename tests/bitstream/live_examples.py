@@ -21,7 +21,9 @@ def live_codes(rng, live, frames, *, deepest=None):
     else:
         codes = likely_codes(rng, live.stages, live.channels, frames, live.tables)
     deepest = stages if deepest is None else deepest
-    depths = rng.integers(0, deepest + 1, (live.channels, -(-frames // 3))).repeat(3, axis=1)[:, :frames]
+    depths = rng.integers(0, deepest + 1, (live.channels, -(-frames // 3))).repeat(3, axis=1)[
+        :, :frames
+    ]
     return np.where(np.arange(stages)[:, None] < depths[:, None], codes, NONE).astype(np.int32)
 
 

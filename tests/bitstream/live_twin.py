@@ -1,4 +1,6 @@
-"""A decoder of live packets written from LIVE.md alone: plain Python, no checks but that of the packet."""
+"""A decoder of live packets written from LIVE.md alone: plain Python, no checks but that of the
+packet.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ NONE = -1
 class Packet:
     sequence: int
     codes: list = field(default_factory=list)  # [channel][stage][frame]
-    copies: list = field(default_factory=list)  # of the packets before, latest first: such codes, or None
+    copies: list = field(
+        default_factory=list
+    )  # of the packets before, latest first: such codes, or None
 
 
 def decode(data, fingerprint, stages, channels, tables=None):

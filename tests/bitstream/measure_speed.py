@@ -1,6 +1,7 @@
 """How fast streams are written and read, on one core: `python tests/bitstream/measure_speed.py`.
 
-Ten minutes at 6 kbps (12 stages of 10 bits, 50 frames/s), codes and tables made up, framing and checksums included.
+Ten minutes at 6 kbps (12 stages of 10 bits, 50 frames/s), codes and tables made up, framing and
+checksums included.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import time
 
 import numpy as np
 
-from codec.bitstream import EntropyTables, StageLayout, StageTable, StreamHeader, StreamReader, StreamWriter
+from codec.bitstream import (
+    EntropyTables,
+    StageLayout,
+    StageTable,
+    StreamHeader,
+    StreamReader,
+    StreamWriter,
+)
 
 SECONDS, FRAME_RATE = 600, 50
 STAGES = (StageLayout(10),) * 12
@@ -26,7 +34,9 @@ HEADER = StreamHeader(
 
 
 def made_up_codes() -> np.ndarray:
-    return np.minimum(np.random.default_rng(0).exponential(120, (1, 12, SECONDS * FRAME_RATE)), 1023).astype(np.int32)
+    return np.minimum(
+        np.random.default_rng(0).exponential(120, (1, 12, SECONDS * FRAME_RATE)), 1023
+    ).astype(np.int32)
 
 
 def made_up_tables(source: str) -> EntropyTables:
@@ -36,7 +46,9 @@ def made_up_tables(source: str) -> EntropyTables:
     if source == "none":
         return EntropyTables((static,) * 12)
     rows = 16 + (source == "previous_frame")
-    return EntropyTables((static, *(StageTable(source, 4, np.tile(decaying, (rows, 1))) for _ in range(11))))
+    return EntropyTables(
+        (static, *(StageTable(source, 4, np.tile(decaying, (rows, 1))) for _ in range(11)))
+    )
 
 
 def write(codes: np.ndarray, tables: EntropyTables | None) -> bytes:
@@ -64,7 +76,9 @@ def main() -> None:
         tables = made_up_tables(source) if source else None
         data = write(codes, tables)
         writing = best_seconds(lambda tables=tables: write(codes, tables))
-        reading = best_seconds(lambda data=data, tables=tables: list(StreamReader(io.BytesIO(data)).packets(tables)))
+        reading = best_seconds(
+            lambda data=data, tables=tables: list(StreamReader(io.BytesIO(data)).packets(tables))
+        )
         name = f"range, {source}" if source else "fixed width"
         print(f"{name:22} {len(data):7} {SECONDS / writing:19.0f} {SECONDS / reading:18.0f}")
 

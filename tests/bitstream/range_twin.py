@@ -16,14 +16,19 @@ FIRST_RANGE = (1 << 64) - 1
 def bounds(counts):
     """Where each codeword's share of 2^24 begins, and where the last one ends."""
     codewords, total = len(counts), sum(counts)
-    return [k + below * (TOTAL - codewords) // total for k, below in enumerate(accumulate(counts, initial=0))]
+    return [
+        k + below * (TOTAL - codewords) // total
+        for k, below in enumerate(accumulate(counts, initial=0))
+    ]
 
 
 class Tables:
     """Rows of bounds per stage, and the row that a codeword is coded with."""
 
     def __init__(self, stages, codebook_bits):
-        self.stages = [(source, bits, [bounds(row) for row in rows]) for source, bits, rows in stages]
+        self.stages = [
+            (source, bits, [bounds(row) for row in rows]) for source, bits, rows in stages
+        ]
         self.codebook_bits = codebook_bits
 
     def row(self, stage, frame_before, stage_before):
@@ -31,7 +36,11 @@ class Tables:
         if source == "none":
             return rows[0]
         if source == "previous_frame":
-            return rows[1 << bits if frame_before == NONE else frame_before >> self.codebook_bits[stage] - bits]
+            return rows[
+                1 << bits
+                if frame_before == NONE
+                else frame_before >> self.codebook_bits[stage] - bits
+            ]
         return rows[stage_before >> self.codebook_bits[stage - 1] - bits]
 
 
@@ -55,7 +64,9 @@ class Encoder:
 
     def finish(self):
         zero_bytes = 0
-        while self._with_zero_bytes(zero_bytes + 1) < self.low + self.range and zero_bytes < self.size:
+        while (
+            self._with_zero_bytes(zero_bytes + 1) < self.low + self.range and zero_bytes < self.size
+        ):
             zero_bytes += 1
         return self._with_zero_bytes(zero_bytes).to_bytes(self.size, "big").rstrip(b"\0")
 
@@ -90,14 +101,19 @@ class Decoder:
 def encode(codes, position_bits, tables):
     """`codes[channel][stage][frame]` to a range payload."""
     encoder, lows = Encoder(), []
-    words = [[[word_of(i, bits) for i in s] for s, bits in zip(c, position_bits, strict=True)] for c in codes]
+    words = [
+        [[word_of(i, bits) for i in s] for s, bits in zip(c, position_bits, strict=True)]
+        for c in codes
+    ]
     for stage, bits in enumerate(position_bits):
         if all(word == NONE for channel in words for word in channel[stage]):
             break
         for channel in words:
             for frame, word in enumerate(channel[stage]):
                 if word != NONE:
-                    row = tables.row(stage, frame_before(channel[stage], frame), channel[stage - 1][frame])
+                    row = tables.row(
+                        stage, frame_before(channel[stage], frame), channel[stage - 1][frame]
+                    )
                     encoder.encode(row[word], row[word + 1])
         share = TOTAL >> bits
         last = (1 << tables.codebook_bits[stage]) - 1
@@ -109,7 +125,10 @@ def encode(codes, position_bits, tables):
         lows.append((encoder.low, encoder.size))
     stream = encoder.finish()
     ends = [bytes_needed(stream, low, size) for low, size in lows[:-1]]
-    return b"".join(varint(end - before) for end, before in zip(ends, [0, *ends], strict=False)) + stream
+    return (
+        b"".join(varint(end - before) for end, before in zip(ends, [0, *ends], strict=False))
+        + stream
+    )
 
 
 def word_of(index, position_bits):
@@ -122,7 +141,9 @@ def frame_before(words, frame):
 
 def bytes_needed(stream, low, size):
     """The least number of bytes of `stream` that are a fraction of at least low / 256^size."""
-    return next(n for n in range(size + 1) if int.from_bytes(stream[:n], "big") * 256 ** (size - n) >= low)
+    return next(
+        n for n in range(size + 1) if int.from_bytes(stream[:n], "big") * 256 ** (size - n) >= low
+    )
 
 
 def varint(value):
@@ -130,7 +151,8 @@ def varint(value):
 
 
 def decode_stream(stream, depths, position_bits, tables):
-    """The inverse, of a payload without its ends: `depths[channel][frame]` to `codes[channel][stage][frame]`.
+    """The inverse, of a payload without its ends: `depths[channel][frame]` to
+    `codes[channel][stage][frame]`.
 
     Also the low end after each stage, and how many bytes it has.
     """

@@ -1,4 +1,6 @@
-"""Strict reading: every truncation and every flipped bit is an error, and hostile fields cost no memory."""
+"""Strict reading: every truncation and every flipped bit is an error, and hostile fields cost no
+memory.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +47,21 @@ def small_streams():
     yield "fixed", write(random_codes(rng, STAGES, 1, 13), head, samples=13 * 882 - 100), None
     yield (
         "range",
-        write(np.minimum(skewed_codes(rng, STAGES, 1, 43), 3), header(STAGES, packet_frames=20), tables),
+        write(
+            np.minimum(skewed_codes(rng, STAGES, 1, 43), 3),
+            header(STAGES, packet_frames=20),
+            tables,
+        ),
         tables,
     )
     stereo = header(STAGES[1:], channels=2, packet_frames=4)
     yield "stereo", write(random_codes(rng, STAGES[1:], 2, 8), stereo), None
     head = header(STAGES, packet_frames=20)
-    yield "varied", write(np.minimum(varied(rng, skewed_codes(rng, STAGES, 1, 27), 20), 3), head, tables), tables
+    yield (
+        "varied",
+        write(np.minimum(varied(rng, skewed_codes(rng, STAGES, 1, 27), 20), 3), head, tables),
+        tables,
+    )
 
 
 STREAMS = {name: (data, tables) for name, data, tables in small_streams()}
@@ -98,7 +108,9 @@ def test_every_missing_or_doubled_byte_is_an_error(name):
 def test_bytes_after_the_end_marker():
     data, _ = STREAMS["fixed"]
     for tail in (b"\0", b"x" * 100, data):
-        with pytest.raises(BitstreamError, match=f"byte {len(data)}: there are bytes after the end marker"):
+        with pytest.raises(
+            BitstreamError, match=f"byte {len(data)}: there are bytes after the end marker"
+        ):
             read(data + tail)
 
 
@@ -110,14 +122,19 @@ def spans(name="fixed"):
 def test_removed_repeated_and_swapped_packets():
     data, [(a, b), (_, c), (_, d)] = spans()
     with pytest.raises(
-        BitstreamError, match=r"packet 1 at 0.10 s, byte \d+: packet 2 stands here: packets are missing"
+        BitstreamError,
+        match=r"packet 1 at 0.10 s, byte \d+: packet 2 stands here: packets are missing",
     ):
         read(data[:b] + data[c:])
-    with pytest.raises(BitstreamError, match=r"packet 1 at .*: packet 0 stands here: packets are missing or out of"):
+    with pytest.raises(
+        BitstreamError, match=r"packet 1 at .*: packet 0 stands here: packets are missing or out of"
+    ):
         read(data[:b] + data[a:])
     with pytest.raises(BitstreamError, match=r"packet 0 at .*: packet 1 stands here"):
         read(data[:a] + data[b:c] + data[a:b] + data[c:])
-    with pytest.raises(BitstreamError, match=r"packet 2 at .*: the end marker after 3 packets stands here"):
+    with pytest.raises(
+        BitstreamError, match=r"packet 2 at .*: the end marker after 3 packets stands here"
+    ):
         read(data[:c] + data[d:])
 
 
@@ -126,7 +143,8 @@ def test_packets_of_another_stream():
     data, [(a, b), *_] = spans()
     other = write(read_codes(data), header(STAGES, original_rate_hz=44_100, fingerprint=b"Finger"))
     with pytest.raises(
-        BitstreamError, match=r"packet 0 at 0\.00 s, byte 26: the checksum does not fit: the packet is damaged"
+        BitstreamError,
+        match=r"packet 0 at 0\.00 s, byte 26: the checksum does not fit: the packet is damaged",
     ):
         read(data[:a] + other[a:b] + data[b:])
 
@@ -150,8 +168,14 @@ SHORT_ONE = content(2 << 3 | SHORT, b"\x01\x00")
         (content(3 << 3 | SHORT, b"\0\0\0"), "frame count is absurd: a short packet with 0"),
         (content(4 << 3 | SHORT, b"\3\0\0\0"), "frame count is absurd: a short packet with 3"),
         (content(3 << 3 | SHORT, b"\x81\0\0"), "frame count is not in its shortest form"),
-        (content(3 << 3 | SHORT, b"\1\0\0"), "length is absurd: 2 bytes for 1 frames, which take 1"),
-        (content(3 << 3, b"\xf0\0\0"), r"index 15 \(channel 0, stage 0, frame 0\) is outside 0 to 14"),
+        (
+            content(3 << 3 | SHORT, b"\1\0\0"),
+            "length is absurd: 2 bytes for 1 frames, which take 1",
+        ),
+        (
+            content(3 << 3, b"\xf0\0\0"),
+            r"index 15 \(channel 0, stage 0, frame 0\) is outside 0 to 14",
+        ),
         (content(3 << 3 | RANGE, b"\5\0\0"), "has 2 bytes, but a stage ends at byte 5"),
         (content(2 << 3 | RANGE, b"\0\0"), "ends where no encoder ends it"),
         (content(2 << 3 | RANGE, b"\1\1"), "ends where no encoder ends it"),
@@ -205,7 +229,9 @@ def test_range_coding_needs_tables():
     data, tables = STREAMS["range"]
     assert [packet.coding for packet in read(data, tables)[0]] == ["range", "range", "fixed"]
     for recover in (False, True):
-        with pytest.raises(BitstreamError, match=r"packet 0 .*range-coded: decoding needs the entropy tables"):
+        with pytest.raises(
+            BitstreamError, match=r"packet 0 .*range-coded: decoding needs the entropy tables"
+        ):
             read(data, recover=recover)
 
 
@@ -256,7 +282,9 @@ def test_promised_bytes_are_not_allocated(head, unit, recover):
 
 
 def test_a_few_bytes_make_no_more_than_a_packet():
-    """Range coding can promise many indices with few bytes; the header's limit on them holds the memory down."""
+    """Range coding can promise many indices with few bytes; the header's limit on them holds the
+    memory down.
+    """
     head = header((StageLayout(1),) * 16, packet_frames=65_535)
     tables = skewed_tables(head.stages)
     data = write(np.zeros((1, 16, 65_535), np.int8), head, tables)
@@ -292,7 +320,9 @@ def test_info_and_verify_never_raise_on_damage_behind_the_header(name):
 
 
 def test_tables_with_deep_contexts_survive_damage():
-    """A flip that a checksum misses would still decode to indices in range; here the checksum catches it first."""
+    """A flip that a checksum misses would still decode to indices in range; here the checksum
+    catches it first.
+    """
     rng = np.random.default_rng(2)
     tables = random_tables(rng, STAGES)
     data = write(skewed_codes(rng, STAGES, 1, 40), header(STAGES, packet_frames=40), tables)

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from codec.bitstream import EntropyTables, StageLayout, StageTable, fit_tables
 from codec.errors import BitstreamError
 
-from .examples import header, layouts, random_tables, read_codes, seeds, skewed_codes, skewed_tables, write
+from .examples import (
+    header,
+    layouts,
+    random_tables,
+    read_codes,
+    seeds,
+    skewed_codes,
+    skewed_tables,
+    write,
+)
 
 ONES = np.ones((1, 16), np.int32)
 
@@ -20,7 +29,9 @@ def test_arrays_round_trip(rng, stages):
     tables = random_tables(rng, stages, largest=rng.choice([100, 40_000, 2**23]))
     arrays = tables.to_arrays()
     assert all(array.dtype.kind in "iu" for array in arrays.values())
-    again = EntropyTables.from_arrays({name: array.astype(np.int64) for name, array in arrays.items()})
+    again = EntropyTables.from_arrays(
+        {name: array.astype(np.int64) for name, array in arrays.items()}
+    )
     for ours, theirs in zip(tables.stages, again.stages, strict=True):
         assert (ours.source, ours.context_bits) == (theirs.source, theirs.context_bits)
         np.testing.assert_array_equal(ours.counts, theirs.counts)
@@ -75,10 +86,22 @@ def test_contexts_need_a_source():
         (lambda a: a.pop("stage_1.counts"), "incomplete"),
         (lambda a: a.update(other=np.ones(2, int)), "incomplete"),
         (lambda a: a.clear(), "incomplete"),
-        (lambda a: a.update({"stage_1.context": np.array([3, 1])}), "stage 1 is damaged: its context"),
-        (lambda a: a.update({"stage_1.context": np.array([-1, 1])}), "stage 1 is damaged: its context"),
-        (lambda a: a.update({"stage_1.context": np.array([0.0, 0.0])}), "stage 1 is damaged: its context"),
-        (lambda a: a.update({"stage_0.context": np.array([1, 2])}), "stage 0 is damaged: counts have 1 rows"),
+        (
+            lambda a: a.update({"stage_1.context": np.array([3, 1])}),
+            "stage 1 is damaged: its context",
+        ),
+        (
+            lambda a: a.update({"stage_1.context": np.array([-1, 1])}),
+            "stage 1 is damaged: its context",
+        ),
+        (
+            lambda a: a.update({"stage_1.context": np.array([0.0, 0.0])}),
+            "stage 1 is damaged: its context",
+        ),
+        (
+            lambda a: a.update({"stage_0.context": np.array([1, 2])}),
+            "stage 0 is damaged: counts have 1 rows",
+        ),
         (lambda a: a["stage_0.counts"].fill(0), "stage 0 is damaged: counts are at least 1"),
     ],
 )
@@ -90,7 +113,9 @@ def test_damaged_arrays(change, message):
 
 
 def test_tables_of_more_stages_and_other_positions_serve():
-    """One table for all numbers of stages, and whatever positions a space-filling stage is coded with."""
+    """One table for all numbers of stages, and whatever positions a space-filling stage is coded
+    with.
+    """
     tables = random_tables(np.random.default_rng(0), [StageLayout(5)] * 4)
     stages = (StageLayout(5, 3), StageLayout(5))
     codes = skewed_codes(np.random.default_rng(1), stages, 1, 30)
@@ -116,7 +141,9 @@ LAYOUT = (StageLayout(6), StageLayout(6, 1), StageLayout(6), StageLayout(6))
 
 
 def walks(clips, frames=400):
-    """Codes of which stage 0 is independent, 1 follows its past, 2 the stage before, 3 is uneven only."""
+    """Codes of which stage 0 is independent, 1 follows its past, 2 the stage before, 3 is uneven
+    only.
+    """
     rng = np.random.default_rng(7)
     for _ in range(clips):
         codes = np.zeros((4, frames), np.int64)
@@ -133,7 +160,12 @@ def walks(clips, frames=400):
 
 def test_fit_finds_the_context():
     tables = fit_tables(walks(60), LAYOUT)
-    assert [table.source for table in tables.stages] == ["none", "previous_frame", "previous_stage", "none"]
+    assert [table.source for table in tables.stages] == [
+        "none",
+        "previous_frame",
+        "previous_stage",
+        "none",
+    ]
     assert tables.stages[1].context_bits >= 4
     assert tables.stages[2].context_bits >= 4
     fresh = list(walks(64))[60:]
@@ -160,7 +192,9 @@ def test_fit_makes_do_with_very_little(frames):
 
 
 def test_fit_does_not_look_across_clips():
-    """Two equal frames a clip: the second is certain, and what the clip before ended with tells nothing."""
+    """Two equal frames a clip: the second is certain, and what the clip before ended with tells
+    nothing.
+    """
     words = np.random.default_rng(0).integers(0, 16, 4000)
     tables = fit_tables([np.array([[word, word]]) for word in words], (StageLayout(4),))
     assert tables.stages[0].source == "previous_frame"
@@ -172,7 +206,9 @@ def test_versions_of_a_clip_are_held_out_together():
     clips = [np.random.default_rng(seed).integers(0, 64, (1, 200)) for seed in range(41)]
     versions = [np.stack([clip, clip]) for clip in clips]
     assert fit_tables(versions, (StageLayout(6),)).stages[0].source == "none"
-    apart = [version for copy in zip(*versions, strict=True) for version in copy]  # 41 later: copies judge others
+    apart = [
+        version for copy in zip(*versions, strict=True) for version in copy
+    ]  # 41 later: copies judge others
     assert fit_tables(apart, (StageLayout(6),)).stages[0].source == "previous_frame"
 
 

@@ -1,4 +1,6 @@
-"""The golden files decode as ever, by the reader and by a second decoder written from FORMAT.md alone."""
+"""The golden files decode as ever, by the reader and by a second decoder written from FORMAT.md
+alone.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_golden_codes(name):
 
 @each
 def test_writing_the_golden_codes_again(name, tmp_path):
-    """The same codes still give the same bytes; a better encoder may change this, but not by accident."""
+    """The same codes still give the same bytes; a better encoder may change this, but not by
+    accident.
+    """
     with (GOLDEN / f"{name}.dvq").open("rb") as file, (tmp_path / "again.dvq").open("wb") as out:
         reader = StreamReader(file)
         for _ in reader.raw_packets():
@@ -107,7 +111,11 @@ def test_writing_the_golden_codes_again(name, tmp_path):
 
 @each
 def test_cuts_of_golden_files(name):
-    data, codes, tables = (GOLDEN / f"{name}.dvq").read_bytes(), golden_codes(name), golden_tables(name)
+    data, codes, tables = (
+        (GOLDEN / f"{name}.dvq").read_bytes(),
+        golden_codes(name),
+        golden_tables(name),
+    )
     for keep in range(1, codes.shape[1] + 1):
         cut_tables = tables and EntropyTables(tables.stages[:keep])
         np.testing.assert_array_equal(read_codes(cut_to(data, keep), cut_tables), codes[:, :keep])
@@ -143,8 +151,16 @@ def test_the_second_decoder_agrees(rng, stages, channels, frames, rates, with_ta
     data = write(codes, head, tables if with_tables else None)
     stream = format_twin.decode(data, twin_tables(tables, stages))
     assert stream.codes == codes.tolist()
-    assert stream.varied == [bool((codes[:, :, start : start + 25] == -1).any()) for start in range(0, frames, 25)]
+    assert stream.varied == [
+        bool((codes[:, :, start : start + 25] == -1).any()) for start in range(0, frames, 25)
+    ]
     assert stream.samples == head.samples_in(frames)
-    facts = (stream.fingerprint, stream.model_rate, stream.original_rate, stream.hop, stream.packet_frames)
+    facts = (
+        stream.fingerprint,
+        stream.model_rate,
+        stream.original_rate,
+        stream.hop,
+        stream.packet_frames,
+    )
     assert facts == (b"finger", *rates, 160, 25)
     assert stream.stages == [(stage.codebook_bits, stage.position_bits) for stage in stages]

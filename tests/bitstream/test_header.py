@@ -22,10 +22,30 @@ def sealed(fields):
     return fields + (zlib.crc32(fields) & 0xFFFF).to_bytes(2, "little")
 
 
-FIELDS = [b"DVQ", b"1", b"finger", b"\x04", b"\x09", b"\xc0\x02", b"\x02", b"\x32", b"\x8c\x09\x04\x25", b"\1\2\3\4"]
-MAGIC, VERSION, FINGERPRINT, MODEL_RATE, ORIGINAL_RATE, HOP, CHANNELS, PACKET_FRAMES, STAGES, IDENTITY = range(
-    len(FIELDS)
-)
+FIELDS = [
+    b"DVQ",
+    b"1",
+    b"finger",
+    b"\x04",
+    b"\x09",
+    b"\xc0\x02",
+    b"\x02",
+    b"\x32",
+    b"\x8c\x09\x04\x25",
+    b"\1\2\3\4",
+]
+(
+    MAGIC,
+    VERSION,
+    FINGERPRINT,
+    MODEL_RATE,
+    ORIGINAL_RATE,
+    HOP,
+    CHANNELS,
+    PACKET_FRAMES,
+    STAGES,
+    IDENTITY,
+) = range(len(FIELDS))
 
 
 def with_field(number, value):
@@ -65,7 +85,9 @@ def test_read_takes_the_header_and_no_more():
     fingerprint=st.binary(min_size=6, max_size=6),
     identity=st.integers(0, 2**32 - 1),
 )
-def test_any_header_round_trips(stages, model_rate, original_rate, hop, channels, packet_frames, fingerprint, identity):
+def test_any_header_round_trips(
+    stages, model_rate, original_rate, hop, channels, packet_frames, fingerprint, identity
+):
     packet_frames = min(packet_frames, 2**20 // (channels * len(stages)))
     head = StreamHeader(
         fingerprint=fingerprint,
@@ -80,7 +102,9 @@ def test_any_header_round_trips(stages, model_rate, original_rate, hop, channels
 
 
 def test_derived_facts():
-    head = header([StageLayout(10)] * 4 + [StageLayout(6, 2)], hop=512, model_rate_hz=44_100, channels=2)
+    head = header(
+        [StageLayout(10)] * 4 + [StageLayout(6, 2)], hop=512, model_rate_hz=44_100, channels=2
+    )
     assert head.frame_rate_hz == Fraction(44_100, 512)
     assert head.bits_per_frame == 2 * 48
     assert head.bits_per_frame * head.frame_rate_hz == Fraction(96 * 44_100, 512)
@@ -98,15 +122,27 @@ def test_derived_facts():
         (b"DV", "cut off in the magic bytes: 2 of 3 bytes"),
         (b"RIFF....WAVE", "not a .dvq stream: it starts with b'RIF'"),
         (b"DVQ", "cut off in the header"),
-        (with_field(VERSION, b"2"), "format version b'2', this reader knows b'1': a newer diveq-codec"),
-        (b"DVQ\x10", "written before the format was final, by a development version of diveq-codec: encode"),
-        (b"DVQ\x11", "written before the format was final, by a development version of diveq-codec: encode"),
+        (
+            with_field(VERSION, b"2"),
+            "format version b'2', this reader knows b'1': a newer diveq-codec",
+        ),
+        (
+            b"DVQ\x10",
+            "written before the format was final, by a development version of diveq-codec: encode",
+        ),
+        (
+            b"DVQ\x11",
+            "written before the format was final, by a development version of diveq-codec: encode",
+        ),
         (with_field(MODEL_RATE, b"\x00"), "0 stands for no sample rate"),
         (with_field(MODEL_RATE, b"\x0e"), "14 stands for no sample rate"),
         (with_field(ORIGINAL_RATE, b"\x10"), "16 stands for no sample rate"),
         (with_field(ORIGINAL_RATE, b"\xff\xff\xff\x7f"), "original_rate_hz is 1000 to 768000"),
         (with_field(ORIGINAL_RATE, b"\xf7\x07"), "original_rate_hz is 1000 to 768000, not 999"),
-        (with_field(ORIGINAL_RATE, b"\x80\x80\x80\x80\x01"), "sample rate is absurd: longer than 4 bytes"),
+        (
+            with_field(ORIGINAL_RATE, b"\x80\x80\x80\x80\x01"),
+            "sample rate is absurd: longer than 4 bytes",
+        ),
         (with_field(ORIGINAL_RATE, b"\x84\x00"), "sample rate is not in its shortest form"),
         (with_field(ORIGINAL_RATE, b"\x04"), "a field is not in its only valid form"),
         (with_field(ORIGINAL_RATE, b"\x90\xf7\x02"), "a field is not in its only valid form"),
@@ -114,7 +150,10 @@ def test_derived_facts():
         (with_field(HOP, b"\x80\x80\x04"), "hop is 1 to 65535, not 65536"),
         (with_field(CHANNELS, b"\x00"), "channels is 1 to 255, not 0"),
         (with_field(PACKET_FRAMES, b"\x00"), "packet_frames is 1 to 65535, not 0"),
-        (with_field(PACKET_FRAMES, b"\xff\xff\xff\x01"), "packet length is absurd: longer than 3 bytes"),
+        (
+            with_field(PACKET_FRAMES, b"\xff\xff\xff\x01"),
+            "packet length is absurd: longer than 3 bytes",
+        ),
         (with_field(STAGES, b"\x00\x09"), "a run of no stages"),
         (with_field(STAGES, b"\x01\x89"), "reserved bit set"),
         (with_field(STAGES, b"\x01\x5f"), "an index has at most 20 bits, not 21"),
@@ -163,7 +202,9 @@ def test_wrong_arguments(changes, message):
 
 
 def test_numpy_integers_do_not_overflow():
-    head = header(model_rate_hz=np.int32(16_000), original_rate_hz=np.int32(48_000), hop=np.uint8(160))
+    head = header(
+        model_rate_hz=np.int32(16_000), original_rate_hz=np.int32(48_000), hop=np.uint8(160)
+    )
     assert head.frames_for(np.int64(2**62)) == -(-(2**62) // 480)
     assert head.samples_in(np.int32(2**31 - 1)) == (2**31 - 1) * 480
     assert StreamHeader.from_bytes(head.to_bytes()) == head

@@ -29,7 +29,17 @@ from codec.bitstream import (
 )
 
 from . import live_twin
-from .examples import header, layouts, random_codes, random_tables, read_codes, seeds, twin_tables, varied, write
+from .examples import (
+    header,
+    layouts,
+    random_codes,
+    random_tables,
+    read_codes,
+    seeds,
+    twin_tables,
+    varied,
+    write,
+)
 from .live_examples import assert_equal_packets, live_format, live_packet
 
 FOLDER = Path(__file__).parent.parent / "golden" / "live"
@@ -56,8 +66,12 @@ def twin_decode(live, data):
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, layouts(max_codebook_bits=8), st.integers(1, 3), st.booleans())
-def test_packets_come_back_and_the_second_decoder_reads_them_too(rng, stages, channels, with_tables):
-    live = live_format(stages, channels=channels, tables=random_tables(rng, stages) if with_tables else None)
+def test_packets_come_back_and_the_second_decoder_reads_them_too(
+    rng, stages, channels, with_tables
+):
+    live = live_format(
+        stages, channels=channels, tables=random_tables(rng, stages) if with_tables else None
+    )
     packet = live_packet(rng, live)
     data = live.pack(packet)
     assert_equal_packets(live.unpack(data), packet)
@@ -81,7 +95,9 @@ def test_every_flip_of_one_or_two_neighbouring_bits_is_noticed(rng, with_tables)
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.booleans())
 def test_any_bytes_with_a_check_that_fits_are_a_packet_or_a_bitstream_error(content, with_tables):
-    """What is a packet is the same packet when it is packed again, unless it was range-coded in another way."""
+    """What is a packet is the same packet when it is packed again, unless it was range-coded in
+    another way.
+    """
     tables = golden_tables() if with_tables else None
     live = live_format(SPACE_FILLING, tables=tables)
     data = content + bytes([live_twin.crc8(b"finger\1" + bytes([6, 2, 6, 2, 7, 0]) + content)])
@@ -138,7 +154,10 @@ def test_three_bytes_around_the_indices(depth, frames):
 def test_a_packet_of_silence_has_three_bytes():
     packet = LivePacket(sequence=1, codes=np.full((1, 14, 3), NONE, np.int32))
     assert packet.is_silent
-    assert live_format(SPEECH).pack(packet) == bytes.fromhex("0120") + live_format(SPEECH).pack(packet)[-1:]
+    assert (
+        live_format(SPEECH).pack(packet)
+        == bytes.fromhex("0120") + live_format(SPEECH).pack(packet)[-1:]
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,16 +189,24 @@ def test_what_cannot_be_is_named(body, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"codes": np.zeros((2, 14, 3), np.int32)}, r"codes are integers \(channels, stages, frames\)"),
+        (
+            {"codes": np.zeros((2, 14, 3), np.int32)},
+            r"codes are integers \(channels, stages, frames\)",
+        ),
         ({"codes": np.zeros((1, 14, 17), np.int32)}, "1 to 16 frames, not 17"),
         ({"codes": np.full((1, 14, 3), 1024, np.int32)}, "outside its stage's range"),
-        ({"codes": np.array([[[0, 0, 0], [0, 0, NONE]] + [[NONE] * 3] * 12], np.int32)}, "equally many stages"),
+        (
+            {"codes": np.array([[[0, 0, 0], [0, 0, NONE]] + [[NONE] * 3] * 12], np.int32)},
+            "equally many stages",
+        ),
         ({"copies": (None,)}, "the last copy is there"),
         ({"copies": (np.zeros((1, 14, 16), np.int32),)}, "copies of up to 255 bytes"),
     ],
 )
 def test_what_cannot_be_packed_is_named(change, reason):
-    packet = dataclasses.replace(LivePacket(sequence=0, codes=np.zeros((1, 14, 3), np.int32)), **change)
+    packet = dataclasses.replace(
+        LivePacket(sequence=0, codes=np.zeros((1, 14, 3), np.int32)), **change
+    )
     with pytest.raises(ValueError, match=reason):
         live_format(SPEECH).pack(packet)
 
@@ -209,7 +236,10 @@ def test_a_stream_is_cut_into_packets_and_recorded_again(rng, frames, length, wi
     codes = varied(rng, random_codes(rng, stages, 1, length), head.packet_frames)
     data = write(codes, head, tables)
     live = live_format(stages, tables=tables)
-    datagrams = [live.pack(packet) for packet in live_packets(StreamReader(io.BytesIO(data)), live, frames=frames)]
+    datagrams = [
+        live.pack(packet)
+        for packet in live_packets(StreamReader(io.BytesIO(data)), live, frames=frames)
+    ]
     file = io.BytesIO()
     writer = StreamWriter(file, head, tables)
     recorder = LiveRecorder(writer, frames=frames)

@@ -9,12 +9,28 @@ from hypothesis import strategies as st
 
 from codec.bitstream import EntropyTables, StageLayout, StageTable
 from codec.bitstream.entropy import cumulative_frequencies
-from codec.bitstream.range_coding import _shortest, cut_range, decode_range, encode_range, range_size_limit, split_ends
+from codec.bitstream.range_coding import (
+    _shortest,
+    cut_range,
+    decode_range,
+    encode_range,
+    range_size_limit,
+    split_ends,
+)
 from codec.bitstream.stage_counts import depths_of, equal_depths
 from codec.errors import BitstreamError
 
 from . import range_twin
-from .examples import layouts, random_codes, random_tables, seeds, skewed_codes, skewed_tables, twin_tables, varied
+from .examples import (
+    layouts,
+    random_codes,
+    random_tables,
+    seeds,
+    skewed_codes,
+    skewed_tables,
+    twin_tables,
+    varied,
+)
 
 
 @settings(max_examples=400, deadline=None)
@@ -39,12 +55,19 @@ def test_same_bytes_as_the_integer_twin(rng, stages, channels, frames, largest, 
     depths = depths_of(codes)
     assert payload == range_twin.encode(codes.tolist(), position_bits, twin)
     _, stream = split_ends(payload, depths.max())
-    assert range_twin.decode_stream(stream, depths.tolist(), position_bits, twin)[0] == codes.tolist()
+    assert (
+        range_twin.decode_stream(stream, depths.tolist(), position_bits, twin)[0] == codes.tolist()
+    )
     np.testing.assert_array_equal(decode_range(payload, stages, tables, depths), codes)
 
 
 @settings(max_examples=200, deadline=None)
-@given(rng=seeds, stages=layouts(max_codebook_bits=8), channels=st.integers(1, 3), frames=st.integers(1, 60))
+@given(
+    rng=seeds,
+    stages=layouts(max_codebook_bits=8),
+    channels=st.integers(1, 3),
+    frames=st.integers(1, 60),
+)
 def test_every_cut_decodes_the_first_stages(rng, stages, channels, frames):
     tables = random_tables(rng, stages)
     codes = random_codes(rng, stages, channels, frames)
@@ -60,14 +83,20 @@ def test_every_cut_decodes_the_first_stages(rng, stages, channels, frames):
             assert cut_range(cut, keep, fewer) == cut_range(payload, len(stages), fewer)
     for stage, end in enumerate(ends):
         if end:
-            shorter = decode_or_none(stream[: end - 1], stages[: stage + 1], tables, channels, frames)
-            assert shorter is None or not np.array_equal(shorter, codes[:, : stage + 1]), "an end is too late"
+            shorter = decode_or_none(
+                stream[: end - 1], stages[: stage + 1], tables, channels, frames
+            )
+            assert shorter is None or not np.array_equal(shorter, codes[:, : stage + 1]), (
+                "an end is too late"
+            )
 
 
 def decode_or_none(stream, stages, tables, channels, frames):
     ends = bytes(len(stages) - 1)
     try:
-        return decode_range(ends + stream, stages, tables, equal_depths(len(stages), channels, frames))
+        return decode_range(
+            ends + stream, stages, tables, equal_depths(len(stages), channels, frames)
+        )
     except BitstreamError:
         return None
 
@@ -119,7 +148,8 @@ def test_carries_run_through_many_bytes():
             carried += b"\xff\xff" in payload
             assert payload == range_twin.encode(codes.tolist(), [0], twin)
             np.testing.assert_array_equal(
-                decode_range(payload, stages, tables, equal_depths(len(stages), 1, codes.shape[2])), codes
+                decode_range(payload, stages, tables, equal_depths(len(stages), 1, codes.shape[2])),
+                codes,
             )
     assert carried
 
@@ -131,7 +161,9 @@ def test_a_stream_may_be_empty():
     codes = np.zeros((1, 2, 200), np.int32)
     payload = encode_range(codes, stages, tables)
     assert payload == b"\0"
-    np.testing.assert_array_equal(decode_range(payload, stages, tables, equal_depths(len(stages), 1, 200)), codes)
+    np.testing.assert_array_equal(
+        decode_range(payload, stages, tables, equal_depths(len(stages), 1, 200)), codes
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +184,9 @@ def test_the_interval_excludes_its_upper_end(low, interval, shortest):
 @pytest.mark.parametrize("frames", [1, 50, 500])
 @pytest.mark.parametrize("source", ["none", "previous_frame", "previous_stage"])
 def test_bits_spent_are_the_entropy(source, frames):
-    """Codes drawn from the tables themselves cost, stage by stage, what the tables say, and a few bytes."""
+    """Codes drawn from the tables themselves cost, stage by stage, what the tables say, and a few
+    bytes.
+    """
     rng = np.random.default_rng(frames)
     stages = (StageLayout(8), StageLayout(8, 2), StageLayout(8))
     context_bits = 0 if source == "none" else 3

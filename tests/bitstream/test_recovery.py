@@ -1,4 +1,6 @@
-"""Reading around damage: every untouched packet comes back, at its right time, and the rest is accounted for."""
+"""Reading around damage: every untouched packet comes back, at its right time, and the rest is
+accounted for.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ CODES = {
     "fixed": random_codes(np.random.default_rng(1), STAGES, 1, FRAMES),
     "range": skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES),
     "varied": varied(
-        np.random.default_rng(4), skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES), PACKET_FRAMES
+        np.random.default_rng(4),
+        skewed_codes(np.random.default_rng(2), STAGES, 1, FRAMES),
+        PACKET_FRAMES,
     ),
 }
 for start in range(0, FRAMES, PACKET_FRAMES):  # each packet has something to lose
@@ -73,9 +77,14 @@ def recovered(name, data, lost, frames=FRAMES, samples=SAMPLES):
     assert next_frame == frames
     assert {packet.index for packet in packets if packet.codes is None} == set(lost)
     assert reader.samples == samples
-    lost_frames = [f for loss in reader.losses for f in range(loss.first_frame, loss.first_frame + loss.frames)]
+    lost_frames = [
+        f for loss in reader.losses for f in range(loss.first_frame, loss.first_frame + loss.frames)
+    ]
     assert lost_frames == [
-        f for p in packets if p.codes is None for f in range(p.first_frame, p.first_frame + p.frames)
+        f
+        for p in packets
+        if p.codes is None
+        for f in range(p.first_frame, p.first_frame + p.frames)
     ]
     return reader.losses
 
@@ -94,13 +103,16 @@ def test_any_flipped_bit_loses_one_packet(name):
         (lost,) = [i for i, (a, b) in enumerate(SPANS[name]) if a <= bit // 8 < b]
         losses = recovered(name, bytes(flipped), [lost])
         assert len(losses) == 1
-        assert losses[0].reason.startswith(f"packet {lost} at {lost * 0.2:.2f} s, byte {SPANS[name][lost][0]}: ")
+        assert losses[0].reason.startswith(
+            f"packet {lost} at {lost * 0.2:.2f} s, byte {SPANS[name][lost][0]}: "
+        )
 
 
 @each
 @settings(max_examples=150, deadline=None)
 @given(
-    rng=st.integers(0, 2**32 - 1).map(np.random.default_rng), victims=st.sets(st.integers(0, PACKETS - 1), max_size=6)
+    rng=st.integers(0, 2**32 - 1).map(np.random.default_rng),
+    victims=st.sets(st.integers(0, PACKETS - 1), max_size=6),
 )
 def test_any_set_of_packets_damaged_in_any_way(name, rng, victims):
     """Each victim is overwritten, removed, lengthened, shortened, or zeroed."""
@@ -115,7 +127,9 @@ def test_any_set_of_packets_damaged_in_any_way(name, rng, victims):
 
 
 def damaged(rng, packet):
-    place = int(rng.integers(4, len(packet) - 3))  # else a byte of noise, or of a neighbour, may heal it by chance
+    place = int(
+        rng.integers(4, len(packet) - 3)
+    )  # else a byte of noise, or of a neighbour, may heal it by chance
     noise = rng.integers(0, 256, int(rng.integers(1, 80)), np.uint8).tobytes()
     changed = bytearray(packet)
     changed[place] ^= int(rng.integers(1, 256))
@@ -152,7 +166,9 @@ def test_packets_out_of_order_and_repeated(name):
 
 @each
 def test_any_truncation_keeps_all_whole_packets(name):
-    """Without the end marker the length is that of the frames; a packet that was begun counts as one."""
+    """Without the end marker the length is that of the frames; a packet that was begun counts as
+    one.
+    """
     data, spans = DATA[name], SPANS[name]
     for length in range(spans[0][0], len(data)):
         whole = sum(b <= length for _, b in spans)
@@ -175,7 +191,9 @@ def test_a_damaged_end_marker(name):
     for place in range(spans[-1][1], len(data)):
         wrong = data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
         packets, reader = read(wrong, TABLES, recover=True)
-        assert [packet.index for packet in packets if packet.codes is not None] == list(range(PACKETS))
+        assert [packet.index for packet in packets if packet.codes is not None] == list(
+            range(PACKETS)
+        )
         assert reader.samples == FRAMES * 960
         assert len(reader.losses) == 1
 
@@ -196,7 +214,9 @@ def framing_of(data):
 
 
 def test_a_far_packet_is_not_believed_alone():
-    """It may be chance: any bytes are a packet of some index. Nor is an end marker with more behind it."""
+    """It may be chance: any bytes are a packet of some index. Nor is an end marker with more behind
+    it.
+    """
     data, framing = DATA["fixed"], framing_of(DATA["fixed"])
     place, stop = SPANS["fixed"][4]
     payload = bytes(50)
@@ -225,16 +245,22 @@ def test_a_hole_of_many_packets():
     start, stop = spans[10][0], spans[200][0]
     for filler in (b"", bytes(stop - start), np.random.default_rng(0).bytes(stop - start)):
         packets, reader = read(data[:start] + filler + data[stop:], recover=True)
-        assert [packet.codes is None for packet in packets] == [10 <= index < 200 for index in range(300)]
+        assert [packet.codes is None for packet in packets] == [
+            10 <= index < 200 for index in range(300)
+        ]
         assert len(reader.losses) == 1
         np.testing.assert_array_equal(
-            np.concatenate([packet.codes for packet in packets if packet.codes is not None], axis=2),
+            np.concatenate(
+                [packet.codes for packet in packets if packet.codes is not None], axis=2
+            ),
             np.concatenate([codes[:, :, :100], codes[:, :, 2000:]], axis=2),
         )
 
 
 def test_noise_does_not_pass_for_packets():
-    """A checksum fits any bytes under some index, so far ones need a witness: no false packet in 300 kB of noise."""
+    """A checksum fits any bytes under some index, so far ones need a witness: no false packet in
+    300 kB of noise.
+    """
     data = DATA["fixed"]
     place = SPANS["fixed"][4][0]
     noise = np.random.default_rng(0).bytes(300_000)
@@ -253,7 +279,9 @@ def test_false_lengths_are_searched_to_the_end():
 
 
 def test_damage_without_end_is_given_up(monkeypatch):
-    """Searching has a limit, which grows with the bytes: here a foreign byte stands before each packet."""
+    """Searching has a limit, which grows with the bytes: here a foreign byte stands before each
+    packet.
+    """
     monkeypatch.setattr(recovery, "_WORK_LIMIT", 100)
     monkeypatch.setattr(recovery, "_WORK_PER_BYTE", 0)
     data = DATA["fixed"]
@@ -268,16 +296,27 @@ def test_missing_packets_are_believed_up_to_a_limit():
     """Else two packets of ten bytes could claim that many thousands were lost, again and again."""
     framing = Framing(HEAD, 0)
     silence = packet_content(HEAD, np.zeros((1, 10), int), "fixed", b"")
-    jumps = [framing.sealed(silence, index) for far in range(1, 6) for index in (far * 30_000, far * 30_000 + 1)]
+    jumps = [
+        framing.sealed(silence, index)
+        for far in range(1, 6)
+        for index in (far * 30_000, far * 30_000 + 1)
+    ]
     packets, _ = read(HEAD.to_bytes() + b"".join(jumps), recover=True)
-    assert [packet.index for packet in packets if packet.codes is not None] == [30_000, 30_001, 60_000, 60_001]
+    assert [packet.index for packet in packets if packet.codes is not None] == [
+        30_000,
+        30_001,
+        60_000,
+        60_001,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["noise", "zeros", "heads"])
 def test_all_places_at_once_are_those_found_one_by_one(kind):
     rng = np.random.default_rng(5)
     framing = framing_of(DATA["varied"])
-    garbage = {"noise": rng.bytes(3000), "zeros": bytes(3000), "heads": b"\x0d\x80\x01" * 1000}[kind]
+    garbage = {"noise": rng.bytes(3000), "zeros": bytes(3000), "heads": b"\x0d\x80\x01" * 1000}[
+        kind
+    ]
     data = bytearray(garbage + DATA["varied"] + garbage + DATA["range"] + garbage)
     expected, farthest = 2, 5
     found = []
@@ -330,7 +369,9 @@ def test_a_splice_of_streams_that_start_alike():
     other = write(codes, HEAD, samples=SAMPLES)
     a, b = spans[3]
     spliced = data[:a] + other[a:b] + data[b:]
-    with pytest.raises(BitstreamError, match=r"the end marker is for other packets: some are of another stream"):
+    with pytest.raises(
+        BitstreamError, match=r"the end marker is for other packets: some are of another stream"
+    ):
         read(spliced)
     packets, reader = read(spliced, recover=True)
     assert all(packet.codes is not None for packet in packets)
@@ -343,7 +384,9 @@ def test_the_first_packet_is_the_one_that_the_header_names():
     data, spans = DATA["fixed"], SPANS["fixed"]
     forged_header = HEAD.to_bytes(1)
     packets = [sealed(HEAD, data[a : b - 4], index, 1) for index, (a, b) in enumerate(spans)]
-    with pytest.raises(BitstreamError, match=r"packet 0 .* it is not the packet that the header names"):
+    with pytest.raises(
+        BitstreamError, match=r"packet 0 .* it is not the packet that the header names"
+    ):
         read(forged_header + b"".join(packets))
     with pytest.raises(BitstreamError, match="the header names a packet, but the stream has none"):
         read(forged_header + sealed(HEAD, bytes(6), 0, 1))

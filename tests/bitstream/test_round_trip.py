@@ -61,7 +61,9 @@ def test_every_width_round_trips_in_both_codings(bits):
     codes = random_codes(np.random.default_rng(bits), stages, 2, 7)
     tables = random_tables(np.random.default_rng(bits), stages)
     for coding in (None, tables):
-        np.testing.assert_array_equal(read_codes(write(codes, header(stages, channels=2), coding), tables), codes)
+        np.testing.assert_array_equal(
+            read_codes(write(codes, header(stages, channels=2), coding), tables), codes
+        )
 
 
 def test_the_smaller_coding_is_chosen_per_packet():
@@ -69,16 +71,22 @@ def test_the_smaller_coding_is_chosen_per_packet():
     rng = np.random.default_rng(1)
     head = header(stages, packet_frames=50)
     uniform = 255 - random_codes(rng, stages, 1, 50) // 4
-    codes = np.concatenate([np.zeros((1, 3, 50), np.int32), uniform, np.zeros((1, 3, 10), np.int32)], axis=2)
+    codes = np.concatenate(
+        [np.zeros((1, 3, 50), np.int32), uniform, np.zeros((1, 3, 10), np.int32)], axis=2
+    )
     tables = skewed_tables(stages)
     packets, _ = read(write(codes, head, tables), tables)
     assert [packet.coding for packet in packets] == ["range", "fixed", "range"]
     fixed, _ = read(write(codes, head))
-    assert all(ranged.size_bytes <= plain.size_bytes for ranged, plain in zip(packets, fixed, strict=True))
+    assert all(
+        ranged.size_bytes <= plain.size_bytes for ranged, plain in zip(packets, fixed, strict=True)
+    )
 
 
 def test_one_byte_at_a_time_through_a_pipe():
-    """Short reads and short writes, and a reader that gets each packet before the writer is done."""
+    """Short reads and short writes, and a reader that gets each packet before the writer is
+    done.
+    """
     stages = (StageLayout(10), StageLayout(6, 3))
     codes = skewed_codes(np.random.default_rng(3), stages, 1, 23)
     tables = skewed_tables(stages)
@@ -119,7 +127,21 @@ def test_one_byte_at_a_time_through_a_pipe():
     assert reader.samples == 23 * 320 - 7
 
 
-RATES_HZ = [8000, 11025, 16_000, 22_050, 24_000, 37_800, 44_100, 48_000, 96_000, 192_000, 1000, 1007, 768_000]
+RATES_HZ = [
+    8000,
+    11025,
+    16_000,
+    22_050,
+    24_000,
+    37_800,
+    44_100,
+    48_000,
+    96_000,
+    192_000,
+    1000,
+    1007,
+    768_000,
+]
 
 
 @settings(max_examples=400, deadline=None)
@@ -135,10 +157,17 @@ def test_any_number_of_samples_comes_back(samples, model_rate, original_rate, ho
     from codec.bitstream.framing import Framing
     from codec.bitstream.source import ByteSource
 
-    head = header(model_rate_hz=model_rate, original_rate_hz=original_rate, hop=hop, packet_frames=packet_frames)
+    head = header(
+        model_rate_hz=model_rate,
+        original_rate_hz=original_rate,
+        hop=hop,
+        packet_frames=packet_frames,
+    )
     frames = head.frames_for(samples)
     assert Fraction(frames * hop, model_rate) >= Fraction(samples, original_rate)
-    assert frames == 0 or Fraction((frames - 1) * hop, model_rate) < Fraction(samples, original_rate)
+    assert frames == 0 or Fraction((frames - 1) * hop, model_rate) < Fraction(
+        samples, original_rate
+    )
     packets = -(-frames // packet_frames)
     if packets >= 2**32:
         return
@@ -158,9 +187,16 @@ def test_exact_length_at_another_rate(samples):
     assert sum(packet.frames for packet in packets) == -(-samples // 960)
 
 
-@pytest.mark.parametrize("original_rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000])
 @pytest.mark.parametrize(
-    "stages", [[StageLayout(10)] * 12, [StageLayout(10, 2)] * 8 + [StageLayout(10)] * 4, [StageLayout(10)] * 2]
+    "original_rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000]
+)
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [StageLayout(10)] * 12,
+        [StageLayout(10, 2)] * 8 + [StageLayout(10)] * 4,
+        [StageLayout(10)] * 2,
+    ],
 )
 @pytest.mark.parametrize("seconds", [0, 1, 30, 7200, 86_400 * 30])
 def test_header_and_end_take_at_most_40_bytes(original_rate_hz, stages, seconds):
@@ -168,7 +204,11 @@ def test_header_and_end_take_at_most_40_bytes(original_rate_hz, stages, seconds)
 
     frames = default_packet_frames(stages, 50)
     head = header(stages, original_rate_hz=original_rate_hz, packet_frames=frames)
-    for samples in {max(seconds * original_rate_hz - 1, 0), seconds * original_rate_hz, seconds * original_rate_hz + 1}:
+    for samples in {
+        max(seconds * original_rate_hz - 1, 0),
+        seconds * original_rate_hz,
+        seconds * original_rate_hz + 1,
+    }:
         packets = -(-head.frames_for(samples) // frames)
         assert len(head.to_bytes()) + len(Framing(head, 0).end(packets, samples, 0)) <= 40
 
@@ -196,7 +236,9 @@ def test_packet_length_is_whole_seconds_within_bounds():
     assert default_packet_frames(one * 2, 50, channels=2) == 100
     assert default_packet_frames([StageLayout(1)], 50) == 500
     assert default_packet_frames(one, Fraction(1, 100)) == 1
-    assert default_packet_frames([StageLayout(16)] * 127, 16_000, channels=255) == 2**20 // (127 * 255)
+    assert default_packet_frames([StageLayout(16)] * 127, 16_000, channels=255) == 2**20 // (
+        127 * 255
+    )
     assert default_packet_frames(one, 100_000) == 65_535
 
 
@@ -204,7 +246,9 @@ def test_writer_refuses_wrong_arguments():
     stages = (StageLayout(3, 2), StageLayout(4))
     writer = StreamWriter(io.BytesIO(), header(stages))
     good = np.zeros((1, 2, 3), np.int64)
-    with pytest.raises(ValueError, match=r"index 29 \(channel 0, stage 0, frame 2\) is outside 0 to 28"):
+    with pytest.raises(
+        ValueError, match=r"index 29 \(channel 0, stage 0, frame 2\) is outside 0 to 28"
+    ):
         writer.write(good + np.array([[[0, 0, 29], [0, 0, 0]]]))
     with pytest.raises(ValueError, match=r"frame 1 has other stages than its group"):
         writer.write(good - np.array([[[0, 0, 0], [0, 1, 0]]]))
@@ -213,7 +257,9 @@ def test_writer_refuses_wrong_arguments():
             writer.write(wrong)
     assert writer.frames == 0
     writer.write(good)
-    with pytest.raises(ValueError, match="961 samples at 16000 Hz are 4 frames, but 3 were written"):
+    with pytest.raises(
+        ValueError, match="961 samples at 16000 Hz are 4 frames, but 3 were written"
+    ):
         writer.close(samples=961)
     with pytest.raises(ValueError, match="-1 samples"):
         writer.close(samples=-1)

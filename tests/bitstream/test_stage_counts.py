@@ -1,4 +1,6 @@
-"""Packets whose frames have fewer stages than the stream: what is written is read, cut, checked and described."""
+"""Packets whose frames have fewer stages than the stream: what is written is read, cut, checked and
+described.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import NONE, EntropyTables, StageLayout, StageTable, StreamWriter, depth_bits, read_info, verify
+from codec.bitstream import (
+    NONE,
+    EntropyTables,
+    StageLayout,
+    StageTable,
+    StreamWriter,
+    depth_bits,
+    read_info,
+    verify,
+)
 from codec.bitstream.framing import Framing
 from codec.bitstream.stage_counts import most_depth_bytes, pack_depths, unpack_depths
 
@@ -38,18 +49,27 @@ PACKET_FRAMES = 20
 
 @st.composite
 def varied_streams(draw):
-    """The bytes of a stream of varied packets and full ones, its codes, its header and its tables, if any."""
+    """The bytes of a stream of varied packets and full ones, its codes, its header and its tables,
+    if any.
+    """
     rng, stages = draw(seeds), draw(layouts(max_codebook_bits=6))
     head = header(stages, channels=draw(st.integers(1, 3)), packet_frames=PACKET_FRAMES)
     tables = random_tables(rng, stages)
-    codes = varied(rng, likely_codes(rng, stages, head.channels, draw(st.integers(0, 50)), tables), PACKET_FRAMES)
+    codes = varied(
+        rng,
+        likely_codes(rng, stages, head.channels, draw(st.integers(0, 50)), tables),
+        PACKET_FRAMES,
+    )
     if draw(st.booleans()):
         tables = None
     return write(codes, head, tables), codes, head, tables
 
 
 def packets_of(codes):
-    return [codes[:, :, start : start + PACKET_FRAMES] for start in range(0, codes.shape[2], PACKET_FRAMES)]
+    return [
+        codes[:, :, start : start + PACKET_FRAMES]
+        for start in range(0, codes.shape[2], PACKET_FRAMES)
+    ]
 
 
 @settings(max_examples=80, deadline=None)
@@ -60,7 +80,9 @@ def test_read_is_the_inverse_of_write(stream, rng):
     packets, reader = read(data, tables)
     assert reader.header == head
     np.testing.assert_array_equal(read_codes(data, tables), codes)
-    assert [packet.frames for packet in packets] == [packet.shape[2] for packet in packets_of(codes)]
+    assert [packet.frames for packet in packets] == [
+        packet.shape[2] for packet in packets_of(codes)
+    ]
     file = io.BytesIO()
     writer = StreamWriter(file, head, tables)
     for piece in np.split(codes, np.sort(rng.integers(0, codes.shape[2] + 1, 4)), axis=2):
@@ -79,7 +101,9 @@ def test_the_second_decoder_and_the_twin_agree(stream):
     for packet, expected in zip(read_raw(data)[0], packets_of(codes), strict=True):
         np.testing.assert_array_equal(packet.depths, (expected != NONE).sum(1))
         assert bool(data[packet.offset] & VARIED) == (expected == NONE).any()
-        assert packet.size_bytes <= Framing(head, 0).full_packet_bytes + 3 * (packet.frames < PACKET_FRAMES)
+        assert packet.size_bytes <= Framing(head, 0).full_packet_bytes + 3 * (
+            packet.frames < PACKET_FRAMES
+        )
         if packet.coding == "range":
             assert packet.payload == range_twin.encode(expected.tolist(), position_bits, twin)
 
@@ -87,7 +111,9 @@ def test_the_second_decoder_and_the_twin_agree(stream):
 @settings(max_examples=30, deadline=None)
 @given(stream=varied_streams())
 def test_every_cut(stream):
-    """It needs no tables, keeps what the frames have of the first stages, and says so in no other way."""
+    """It needs no tables, keeps what the frames have of the first stages, and says so in no other
+    way.
+    """
     data, codes, head, tables = stream
     originals, _ = read_raw(data)
     for keep in range(1, len(head.stages) + 1):
@@ -101,11 +127,15 @@ def test_every_cut(stream):
         for packet, original in zip(packets, originals, strict=True):
             assert packet.coding == original.coding
             if packet.coding == "range":
-                assert packet.payload == cut_as_specified(original.payload, original.depths.max(), keep)
+                assert packet.payload == cut_as_specified(
+                    original.payload, original.depths.max(), keep
+                )
         is_varied = [bool(cut[packet.offset] & VARIED) for packet in packets]
         assert is_varied == [bool((packet == NONE).any()) for packet in packets_of(kept)]
         if tables is None:
-            cut_head = header(head.stages[:keep], channels=head.channels, packet_frames=PACKET_FRAMES)
+            cut_head = header(
+                head.stages[:keep], channels=head.channels, packet_frames=PACKET_FRAMES
+            )
             assert cut == write(kept, cut_head)
         for fewer in range(1, keep + 1):
             assert cut_to(cut, fewer) == cut_to(data, fewer)
@@ -129,7 +159,11 @@ def test_verify_and_info_find_no_fault(stream):
     assert verify(io.BytesIO(data)) == ()
     assert verify(io.BytesIO(data), tables) == ()
     info = read_info(io.BytesIO(data))
-    assert (info.header, info.frames, info.packets) == (head, codes.shape[2], len(packets_of(codes)))
+    assert (info.header, info.frames, info.packets) == (
+        head,
+        codes.shape[2],
+        len(packets_of(codes)),
+    )
     assert (info.total_bytes, info.holes) == (len(data), ())
     assert info.samples == head.samples_in(codes.shape[2])
 
@@ -162,7 +196,9 @@ def test_silence_costs_five_bytes_a_packet():
 
 
 def test_bytes_are_those_of_the_specification():
-    """Depths 4, 1, 2 of four stages from a first guess of 2: 110, 1110, 10, up, down, up; then 34 bits of indices."""
+    """Depths 4, 1, 2 of four stages from a first guess of 2: 110, 1110, 10, up, down, up; then 34
+    bits of indices.
+    """
     head = header((StageLayout(2),) * 4, packet_frames=9)
     codes = np.array(
         [
@@ -176,7 +212,9 @@ def test_bytes_are_those_of_the_specification():
     )
     data = write(codes, head)
     ((start, stop),) = packet_spans(data)
-    assert data[start : stop - 4] == bytes([8 << 3 | VARIED | SHORT, 7]) + bytes.fromhex("dd50 1b1bfd5a80")
+    assert data[start : stop - 4] == bytes([8 << 3 | VARIED | SHORT, 7]) + bytes.fromhex(
+        "dd50 1b1bfd5a80"
+    )
 
 
 @pytest.mark.parametrize("stages", [2, 3, 8, 127])
@@ -193,7 +231,9 @@ def test_depths_that_change_most(stages, channels):
 
 @pytest.mark.parametrize("source", ["none", "previous_frame", "previous_stage"])
 def test_frames_that_come_back_have_a_context(source):
-    """The second stage is missing in every second group; each context has one codeword that is likely."""
+    """The second stage is missing in every second group; each context has one codeword that is
+    likely.
+    """
     stages = (StageLayout(3, 1), StageLayout(3, 2))
     rows = {"none": 1, "previous_frame": 9, "previous_stage": 8}[source]
     likely = (5 * np.arange(rows) + 3) % 8
@@ -206,7 +246,9 @@ def test_frames_that_come_back_have_a_context(source):
     for channel in codes:
         before = 8  # the extra row
         for frame in range(frames):
-            row = {"none": 0, "previous_frame": before, "previous_stage": channel[0, frame] >> 1}[source]
+            row = {"none": 0, "previous_frame": before, "previous_stage": channel[0, frame] >> 1}[
+                source
+            ]
             before = likely[row] if there[frame] else 8
             channel[1, frame] = before << 2 if there[frame] else NONE
     head = header(stages, channels=2, packet_frames=frames)
@@ -216,7 +258,9 @@ def test_frames_that_come_back_have_a_context(source):
     np.testing.assert_array_equal(packet.codes, codes)
     only_first = write(codes[:, :1], header(stages[:1], channels=2, packet_frames=frames))
     positions = np.count_nonzero(there & (codes[:, 1] >> 2 < 7)) * 2 / 8
-    assert len(data) <= len(only_first) + positions + 20, "some codeword was coded with an unlikely row"
+    assert len(data) <= len(only_first) + positions + 20, (
+        "some codeword was coded with an unlikely row"
+    )
 
 
 def test_unsigned_indices_are_never_missing():
@@ -252,5 +296,7 @@ def test_writer_refuses_a_short_last_group_that_is_uneven():
 
 def test_writer_refuses_indices_below_none():
     codes = np.full((1, 2, 3), 2 * NONE)
-    with pytest.raises(ValueError, match=r"index -2 \(channel 0, stage 0, frame 0\) is outside 0 to 1023"):
+    with pytest.raises(
+        ValueError, match=r"index -2 \(channel 0, stage 0, frame 0\) is outside 0 to 1023"
+    ):
         StreamWriter(io.BytesIO(), header()).write(codes)

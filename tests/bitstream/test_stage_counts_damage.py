@@ -41,14 +41,18 @@ def packet(flags, body):
 
 
 def test_sound_packets_by_hand():
-    """Groups of three frames and of one: 0, 10 and a sign of 1 go from the first guess of one stage up to two."""
+    """Groups of three frames and of one: 0, 10 and a sign of 1 go from the first guess of one stage
+    up to two.
+    """
     data = forged(HEAD, packet(VARIED, b"\x50\x12\x46\xf0"))
     assert read_codes(data).tolist() == [[[1, 2, 4, 6], [NONE, NONE, NONE, 15]]]
     data = forged(HEAD, packet(VARIED | RANGE, b"\0"))
     assert read_codes(data, TABLES).tolist() == [[[0] * 4, [NONE] * 4]]
     data = forged(HEAD, packet(VARIED, b""))
     assert read_codes(data).tolist() == [[[NONE] * 4, [NONE] * 4]]
-    data = forged(HEAD, packet(VARIED | SHORT, b"\1"), missing=format_twin.range_twin.varint(3 * 320))
+    data = forged(
+        HEAD, packet(VARIED | SHORT, b"\1"), missing=format_twin.range_twin.varint(3 * 320)
+    )
     assert read_codes(data).tolist() == [[[NONE], [NONE]]]
 
 
@@ -63,22 +67,43 @@ def test_sound_packets_by_hand():
         (packet(VARIED, b"\x7e"), "its stages per frame are cut off"),
         (packet(VARIED, b"\xfc"), "its stages per frame are cut off"),
         (packet(VARIED | SHORT, b"\1\xfe"), "its stages per frame are cut off"),
-        (packet(VARIED, b"\x51" + bytes(3)), "fill up the last byte of its stages per frame are not zero"),
+        (
+            packet(VARIED, b"\x51" + bytes(3)),
+            "fill up the last byte of its stages per frame are not zero",
+        ),
         (packet(VARIED, b"\x90" + bytes(4)), "absurd: 2 for all, which is not stored so"),
         (packet(VARIED | RANGE, b"\x90\0"), "absurd: 2 for all, which is not stored so"),
         (packet(VARIED, b"\x80"), "absurd: 0 for all, which is not stored so"),
         (packet(VARIED | RANGE, b"\x80"), "absurd: 0 for all, which is not stored so"),
-        (packet(VARIED, b"\x50" + bytes(2)), "length is absurd: 2 bytes for 4 frames, which take 3"),
-        (packet(VARIED, b"\x50" + bytes(4)), "length is absurd: 4 bytes for 4 frames, which take 3"),
-        (packet(VARIED | SHORT, b"\1\0" + bytes(2)), "length is absurd: 2 bytes for 1 frames, which take 1"),
-        (packet(VARIED | SHORT, b"\4\x50" + bytes(3)), "frame count is absurd: a short packet with 4"),
+        (
+            packet(VARIED, b"\x50" + bytes(2)),
+            "length is absurd: 2 bytes for 4 frames, which take 3",
+        ),
+        (
+            packet(VARIED, b"\x50" + bytes(4)),
+            "length is absurd: 4 bytes for 4 frames, which take 3",
+        ),
+        (
+            packet(VARIED | SHORT, b"\1\0" + bytes(2)),
+            "length is absurd: 2 bytes for 1 frames, which take 1",
+        ),
+        (
+            packet(VARIED | SHORT, b"\4\x50" + bytes(3)),
+            "frame count is absurd: a short packet with 4",
+        ),
         (packet(VARIED, bytes(50)), "length is absurd: 50 bytes where 0 to 49"),
         (packet(VARIED | RANGE, bytes(50)), "length is absurd: 50 bytes where 0 to 49"),
         (packet(VARIED, b"\x50\0\0\1"), "fill up its last byte are not zero"),
-        (packet(VARIED, b"\x50\x0f\0\0"), r"index 15 \(channel 0, stage 0, frame 1\) is outside 0 to 14"),
+        (
+            packet(VARIED, b"\x50\x0f\0\0"),
+            r"index 15 \(channel 0, stage 0, frame 1\) is outside 0 to 14",
+        ),
         (packet(VARIED | RANGE, b"\x50"), "cut off in the ends of the stages"),
         (packet(VARIED | RANGE, b"\x50\5\0"), "has 1 bytes, but a stage ends at byte 5"),
-        (packet(VARIED | RANGE, b"\0" + b"\xff" * 9), "stage 0 of the range-coded payload is no code"),
+        (
+            packet(VARIED | RANGE, b"\0" + b"\xff" * 9),
+            "stage 0 of the range-coded payload is no code",
+        ),
         (packet(VARIED | RANGE, b"\0\0"), "ends where no encoder ends it"),
     ],
 )
@@ -102,7 +127,9 @@ def test_one_stage_varies_too():
 @settings(max_examples=150, deadline=None)
 @given(frames=st.integers(1, 4), coding=st.integers(0, 1), body=st.binary(max_size=9))
 def test_sealed_packets_of_anything(frames, coding, body):
-    """Whatever is in a packet, it is an error of ours, or the second decoder reads the same in it."""
+    """Whatever is in a packet, it is an error of ours, or the second decoder reads the same
+    in it.
+    """
     is_short = frames < 4
     unit = packet(VARIED | SHORT * is_short | coding, bytes([frames] * is_short) + body)
     missing = format_twin.range_twin.varint((4 - frames) * 320)
@@ -112,7 +139,9 @@ def test_sealed_packets_of_anything(frames, coding, body):
 @settings(max_examples=80, deadline=None)
 @given(rng=seeds, with_tables=st.booleans(), channels=st.integers(1, 2))
 def test_resealed_flips(rng, with_tables, channels):
-    """Flipped bits under a checksum that fits: codes in range that the second decoder reads too, or an error."""
+    """Flipped bits under a checksum that fits: codes in range that the second decoder reads too, or
+    an error.
+    """
     stages = (StageLayout(3, 1), StageLayout(4), StageLayout(2))
     head = header(stages, channels=channels, packet_frames=13)
     tables = random_tables(rng, stages)
@@ -143,7 +172,9 @@ def read_alike_or_refused(head, data, tables):
 
 
 def test_a_few_bytes_make_no_more_than_a_packet():
-    """The most frames that a packet may have, with one bit for each three of them: half of 16 stages."""
+    """The most frames that a packet may have, with one bit for each three of them: half of 16
+    stages.
+    """
     head = header((StageLayout(1),) * 16, packet_frames=65_535)
     data = forged(head, packet(VARIED | RANGE, bytes(-(-21_845 // 8)) + bytes(7)))
     tables = skewed_tables(head.stages)

@@ -124,7 +124,11 @@ def test_cut_keeps_what_is_there(tmp_path):
 def test_info_adds_up(tmp_path):
     head = header(STAGES, packet_frames=50, original_rate_hz=48_000)
     codes = np.concatenate(
-        [np.zeros((1, 5, 100), np.int32), 252 - skewed_codes(np.random.default_rng(0), STAGES, 1, 20) % 4 * 4], axis=2
+        [
+            np.zeros((1, 5, 100), np.int32),
+            252 - skewed_codes(np.random.default_rng(0), STAGES, 1, 20) % 4 * 4,
+        ],
+        axis=2,
     )
     path = tmp_path / "speech.dvq"
     path.write_bytes(write(codes, head, skewed_tables(STAGES), samples=120 * 960 - 5))
@@ -136,7 +140,8 @@ def test_info_adds_up(tmp_path):
     assert info.total_bytes == path.stat().st_size
     assert info.header_bytes == len(head.to_bytes()) == 26
     assert info.header_bytes + info.framing_bytes + info.payload_bytes == info.total_bytes
-    # Three packets: one byte of head, four of checksum, the last one 2-byte head and its frame count; the end marker.
+    # Three packets: one byte of head, four of checksum, the last one 2-byte head and its frame
+    # count; the end marker.
     assert info.framing_bytes == 2 * 5 + 7 + 12
     assert info.bitrate == pytest.approx(8 * info.total_bytes / info.seconds)
     assert info.holes == ()
@@ -185,18 +190,25 @@ def test_verify_names_each_fault():
 
 def test_importing_costs_neither_torch_nor_constriction():
     script = "import sys, codec.bitstream; print(*{'torch', 'constriction'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
 def test_fixed_width_streams_never_import_constriction():
     script = (
         "import io, sys, numpy as np; from codec.bitstream import *;"
-        "head = StreamHeader(fingerprint=bytes(6), model_rate_hz=1000, original_rate_hz=1000, hop=1, channels=1,"
-        " packet_frames=2, stages=(StageLayout(3),)); file = io.BytesIO(); writer = StreamWriter(file, head);"
+        "head = StreamHeader(fingerprint=bytes(6), model_rate_hz=1000, original_rate_hz=1000, "
+        "hop=1, channels=1,"
+        " packet_frames=2, stages=(StageLayout(3),)); file = io.BytesIO(); writer = "
+        "StreamWriter(file, head);"
         "writer.write(np.zeros((1, 1, 5), int)); writer.close(samples=5);"
         "read_info(io.BytesIO(file.getvalue())); verify(io.BytesIO(file.getvalue()));"
-        "print(len(list(StreamReader(io.BytesIO(file.getvalue())).packets())), 'constriction' in sys.modules)"
+        "print(len(list(StreamReader(io.BytesIO(file.getvalue())).packets())), 'constriction' in "
+        "sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["3", "False"]

@@ -1,4 +1,6 @@
-"""What the command line's tests share: small models made here, a recording, and two ways to run the command."""
+"""What the command line's tests share: small models made here, a recording, and two ways to run the
+command.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ def save_model():
     """Write a model file of random weights; `codebook_gain` sets how loud it decodes."""
 
     def save_model(
-        path: Path, *, seed: int = 0, kind: str = "diveq", codebook_gain: float = 0.1, with_tables: bool = False
+        path: Path,
+        *,
+        seed: int = 0,
+        kind: str = "diveq",
+        codebook_gain: float = 0.1,
+        with_tables: bool = False,
     ) -> None:
         import torch
 
@@ -45,7 +52,10 @@ def save_model():
 
         torch.manual_seed(seed)
         config = tiny(kind=kind)
-        weights = {name: value.detach().numpy() for name, value in CodecModel.plain(config).named_parameters()}
+        weights = {
+            name: value.detach().numpy()
+            for name, value in CodecModel.plain(config).named_parameters()
+        }
         for name in weights:
             if name.endswith(".codebook"):
                 weights[name] = codebook_gain * weights[name]
@@ -64,12 +74,16 @@ def _fitted_tables(checkpoint):
 
     wave = synthesize_speech(4, seed=9, level=0.05)
     codes = Codec(checkpoint, name="tiny", device="cpu").encode(wave, sample_rate_hz=RATE_HZ).codes
-    return fit_tables(list(codes), [StageLayout(stage.bits) for stage in checkpoint.config.stages]).to_arrays()
+    return fit_tables(
+        list(codes), [StageLayout(stage.bits) for stage in checkpoint.config.stages]
+    ).to_arrays()
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory, save_model) -> Path:
-    """A folder with tiny.safetensors, which has entropy tables, and space.safetensors, of SF-DiVeQ stages."""
+    """A folder with tiny.safetensors, which has entropy tables, and space.safetensors, of SF-DiVeQ
+    stages.
+    """
     folder = tmp_path_factory.mktemp("models")
     save_model(folder / "tiny.safetensors", with_tables=True)
     save_model(folder / "space.safetensors", seed=1, kind="sf_diveq")
@@ -143,7 +157,9 @@ def call(capsys, monkeypatch):
 
 @pytest.fixture
 def start(monkeypatch):
-    """Start the real command as a process of its own; what is left of it at the end of the test is ended and closed."""
+    """Start the real command as a process of its own; what is left of it at the end of the test is
+    ended and closed.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with contextlib.ExitStack() as stack:
 
@@ -151,7 +167,12 @@ def start(monkeypatch):
             *arguments: object, python: tuple[str, ...] = ("-m", "codec.cli"), **pipes
         ) -> subprocess.Popen[bytes]:
             command = [sys.executable, *python, *map(str, arguments)]
-            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+            pipes = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **pipes,
+            }
             process = stack.enter_context(subprocess.Popen(command, **pipes))
             stack.callback(process.kill)
             return process

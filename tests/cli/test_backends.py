@@ -1,4 +1,6 @@
-"""--backend: what it computes, what it imports, and that all verbs work where PyTorch is not installed."""
+"""--backend: what it computes, what it imports, and that all verbs work where PyTorch is not
+installed.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,27 @@ def without(tmp_path_factory):
 
     def without(*modules: str) -> dict[str, str]:
         folder = tmp_path_factory.mktemp("site")
-        (folder / "sitecustomize.py").write_text(HIDING.format(hidden=ONLY_FOR_DEVELOPERS | set(modules)))
+        (folder / "sitecustomize.py").write_text(
+            HIDING.format(hidden=ONLY_FOR_DEVELOPERS | set(modules))
+        )
         return os.environ | {"PYTHONPATH": str(folder)}
 
     return without
 
 
 @pytest.mark.parametrize("hidden", [("torch",), ()])
-def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded_bytes, without, hidden):
+def test_all_verbs_work_without_what_few_have(
+    start, coded, tiny, library, coded_bytes, without, hidden
+):
     """Where torch is not installed; and where it is, alone."""
     environment = without(*hidden)
     rating = {"clip": "a", "ratings": [{"system": None, "rating": 100}]}
-    facts = {"format": "diveq-codec listening 1", "evaluation": "", "test": "mushra", "answers": [rating]}
+    facts = {
+        "format": "diveq-codec listening 1",
+        "evaluation": "",
+        "test": "mushra",
+        "answers": [rating],
+    }
     (coded / "answers.json").write_text(json.dumps(facts))
     commands = (
         ("encode", "speech.wav", "out.dvq", "--model", tiny, "--quiet"),
@@ -53,7 +64,10 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
         ("answers", "answers.json"),
         ("export", tiny, "graphs"),
     )
-    assert {command[0] for command in commands} == set(VERBS) - {"send", "receive"}  # see test_call.py
+    assert {command[0] for command in commands} == set(VERBS) - {
+        "send",
+        "receive",
+    }  # see test_call.py
     for arguments in commands:
         process = start(*arguments, env=environment)
         said = process.communicate()[1]
@@ -66,14 +80,24 @@ def test_all_verbs_work_without_what_few_have(start, coded, tiny, library, coded
 
 @pytest.mark.parametrize("hidden", [("torch", "pesq", "pystoi"), ()])
 def test_all_public_names_import_without_what_few_have(without, hidden):
-    script = "import codec\nfor name in codec.__all__: getattr(codec, name)\nimport sys; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], env=without(*hidden), capture_output=True, text=True)
+    script = (
+        "import codec\nfor name in codec.__all__: getattr(codec, name)\nimport sys; print('torch' "
+        "in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=without(*hidden), capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without):
-    process = start("encode", "speech.wav", "--model", tiny, "--backend", "torch", env=without("torch"))
-    assert b"error: this backend needs torch, which is not installed: pip install" in process.communicate()[1]
+    process = start(
+        "encode", "speech.wav", "--model", tiny, "--backend", "torch", env=without("torch")
+    )
+    assert (
+        b"error: this backend needs torch, which is not installed: pip install"
+        in process.communicate()[1]
+    )
     assert process.returncode == 1
     assert not (folder / "speech.dvq").exists()
 
@@ -82,7 +106,11 @@ def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without)
     ("backend", "needed", "unwanted"),
     [
         ("onnx", b"onnxruntime", {b"torch", b"jaxtyping", b"onnx", b"rich"}),
-        ("torch", b"torch", {b"onnxruntime", b"torch._dynamo", b"sympy", b"rich"}),  # the middle two take seconds
+        (
+            "torch",
+            b"torch",
+            {b"onnxruntime", b"torch._dynamo", b"sympy", b"rich"},
+        ),  # the middle two take seconds
     ],
 )
 def test_only_what_computes_is_imported(start, folder, tiny, backend, needed, unwanted):
@@ -105,7 +133,8 @@ def test_export_lists_what_it_wrote(call, folder, tiny):
     assert (result.code, result.err) == (0, "")
     names = ("encoder.onnx", "decoder.onnx", "tables.safetensors", "model.json")
     assert result.out.splitlines() == [
-        f"{Path('graphs') / name}  {(folder / 'graphs' / name).stat().st_size:,} bytes" for name in names
+        f"{Path('graphs') / name}  {(folder / 'graphs' / name).stat().st_size:,} bytes"
+        for name in names
     ]
     again = call("export", tiny, "graphs")
     assert again.code == 1

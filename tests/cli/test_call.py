@@ -36,7 +36,9 @@ def port():
 
 
 def wait_until_it_listens(receiver, port):
-    assert receiver.stderr.readline().decode().strip() == f"diveq-codec: listening on 127.0.0.1:{port}"
+    assert (
+        receiver.stderr.readline().decode().strip() == f"diveq-codec: listening on 127.0.0.1:{port}"
+    )
 
 
 def test_a_file_is_sent_and_received(start, tmp_path, model, port):
@@ -48,7 +50,14 @@ def test_a_file_is_sent_and_received(start, tmp_path, model, port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"nothing", ("127.0.0.1", port))
         sender = start(
-            "send", tmp_path / "speech.wav", f"127.0.0.1:{port}", "--model", model, "--bitrate", 0.9, "--json"
+            "send",
+            tmp_path / "speech.wav",
+            f"127.0.0.1:{port}",
+            "--model",
+            model,
+            "--bitrate",
+            0.9,
+            "--json",
         )
         code, out, err = finish(sender)
     assert (code, err) == (0, "")
@@ -92,7 +101,11 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port)
     [
         (["send", "speech.wav", "5004"], 2, "HOST:PORT with a port of 1 to 65535, not '5004'"),
         (["send", "no.wav", "127.0.0.1:5004"], 1, "cannot read no.wav"),
-        (["receive", "70000", "out.wav"], 2, "PORT or HOST:PORT with a port of 1 to 65535, not '70000'"),
+        (
+            ["receive", "70000", "out.wav"],
+            2,
+            "PORT or HOST:PORT with a port of 1 to 65535, not '70000'",
+        ),
         (["receive", "203.0.113.9:5004", "out.wav"], 1, "203.0.113.9:5004 cannot be used"),
     ],
 )

@@ -25,9 +25,14 @@ FAST = ("--metrics", "si_sdr,mel_distance")
 
 @pytest.fixture
 def folders(folder, wave) -> Path:
-    """The current folder, with `originals` and `decoded`: a clip, and one that is 100 samples late, in a folder."""
+    """The current folder, with `originals` and `decoded`: a clip, and one that is 100 samples late,
+    in a folder.
+    """
     for name, clip in (("one", wave), ("deep/two", synthesize_speech(1.5, seed=8))):
-        for place, sound in (("originals", clip), ("decoded", np.round(np.pad(clip, (100, 0)) * 128) / 128)):
+        for place, sound in (
+            ("originals", clip),
+            ("decoded", np.round(np.pad(clip, (100, 0)) * 128) / 128),
+        ):
             path = folder / place / f"{name}.{'wav' if place == 'originals' else 'flac'}"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, RATE_HZ)
@@ -39,7 +44,10 @@ def test_two_files(call, folder, wave):
     soundfile.write("original.wav", wave, RATE_HZ, subtype="FLOAT")
     soundfile.write("decoded.wav", np.pad(noisy, (77, 0)), RATE_HZ, subtype="FLOAT")
     result = call("eval", "original.wav", "decoded.wav")
-    said = "left out distillmos, dnsmos_p808, dnsmos_ovrl: they need pip install 'diveq-codec[listeners]'"
+    said = (
+        "left out distillmos, dnsmos_p808, dnsmos_ovrl: they need pip install "
+        "'diveq-codec[listeners]'"
+    )
     assert (result.code, result.err) == (0, f"diveq-codec: {said}\n" if absent_metrics() else "")
     assert "original.wav: 1 clip, 3.3 s" in result.out
     assert "delay of 77 samples removed" in result.out
@@ -60,10 +68,17 @@ def test_folders_as_table_json_and_csv(call, folders, names):
     evaluation = read_evaluation("x.json")
     assert evaluation.metrics == ("si_sdr", "mel_distance")
     (system,) = evaluation.systems
-    assert [(clip.name, clip.delay_samples) for clip in system.clips] == [("deep/two.wav", 100), ("one.wav", 100)]
+    assert [(clip.name, clip.delay_samples) for clip in system.clips] == [
+        ("deep/two.wav", 100),
+        ("one.wav", 100),
+    ]
     rows = list(csv.DictReader(io.StringIO(Path("x.csv").read_text("utf-8"))))
-    assert [float(row["si_sdr"]) for row in rows] == [clip.scores["si_sdr"].value for clip in system.clips]
-    assert call("eval", "originals", "decoded", *FAST, "--csv", "-").out == Path("x.csv").read_text("utf-8")
+    assert [float(row["si_sdr"]) for row in rows] == [
+        clip.scores["si_sdr"].value for clip in system.clips
+    ]
+    assert call("eval", "originals", "decoded", *FAST, "--csv", "-").out == Path("x.csv").read_text(
+        "utf-8"
+    )
 
 
 def test_several_folders_are_several_systems(call, folders):
@@ -73,11 +88,26 @@ def test_several_folders_are_several_systems(call, folders):
     assert [clip["delay_samples"] for clip in late["clips"]] == [0, 0]
     assert same["means"]["si_sdr"]["mean"] == 100 > late["means"]["si_sdr"]["mean"]
     result = call("eval", "originals", "decoded", "./originals/../decoded", *FAST, "--json", "-")
-    assert [system["name"] for system in json.loads(result.out)["systems"]] == ["decoded", "./originals/../decoded"]
+    assert [system["name"] for system in json.loads(result.out)["systems"]] == [
+        "decoded",
+        "./originals/../decoded",
+    ]
 
 
 def test_a_model_from_whole_files(call, folders, tiny, library):
-    result = call("eval", "--model", tiny, "--stages", "4,1", "originals", *FAST, "--out", "new/results", "--jobs", "2")
+    result = call(
+        "eval",
+        "--model",
+        tiny,
+        "--stages",
+        "4,1",
+        "originals",
+        *FAST,
+        "--out",
+        "new/results",
+        "--jobs",
+        "2",
+    )
     assert (result.code, result.err) == (0, "")
     evaluation = read_evaluation("new/results/evaluation.json")
     assert [system.name for system in evaluation.systems] == ["tiny, 4 stages", "tiny, 1 stage"]
@@ -86,9 +116,13 @@ def test_a_model_from_whole_files(call, folders, tiny, library):
         encoded = library.encode(original, sample_rate_hz=RATE_HZ, stages=1)
         assert clip.bits == 8 * len(encoded.to_bytes())
         assert reference.seconds == len(original) / RATE_HZ
-        np.testing.assert_array_equal(soundfile.read(f"new/results/{reference.audio}", dtype="float32")[0], original)
+        np.testing.assert_array_equal(
+            soundfile.read(f"new/results/{reference.audio}", dtype="float32")[0], original
+        )
         heard = soundfile.read(f"new/results/{clip.audio}", dtype="float32")[0]
-        np.testing.assert_allclose(heard, library.decode(encoded).wave[0].clip(-1, 1), atol=1 / 32768)
+        np.testing.assert_allclose(
+            heard, library.decode(encoded).wave[0].clip(-1, 1), atol=1 / 32768
+        )
     assert "tiny, 1 stage, " in result.out
     assert " x real time" in result.out
 
@@ -108,7 +142,8 @@ def test_each_broken_file_is_a_line(call, folders):
         f"{Path('decoded/stray.wav')}: there is no original of this name",
         "alone.wav: decoded holds no decoded alone.wav (of any suffix)",
         f"empty.wav: cannot read {Path('originals/empty.wav')}: it is empty",
-        f"garbage.flac: cannot read {Path('originals/garbage.flac')}: not audio in a known format (Format not "
+        f"garbage.flac: cannot read {Path('originals/garbage.flac')}: not audio in a known format "
+        f"(Format not "
         "recognised)",
         "lost.wav: si_sdr: the estimate is silent",
         "quiet.wav: the reference is silent",
@@ -142,9 +177,16 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
         "higher_is_better": False,
         "best": None,
     }
-    assert evaluation["plug_ins"]["loudest"] == {"title": "loudest", "unit": "", "higher_is_better": True, "best": None}
+    assert evaluation["plug_ins"]["loudest"] == {
+        "title": "loudest",
+        "unit": "",
+        "higher_is_better": True,
+        "best": None,
+    }
     expected = np.abs(soundfile.read("decoded/one.flac", dtype="float32")[0]).max()
-    assert evaluation["systems"][0]["clips"][1]["scores"]["loud"]["value"] == pytest.approx(expected)
+    assert evaluation["systems"][0]["clips"][1]["scores"]["loud"]["value"] == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,21 +211,65 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
             2,
             "positive numbers with commas between them",
         ),
-        (("originals", "--model", "x", "--stages", "1;2"), 2, "numbers with commas between them, such as 1,4,12, not"),
+        (
+            ("originals", "--model", "x", "--stages", "1;2"),
+            2,
+            "numbers with commas between them, such as 1,4,12, not",
+        ),
         (("originals", "speech.wav"), 2, "are all files, or all folders"),
         (("-", "speech.wav"), 2, "are files or folders, not standard input"),
-        (("originals", "decoded", "--json", "-", "--csv", "-"), 2, "takes --json or --csv, not both"),
-        (("originals", "decoded", "--json", "x", "--out", "y"), 2, "--out writes the JSON file already"),
-        (("originals", "decoded", "--jobs", "0"), 2, "--jobs is a whole number, 1 or more, not '0'"),
+        (
+            ("originals", "decoded", "--json", "-", "--csv", "-"),
+            2,
+            "takes --json or --csv, not both",
+        ),
+        (
+            ("originals", "decoded", "--json", "x", "--out", "y"),
+            2,
+            "--out writes the JSON file already",
+        ),
+        (
+            ("originals", "decoded", "--jobs", "0"),
+            2,
+            "--jobs is a whole number, 1 or more, not '0'",
+        ),
         (("originals", "nowhere"), 1, "nowhere: no such file or folder"),
-        (("originals", "decoded", "--json", "taken"), 1, "taken exists already; --force replaces it"),
+        (
+            ("originals", "decoded", "--json", "taken"),
+            1,
+            "taken exists already; --force replaces it",
+        ),
         (("originals", "decoded", "--csv", "no/x.csv"), 1, "there is no folder no"),
-        (("originals", "decoded", "--out", "done"), 1, "evaluation.json exists already; --force replaces it"),
-        (("originals", "decoded", "--metrics", "mos,stoi"), 1, "unknown metric mos; known: pesq_wb, "),
-        (("originals", "decoded", "--plug-in", "nothing"), 1, "is named as module:name, not 'nothing'"),
-        (("originals", "decoded", "--plug-in", "nothing:x"), 1, "there is no metric nothing:x: No module named"),
-        (("originals", "decoded", "--plug-in", "math:sine"), 1, "there is no metric math:sine: module 'math' has no"),
-        (("originals", "decoded", "--plug-in", "math:pi"), 1, "math:pi is no metric and no function, but float"),
+        (
+            ("originals", "decoded", "--out", "done"),
+            1,
+            "evaluation.json exists already; --force replaces it",
+        ),
+        (
+            ("originals", "decoded", "--metrics", "mos,stoi"),
+            1,
+            "unknown metric mos; known: pesq_wb, ",
+        ),
+        (
+            ("originals", "decoded", "--plug-in", "nothing"),
+            1,
+            "is named as module:name, not 'nothing'",
+        ),
+        (
+            ("originals", "decoded", "--plug-in", "nothing:x"),
+            1,
+            "there is no metric nothing:x: No module named",
+        ),
+        (
+            ("originals", "decoded", "--plug-in", "math:sine"),
+            1,
+            "there is no metric math:sine: module 'math' has no",
+        ),
+        (
+            ("originals", "decoded", "--plug-in", "math:pi"),
+            1,
+            "math:pi is no metric and no function, but float",
+        ),
     ],
 )
 def test_misuse_is_a_line(call, folders, arguments, code, message, names, monkeypatch):
@@ -208,11 +294,15 @@ def test_packages_that_are_missing_are_named_at_once(call, folders, monkeypatch)
     monkeypatch.setitem(sys.modules, "pystoi", None)
     result = call("eval", "originals", "decoded")
     assert result.code == 1
-    assert result.error.endswith("this metric needs the package pystoi: pip install 'diveq-codec[eval]'")
+    assert result.error.endswith(
+        "this metric needs the package pystoi: pip install 'diveq-codec[eval]'"
+    )
 
 
 def test_two_files_need_no_torch(start, folders):
-    process = start("eval", "originals", "decoded", *FAST, python=("-X", "importtime", "-m", "codec.cli"))
+    process = start(
+        "eval", "originals", "decoded", *FAST, python=("-X", "importtime", "-m", "codec.cli")
+    )
     table, imports = process.communicate()
     assert process.returncode == 0
     assert b"SI-SDR" in table
@@ -236,8 +326,14 @@ def test_a_bar_on_a_terminal(call, folders, monkeypatch):
 def test_names_that_are_no_text_lose_no_result(call, folders):
     os.rename("originals/one.wav", "originals/bad\udcff \u00fc.wav")
     os.rename("decoded/one.flac", "decoded/bad\udcff \u00fc.flac")
-    assert call("eval", "originals", "decoded", *FAST, "--out", "result", "--csv", "result.csv").code == 0
-    assert any("bad\udcff \u00fc" in clip.name for clip in read_evaluation("result/evaluation.json").systems[0].clips)
+    assert (
+        call("eval", "originals", "decoded", *FAST, "--out", "result", "--csv", "result.csv").code
+        == 0
+    )
+    assert any(
+        "bad\udcff \u00fc" in clip.name
+        for clip in read_evaluation("result/evaluation.json").systems[0].clips
+    )
     assert b"bad\xff \xc3\xbc" in Path("result.csv").read_bytes()
 
 
@@ -246,9 +342,13 @@ def test_json_is_json_in_any_encoding(start, folders, encoding):
     os.rename("originals/one.wav", "originals/\u00fc \U0001f600.wav")
     os.rename("decoded/one.flac", "decoded/\u00fc \U0001f600.flac")
     environment = os.environ | {"PYTHONIOENCODING": encoding}
-    out, said = start("eval", "originals", "decoded", *FAST, "--json", "-", env=environment).communicate()
+    out, said = start(
+        "eval", "originals", "decoded", *FAST, "--json", "-", env=environment
+    ).communicate()
     assert said == b""
-    assert any("\u00fc \U0001f600" in reference["name"] for reference in json.loads(out)["references"])
+    assert any(
+        "\u00fc \U0001f600" in reference["name"] for reference in json.loads(out)["references"]
+    )
 
 
 def test_two_clips_have_no_interval(call, folders):

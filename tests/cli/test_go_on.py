@@ -1,4 +1,6 @@
-"""--skip-existing: an interrupted batch goes on, alone or beside other runs, and says what it found done."""
+"""--skip-existing: an interrupted batch goes on, alone or beside other runs, and says what it found
+done.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def test_done_files_are_counted_and_left_alone(call, clips, tiny):
     assert result.error.startswith("diveq-codec: 2 files encoded, 10 done before: ")
     after = {path: path.stat().st_mtime_ns for path in Path("coded").rglob("*.dvq")}
     assert {path for path in after if after[path] != before[path]} == set(missing)
-    assert encode(call, tiny, "--skip-existing").error == "diveq-codec: 0 files encoded, 12 done before"
+    assert (
+        encode(call, tiny, "--skip-existing").error
+        == "diveq-codec: 0 files encoded, 12 done before"
+    )
 
 
 @pytest.mark.parametrize("fault", ["cut", "flipped", "another model", "empty"])
@@ -56,9 +61,18 @@ def test_what_is_not_whole_or_of_another_model_is_not_done(call, clips, models, 
     data = target.read_bytes()
     if fault == "another model":
         target.unlink()
-        assert call("encode", "talks/day 0/0.wav", target, "--model", models / "space.safetensors").code == 0
+        assert (
+            call(
+                "encode", "talks/day 0/0.wav", target, "--model", models / "space.safetensors"
+            ).code
+            == 0
+        )
     else:
-        faulty = {"cut": data[:-9], "flipped": data[:60] + bytes([data[60] ^ 1]) + data[61:], "empty": b""}
+        faulty = {
+            "cut": data[:-9],
+            "flipped": data[:60] + bytes([data[60] ^ 1]) + data[61:],
+            "empty": b"",
+        }
         target.write_bytes(faulty[fault])
     result = encode(call, tiny, "--skip-existing")
     assert result.code == 1
@@ -73,13 +87,20 @@ def test_decode_and_cut_go_on_too(call, clips, tiny):
     assert encode(call, tiny).code == 0
     for arguments, made in (
         (("decode", "coded", "--out-dir", "heard", "--model", tiny), "heard/day 0/0.wav"),
-        (("decode", "coded", "--out-dir", "slow", "--rate", "8000", "--model", tiny), "slow/day 0/0.wav"),
+        (
+            ("decode", "coded", "--out-dir", "slow", "--rate", "8000", "--model", tiny),
+            "slow/day 0/0.wav",
+        ),
         (("cut", "coded", "--out-dir", "small", "--stages", "2"), "small/day 0/0.dvq"),
     ):
         assert call(*arguments).code == 0
         Path(made).unlink()
         result = call(*arguments, "--skip-existing")
-        assert (result.code, "1 file" in result.error, "11 done before" in result.error) == (0, True, True)
+        assert (result.code, "1 file" in result.error, "11 done before" in result.error) == (
+            0,
+            True,
+            True,
+        )
     Path("heard/day 0/0.wav").write_bytes(Path("heard/day 0/0.wav").read_bytes()[:-2])
     result = call("decode", "coded", "--out-dir", "heard", "--model", tiny, "--skip-existing")
     assert (result.code, "11 done before, 1 failed" in result.err) == (1, True)
@@ -87,7 +108,18 @@ def test_decode_and_cut_go_on_too(call, clips, tiny):
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
 def test_after_sigkill(start, call, clips, tiny, names):
-    arguments = ("encode", "talks", "--out-dir", "coded", "--model", tiny, "--backend", "onnx", "--jobs", "2")
+    arguments = (
+        "encode",
+        "talks",
+        "--out-dir",
+        "coded",
+        "--model",
+        tiny,
+        "--backend",
+        "onnx",
+        "--jobs",
+        "2",
+    )
     soundfile.write("talks/day 0/long.wav", np.zeros(600 * 16_000, np.int16), 16_000)
     process = start(*arguments)
     while not list(Path("coded").rglob(".*.part")):
@@ -104,7 +136,17 @@ def test_after_sigkill(start, call, clips, tiny, names):
 
 
 def test_two_runs_share_one_tree(start, clips, tiny, names):
-    arguments = ("encode", "talks", "--out-dir", "coded", "--model", tiny, "--backend", "onnx", "--skip-existing")
+    arguments = (
+        "encode",
+        "talks",
+        "--out-dir",
+        "coded",
+        "--model",
+        tiny,
+        "--backend",
+        "onnx",
+        "--skip-existing",
+    )
     processes = [start(*arguments) for _ in range(2)]
     said = [process.communicate()[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said

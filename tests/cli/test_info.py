@@ -14,7 +14,9 @@ from codec import Codec, StreamReader, read_info
 
 
 def lose_packet(stream: bytes, number: int) -> tuple[bytes, float, float]:
-    """The stream with one packet damaged, and where that packet is: its start and its length in seconds."""
+    """The stream with one packet damaged, and where that packet is: its start and its length in
+    seconds.
+    """
     reader = StreamReader(io.BytesIO(stream))
     packet = list(reader.raw_packets())[number]
     start = packet.offset
@@ -24,7 +26,9 @@ def lose_packet(stream: bytes, number: int) -> tuple[bytes, float, float]:
 
 @pytest.fixture
 def damaged(coded, coded_bytes):
-    """coded.dvq, and lost.dvq with its first packet damaged: the start and the length of the hole in seconds."""
+    """coded.dvq, and lost.dvq with its first packet damaged: the start and the length of the hole
+    in seconds.
+    """
     stream, start, length = lose_packet(coded_bytes, 0)
     (coded / "lost.dvq").write_bytes(stream)
     return start, length
@@ -114,14 +118,21 @@ def test_shows_holes(call, damaged):
 def test_many_files_one_of_them_no_stream(call, coded):
     result = call("info", "coded.dvq", "speech.wav", "coded.dvq", "--json")
     assert result.code == 1
-    assert [json.loads(line)["file"] for line in result.out.splitlines()] == ["coded.dvq", "coded.dvq"]
+    assert [json.loads(line)["file"] for line in result.out.splitlines()] == [
+        "coded.dvq",
+        "coded.dvq",
+    ]
     assert result.error.startswith("diveq-codec: error: speech.wav: this is not a .dvq stream")
 
 
 def test_reads_standard_input(start, coded):
     with open("coded.dvq", "rb") as source:
         out, err = start("info", "-", "--json", stdin=source).communicate()
-    assert (json.loads(out)["file"], json.loads(out)["samples"], err) == ("standard input", 53_280, b"")
+    assert (json.loads(out)["file"], json.loads(out)["samples"], err) == (
+        "standard input",
+        53_280,
+        b"",
+    )
 
 
 def test_odd_names_are_shown(call, coded):
@@ -149,7 +160,9 @@ def test_verify_as_json(call, damaged):
 
 def test_recover_keeps_time_and_says_what_is_lost(call, damaged, tiny, library, coded):
     start, length = damaged
-    result = call("decode", "lost.dvq", "out.wav", "--recover", "--subtype", "FLOAT", "--model", tiny)
+    result = call(
+        "decode", "lost.dvq", "out.wav", "--recover", "--subtype", "FLOAT", "--model", tiny
+    )
     assert result.code == 0
     assert f"diveq-codec: lost.dvq: lost {length:.2f} s at {start:.2f} s: packet 0" in result.err
     heard, _ = soundfile.read("out.wav", dtype="float32")
@@ -211,7 +224,11 @@ def test_cut_into_itself(call, coded):
     [
         ("lost.dvq", ("--stages", 1), "lost.dvq: packet 0 at 0.00 s, byte "),
         ("coded.dvq", ("--stages", 5), "coded.dvq: the stream has 4 stages; it cannot be cut to 5"),
-        ("coded.dvq", ("--bitrate", 0.2), "coded.dvq: the first stage alone takes 0.3 kbps, more than 0.2"),
+        (
+            "coded.dvq",
+            ("--bitrate", 0.2),
+            "coded.dvq: the first stage alone takes 0.3 kbps, more than 0.2",
+        ),
         ("speech.wav", ("--bitrate", 1), "speech.wav: this is not a .dvq stream"),
     ],
 )

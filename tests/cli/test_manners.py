@@ -1,4 +1,6 @@
-"""Time to help, what is imported, signals, pipes that close, and the progress bar; in processes of their own."""
+"""Time to help, what is imported, signals, pipes that close, and the progress bar; in processes of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from codec.cli.entry import VERBS
 
 import codec
 
-needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send to one process")
+needs_signals = pytest.mark.skipif(
+    os.name != "posix", reason="Windows has no SIGINT to send to one process"
+)
 
 
 def processor_seconds(start, *arguments, **options) -> float:
@@ -35,7 +39,9 @@ def test_help_is_instant(start, verb):
     assert processor_seconds(start, *verb, "--help") < max(0.2, 8 * bare)
 
 
-@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify", "cut", "eval", "models", "export"])
+@pytest.mark.parametrize(
+    "verb", ["encode", "decode", "info", "verify", "cut", "eval", "models", "export"]
+)
 def test_each_verb_has_help(call, verb):
     result = call(verb, "--help")
     assert (result.code, result.err) == (0, "")
@@ -48,7 +54,10 @@ def test_help_shows_the_first_commands_and_all_verbs(call):
     result = call("--help")
     assert (result.code, result.err) == (0, "")
     lines = [line.strip() for line in result.out.splitlines()]
-    assert {"$ diveq-codec encode speech.wav out.dvq", "$ diveq-codec decode out.dvq speech.wav"} <= set(lines)
+    assert {
+        "$ diveq-codec encode speech.wav out.dvq",
+        "$ diveq-codec decode out.dvq speech.wav",
+    } <= set(lines)
     for verb in ("encode", "decode", "info", "verify", "cut", "eval", "models"):
         assert any(line.startswith(f"{verb} ") for line in lines)
     assert any(line.startswith("--version ") for line in lines)
@@ -92,13 +101,18 @@ def test_warnings_of_libraries_are_for_developers(start, coded, tiny):
     )
     environment = os.environ | {"PYTHONPATH": str(coded)}
     assert start("info", "coded.dvq", env=environment).communicate()[1] == b""
-    assert b"FutureWarning: old API" in start("info", "coded.dvq", "--debug", env=environment).communicate()[1]
+    assert (
+        b"FutureWarning: old API"
+        in start("info", "coded.dvq", "--debug", env=environment).communicate()[1]
+    )
 
 
 @needs_signals
 def test_the_signals_of_a_program_that_calls_us_are_its_own(call, coded, monkeypatch):
     seen = []
-    monkeypatch.setattr("codec.cli.info.Info.run", lambda _info: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
+    monkeypatch.setattr(
+        "codec.cli.info.Info.run", lambda _info: seen.append(signal.getsignal(signal.SIGTERM)) or 0
+    )
     before = signal.getsignal(signal.SIGTERM)
     for action in (signal.SIG_DFL, signal.SIG_IGN):
         signal.signal(signal.SIGTERM, action)
@@ -121,19 +135,34 @@ def test_a_closed_pipe_ends_it_quietly(start, coded, arguments):
     assert (process.communicate()[1], process.returncode) == (b"", 141)
 
 
-CLOSED = "import os, sys; os.close({}); os.execv(sys.executable, [sys.executable, '-m', 'codec.cli', *sys.argv[1:]])"
+CLOSED = (
+    "import os, sys; os.close({}); os.execv(sys.executable, [sys.executable, '-m', 'codec.cli', "
+    "*sys.argv[1:]])"
+)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX shells close standard streams")
 @pytest.mark.parametrize(
     ("closed", "arguments", "code", "out", "err"),
     [
-        (0, ("info", "-"), 1, "", "error: standard input is closed; redirect a file into it, or name one"),
+        (
+            0,
+            ("info", "-"),
+            1,
+            "",
+            "error: standard input is closed; redirect a file into it, or name one",
+        ),
         (0, ("verify", "coded.dvq"), 0, "coded.dvq: ok", ""),
         (1, ("verify", "coded.dvq"), 0, "", ""),
         (1, ("--version",), 0, "", ""),
         (1, ("--help",), 0, "", ""),
-        (1, ("cut", "coded.dvq", "-", "--stages", "1"), 1, "", "error: coded.dvq: standard output is closed; "),
+        (
+            1,
+            ("cut", "coded.dvq", "-", "--stages", "1"),
+            1,
+            "",
+            "error: coded.dvq: standard output is closed; ",
+        ),
         (1, ("cut", "coded.dvq", "out.dvq", "--stages", "1"), 0, "", ""),
         (2, ("verify", "coded.dvq"), 0, "coded.dvq: ok", ""),
         (2, ("verify", "missing.dvq"), 1, "", ""),
@@ -165,7 +194,9 @@ def test_a_pipe_closed_under_the_audio(call, coded, tiny, monkeypatch):
 
 
 def on_screen(text: str) -> list[str]:
-    """The lines that a terminal shows in the end: a carriage return goes back, and what follows writes over."""
+    """The lines that a terminal shows in the end: a carriage return goes back, and what follows
+    writes over.
+    """
     lines = []
     for line in text.removesuffix("\n").split("\n"):
         shown = ""

@@ -50,7 +50,10 @@ def test_without_any(call, tmp_path, monkeypatch):
     monkeypatch.setattr("codec.checkpoint._models_folder", lambda: tmp_path)
     result = call("models")
     assert (result.code, result.out) == (0, "")
-    assert result.error == "diveq-codec: no model came with this version; give a model file with --model"
+    assert (
+        result.error
+        == "diveq-codec: no model came with this version; give a model file with --model"
+    )
 
 
 def test_a_file_that_is_no_model(call, folder):

@@ -51,7 +51,10 @@ def test_the_order_changes_nothing(call, coded, tiny, verb, source, target, opti
 
 def test_options_among_many_files(call, coded, shipped):
     (coded / "second.dvq").write_bytes((coded / "coded.dvq").read_bytes())
-    assert call("verify", "coded.dvq", "--debug", "second.dvq").out == "coded.dvq: ok\nsecond.dvq: ok\n"
+    assert (
+        call("verify", "coded.dvq", "--debug", "second.dvq").out
+        == "coded.dvq: ok\nsecond.dvq: ok\n"
+    )
     assert call("info", "--json", "coded.dvq", "--debug", "second.dvq").out.count("\n") == 2
 
 

@@ -20,7 +20,9 @@ def evaluated(folder):
 def test_the_report_is_a_file(call, evaluated):
     result = call("report", "evaluation.json", "report.html")
     assert (result.code, result.out) == (0, "")
-    assert re.fullmatch(r"diveq-codec: wrote report\.html, \d\.\d MB; open it in a browser", result.error)
+    assert re.fullmatch(
+        r"diveq-codec: wrote report\.html, \d\.\d MB; open it in a browser", result.error
+    )
     page = parse((evaluated / "report.html").read_text(encoding="utf-8"))
     assert page.one("head").one("title").text == "Speech codecs on val"
     assert len(page.one("section", id="listen").all("option")) == 2
@@ -32,7 +34,11 @@ def test_options_reach_the_page(call, evaluated):
     assert len(page.one("section", id="listen").all("option")) == 1
     (evaluated / "pages").mkdir()
     assert call("report", "evaluation.json", "pages/linked.html", "--audio", "linked").code == 0
-    data = parse((evaluated / "pages/linked.html").read_text(encoding="utf-8")).one("script", id="clip-1").text
+    data = (
+        parse((evaluated / "pages/linked.html").read_text(encoding="utf-8"))
+        .one("script", id="clip-1")
+        .text
+    )
     assert json.loads(data)["versions"][0]["audio"] == "../reference/1.wav"
 
 
@@ -66,7 +72,10 @@ def test_nothing_is_replaced_without_force(call, evaluated):
     [
         ("no JSON", "not JSON"),
         ("{}", "an evaluation has the format 'diveq-codec evaluation 1', not None"),
-        ('{"format": "diveq-codec evaluation 1"}', "Evaluation lacks data, metrics, references, systems"),
+        (
+            '{"format": "diveq-codec evaluation 1"}',
+            "Evaluation lacks data, metrics, references, systems",
+        ),
     ],
 )
 @pytest.mark.parametrize("blind", [False, True])
@@ -89,7 +98,10 @@ def test_a_missing_evaluation_is_told(call, folder):
     ("options", "reason"),
     [
         (("page.html", "--clips", "-1"), "--clips is a number of clips, 0 or more, not -1"),
-        (("page.html", "--blind", "--audio", "linked"), "the names of files would tell the systems"),
+        (
+            ("page.html", "--blind", "--audio", "linked"),
+            "the names of files would tell the systems",
+        ),
         (("-", "--audio", "linked"), "links start from its folder"),
         (("page.html", "--blind", "--clips", "0"), "a blind test needs at least one clip"),
     ],

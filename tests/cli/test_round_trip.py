@@ -37,10 +37,14 @@ def test_writes_what_the_library_decodes(call, coded, tiny, library, wave):
 def test_says_at_the_end_what_was_done(call, folder, tiny, coded_bytes):
     size, kbps = len(coded_bytes), 8e-3 * len(coded_bytes) / 3.33
     said = call("encode", "speech.wav", "out.dvq", "--model", tiny).error
-    assert said.startswith(f"diveq-codec: 1 file encoded: 3.33 s of audio, {size:,} bytes, {kbps:.2f} kbps, ")
+    assert said.startswith(
+        f"diveq-codec: 1 file encoded: 3.33 s of audio, {size:,} bytes, {kbps:.2f} kbps, "
+    )
     assert said.endswith(" x real time")
     said = call("decode", "out.dvq", "--model", tiny).error
-    assert said.startswith(f"diveq-codec: 1 file decoded: 3.33 s of audio, {size:,} bytes, {kbps:.2f} kbps, ")
+    assert said.startswith(
+        f"diveq-codec: 1 file decoded: 3.33 s of audio, {size:,} bytes, {kbps:.2f} kbps, "
+    )
     assert call("decode", "out.dvq", "--force", "--quiet", "--model", tiny).err == ""
 
 
@@ -57,11 +61,15 @@ def test_pipes_carry_the_same_bytes_as_files(start, folder, tiny):
         "sys.exit(main(['encode', 'speech.wav', 'out.dvq', *sys.argv[-2:]])"
         " or main(['decode', 'out.dvq', 'out.wav', *sys.argv[-2:]]))"
     )
-    files = start("--model", tiny, python=("-c", by_files))  # not in this process: threads may change the last bit
+    files = start(
+        "--model", tiny, python=("-c", by_files)
+    )  # not in this process: threads may change the last bit
     piped_dvq, encode_said = start("encode", "-", "--model", tiny, stdin=-1).communicate(
         Path("speech.wav").read_bytes()
     )
-    piped_wav, decode_said = start("decode", "-", "-", "--model", tiny, stdin=-1).communicate(piped_dvq)
+    piped_wav, decode_said = start("decode", "-", "-", "--model", tiny, stdin=-1).communicate(
+        piped_dvq
+    )
     assert files.wait() == 0
     assert (encode_said, decode_said) == (b"", b"")
     assert piped_dvq == Path("out.dvq").read_bytes()
@@ -97,10 +105,17 @@ def test_position_bits_widen_the_indices_of_a_curve(call, folder, models):
     ("rate", "expected_hz", "expected_samples"),
     [("original", 8000, 4321), ("model", 16000, 8642), ("48000", 48000, 25926)],
 )
-def test_decodes_at_the_rate_asked_for(call, folder, tiny, wave, rate, expected_hz, expected_samples):
+def test_decodes_at_the_rate_asked_for(
+    call, folder, tiny, wave, rate, expected_hz, expected_samples
+):
     soundfile.write("slow.wav", np.stack([wave[:4321], -wave[:4321]], axis=1), 8000)
     assert call("encode", "slow.wav", "--model", tiny).code == 0
-    assert call("decode", "slow.dvq", "out.wav", "--rate", rate, "--subtype", "PCM_24", "--model", tiny).code == 0
+    assert (
+        call(
+            "decode", "slow.dvq", "out.wav", "--rate", rate, "--subtype", "PCM_24", "--model", tiny
+        ).code
+        == 0
+    )
     info = soundfile.info("out.wav")
     assert (info.samplerate, info.frames, info.channels) == (expected_hz, expected_samples, 2)
     assert info.subtype == "PCM_24"
@@ -145,4 +160,7 @@ def test_warns_of_clipping(call, folder, save_model):
     beyond = int(np.count_nonzero(np.abs(soundfile.read("whole.wav")[0]) > 1))
     assert beyond > 0
     said = call("decode", "loud.dvq", "clipped.wav", "--model", "loud.safetensors").err
-    assert f"diveq-codec: loud.dvq: {beyond} samples were louder than the format holds, and are clipped\n" in said
+    assert (
+        f"diveq-codec: loud.dvq: {beyond} samples were louder than the format holds, and are "
+        f"clipped\n" in said
+    )

@@ -1,4 +1,6 @@
-"""Stop means stop: the first signal ends a command within a second, whatever it does, and nothing stays."""
+"""Stop means stop: the first signal ends a command within a second, whatever it does, and nothing
+stays.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ import soundfile
 
 from codec.bitstream import StreamWriter
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no signals to send to one process")
+pytestmark = pytest.mark.skipif(
+    os.name != "posix", reason="Windows has no signals to send to one process"
+)
 
 WITHIN_SECONDS = 1.0
 ENDS = {
@@ -64,7 +68,9 @@ def long_stream(folder, library) -> Path:
 @pytest.mark.parametrize("number", ENDS)
 def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number):
     before = names()
-    process = start("decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny, "--max-hours", "24")
+    process = start(
+        "decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny, "--max-hours", "24"
+    )
     wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
     assert stop(process, number) == ENDS[number]
     assert names() == before
@@ -83,7 +89,16 @@ def test_decoding_into_a_pipe(start, long_stream, tiny, names, tmp_path_factory)
     scratch = tmp_path_factory.mktemp("scratch")
     environment = os.environ | {"TMPDIR": str(scratch)}
     process = start(
-        "decode", "long.dvq", "-", "--rate", "768000", "--model", tiny, "--max-hours", "24", env=environment
+        "decode",
+        "long.dvq",
+        "-",
+        "--rate",
+        "768000",
+        "--model",
+        tiny,
+        "--max-hours",
+        "24",
+        env=environment,
     )
     wait_for(lambda: any(path.stat().st_size for path in scratch.iterdir()), process)
     assert stop(process, signal.SIGTERM) == ENDS[signal.SIGTERM]
@@ -116,7 +131,9 @@ def test_pipes_that_nobody_serves(start, folder, tiny, names, arguments, number)
 
 
 def _sleeps(process) -> bool:
-    """Whether the command handles signals, and all its threads wait and have done so for a while."""
+    """Whether the command handles signals, and all its threads wait and have done so for a
+    while.
+    """
     caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
     if not int(caught, 16) >> (signal.SIGTERM - 1) & 1:
         return False
@@ -176,7 +193,14 @@ def test_scoring(start, folder, wave, names, jobs, number):
             soundfile.write(f"{system}/{clip}.wav", wave, 16_000)
     before = names()
     arguments = ("eval", "originals", "decoded", "--metrics", "si_sdr", "--plug-in", "slow:slow")
-    process = start(*arguments, "--jobs", jobs, "--out", "result", env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
+    process = start(
+        *arguments,
+        "--jobs",
+        jobs,
+        "--out",
+        "result",
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
     wait_for(Path("begun").exists, process)
     assert stop(process, number) == ENDS[number]
     assert {name for name in names() - before if not name.startswith("result")} == {"begun"}
@@ -189,7 +213,17 @@ def test_scoring_processes_end_with_a_killed_parent(start, folder, wave):
         (folder / system).mkdir()
         for clip in range(4):
             soundfile.write(f"{system}/{clip}.wav", wave, 16_000)
-    arguments = ("eval", "originals", "decoded", "--metrics", "si_sdr", "--plug-in", "slow:slow", "--jobs", "2")
+    arguments = (
+        "eval",
+        "originals",
+        "decoded",
+        "--metrics",
+        "si_sdr",
+        "--plug-in",
+        "slow:slow",
+        "--jobs",
+        "2",
+    )
     process = start(*arguments)
     wait_for(Path("begun").exists, process)
     process.kill()
@@ -209,7 +243,9 @@ def test_in_a_program_of_ones_own(call, coded, monkeypatch):
     """A command that is called with arguments ends by an exit code, not the process."""
     from codec.cli.info import Info
 
-    monkeypatch.setattr(Info, "run", lambda _info: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
+    monkeypatch.setattr(
+        Info, "run", lambda _info: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5)
+    )
     before = signal.getsignal(signal.SIGTERM)
     result = call("info", "coded.dvq")
     assert (result.code, result.error) == (143, "diveq-codec: terminated")
@@ -218,8 +254,13 @@ def test_in_a_program_of_ones_own(call, coded, monkeypatch):
 
 def test_ignored_signals_stay_ignored(start, folder, tiny):
     """As in the background of a shell script, or under nohup."""
-    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from codec.cli import main; main()"
-    process = start("encode", "-", "out.dvq", "--model", tiny, python=("-c", ignoring), stdin=subprocess.PIPE)
+    ignoring = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from codec.cli import main; "
+        "main()"
+    )
+    process = start(
+        "encode", "-", "out.dvq", "--model", tiny, python=("-c", ignoring), stdin=subprocess.PIPE
+    )
     wait_for(lambda: list(Path().glob(".*.part")), process)
     process.send_signal(signal.SIGINT)
     process.communicate(Path("speech.wav").read_bytes())

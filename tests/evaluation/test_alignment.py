@@ -24,7 +24,8 @@ def signal(wave: np.ndarray, rate_hz: int = 16_000) -> Signal:
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "delay"), [(8_000, 37), (16_000, 0), (16_000, -700), (16_000, 8_000), (22_050, 1), (48_000, -24_000)]
+    ("rate_hz", "delay"),
+    [(8_000, 37), (16_000, 0), (16_000, -700), (16_000, 8_000), (22_050, 1), (48_000, -24_000)],
 )
 def test_a_known_delay_is_found_exactly(rate_hz, delay):
     speech = synthesize_speech(3.0, sample_rate_hz=rate_hz, seed=5)[None]
@@ -39,9 +40,13 @@ def test_channels_are_late_together():
 
 
 def test_where_the_waveform_is_lost_the_envelope_tells_to_3_ms():
-    """Noise in the bands of the speech, as strong as these, frame by frame: no waveform of it is left."""
+    """Noise in the bands of the speech, as strong as these, frame by frame: no waveform of it is
+    left.
+    """
     speech = synthesize_speech(4.0, seed=3)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(speech, 128), 256)[::128] * np.hanning(256)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(speech, 128), 256)[::128] * np.hanning(
+        256
+    )
     phases = np.exp(2j * np.pi * np.random.default_rng(1).random((len(frames), 129)))
     noise = np.zeros(len(speech) + 256)
     for number, frame in enumerate(np.fft.irfft(np.abs(np.fft.rfft(frames)) * phases, 256)):
@@ -50,7 +55,9 @@ def test_where_the_waveform_is_lost_the_envelope_tells_to_3_ms():
     correlation = vocoded @ speech / np.linalg.norm(vocoded) / np.linalg.norm(speech)
     assert abs(correlation) < 0.1
     for delay in (0, 640):
-        assert find_delay(signal(speech), signal(late(vocoded[None], delay))) == pytest.approx(delay, abs=48)
+        assert find_delay(signal(speech), signal(late(vocoded[None], delay))) == pytest.approx(
+            delay, abs=48
+        )
 
 
 def test_nothing_is_found_in_what_is_unlike():

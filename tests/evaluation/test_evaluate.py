@@ -1,4 +1,6 @@
-"""Whole evaluations: of decoded files, of a model, of a codec of one's own; and what happens when parts of it fail."""
+"""Whole evaluations: of decoded files, of a model, of a codec of one's own; and what happens when
+parts of it fail.
+"""
 
 from __future__ import annotations
 
@@ -50,27 +52,47 @@ def codec() -> Codec:
 
 def test_folders_are_matched_and_scored(folders):
     found = evaluate(find_sources(folders / "originals"), [DecodedFolder(folders / "decoded")])
-    assert [reference.name for reference in found.references] == ["a/one.wav", "a/two.wav", "three.wav"]
+    assert [reference.name for reference in found.references] == [
+        "a/one.wav",
+        "a/two.wav",
+        "three.wav",
+    ]
     assert [reference.seconds for reference in found.references] == [1.0, 1.25, 1.5]
     (system,) = found.systems
-    assert (system.name, system.kbps, system.encode_speed, system.stages) == ("decoded", None, None, None)
+    assert (system.name, system.kbps, system.encode_speed, system.stages) == (
+        "decoded",
+        None,
+        None,
+        None,
+    )
     expected = []
     for clip in system.clips:
         reference = read_signal(folders / "originals" / clip.name).wave[0]
         estimate = read_signal((folders / "decoded" / clip.name).with_suffix(".flac")).wave[0]
         expected.append(si_sdr(reference, estimate))
         assert clip.scores["si_sdr"] == Score(expected[-1])
-        assert clip.scores["mel_distance"] == Score(mel_distance(reference, estimate, sample_rate_hz=RATE_HZ))
+        assert clip.scores["mel_distance"] == Score(
+            mel_distance(reference, estimate, sample_rate_hz=RATE_HZ)
+        )
     assert system.means["si_sdr"].mean == pytest.approx(np.mean(expected), abs=1e-9)
-    assert min(expected) <= system.means["si_sdr"].low < system.means["si_sdr"].high <= max(expected)
+    assert (
+        min(expected) <= system.means["si_sdr"].low < system.means["si_sdr"].high <= max(expected)
+    )
 
 
 def test_originals_may_be_resampled_first(folders):
-    found = evaluate(find_sources(folders / "originals"), [DecodedFolder(folders / "decoded")], sample_rate_hz=8_000)
-    reference, estimate = (
-        read_signal(folders / name).at(8_000).wave[0] for name in ("originals/three.wav", "decoded/three.flac")
+    found = evaluate(
+        find_sources(folders / "originals"),
+        [DecodedFolder(folders / "decoded")],
+        sample_rate_hz=8_000,
     )
-    assert found.systems[0].clips[2].scores["si_sdr"].value == pytest.approx(si_sdr(reference, estimate), abs=1e-9)
+    reference, estimate = (
+        read_signal(folders / name).at(8_000).wave[0]
+        for name in ("originals/three.wav", "decoded/three.flac")
+    )
+    assert found.systems[0].clips[2].scores["si_sdr"].value == pytest.approx(
+        si_sdr(reference, estimate), abs=1e-9
+    )
 
 
 def test_processes_find_the_same_in_the_same_order(folders):
@@ -78,12 +100,18 @@ def test_processes_find_the_same_in_the_same_order(folders):
     heard = []
     options = {"workers": 2, "on_reference": lambda name, clips: heard.append((name, list(clips)))}
     assert evaluate(sources, candidates, **options) == evaluate(sources, candidates)
-    assert heard == [("a/one.wav", ["decoded"]), ("a/two.wav", ["decoded"]), ("three.wav", ["decoded"])]
+    assert heard == [
+        ("a/one.wav", ["decoded"]),
+        ("a/two.wav", ["decoded"]),
+        ("three.wav", ["decoded"]),
+    ]
 
 
 def test_a_model_is_scored_from_whole_files(codec, folders):
     sources = find_sources(folders / "originals")
-    found = evaluate(sources, model_candidates(codec, stage_counts=[1, 4], bitrates_kbps=[0.3, 0.7]))
+    found = evaluate(
+        sources, model_candidates(codec, stage_counts=[1, 4], bitrates_kbps=[0.3, 0.7])
+    )
     assert [(system.name, system.family) for system in found.systems] == [
         ("tiny, 0.3 kbps", "tiny"),
         ("tiny, 0.7 kbps", "tiny"),
@@ -92,7 +120,9 @@ def test_a_model_is_scored_from_whole_files(codec, folders):
     ]
     assert {system.note for system in found.systems} == {f"model {codec.fingerprint.hex()}"}
     for system, wish in zip(
-        found.systems, ({"bitrate_kbps": 0.3}, {"bitrate_kbps": 0.7}, {"stages": 1}, {"stages": 4}), strict=True
+        found.systems,
+        ({"bitrate_kbps": 0.3}, {"bitrate_kbps": 0.7}, {"stages": 1}, {"stages": 4}),
+        strict=True,
     ):
         bits, codes = 0, []
         for source, clip in zip(sources, system.clips, strict=True):
@@ -107,14 +137,20 @@ def test_a_model_is_scored_from_whole_files(codec, folders):
         assert min(system.encode_speed, system.decode_speed) > 0
         assert len(system.stages) == wish.get("stages", 4)
         for number, stage in enumerate(system.stages):
-            words = np.concatenate([c[0, number] for c in codes if number < c.shape[1]] or [np.zeros(0, np.int32)])
+            words = np.concatenate(
+                [c[0, number] for c in codes if number < c.shape[1]] or [np.zeros(0, np.int32)]
+            )
             expected = np.bincount(words[words >= 0], minlength=1 << stage.bits)
             assert stage.histogram == tuple(expected)
 
 
 def test_bitrates_are_of_all_powers_of_two_stages_and_of_the_last(codec):
     assert len(codec.config.stages) == 4
-    assert [c.name for c in model_candidates(codec)] == ["tiny, 0.3 kbps", "tiny, 0.6 kbps", "tiny, 1.2 kbps"]
+    assert [c.name for c in model_candidates(codec)] == [
+        "tiny, 0.3 kbps",
+        "tiny, 0.6 kbps",
+        "tiny, 1.2 kbps",
+    ]
     with pytest.raises(ConfigError, match="tiny has stages 1 to 4, not 0, 5"):
         model_candidates(codec, stage_counts=[0, 1, 5])
     with pytest.raises(ConfigError, match=r"tiny needs at least 0\.3 kbps, not 0\.2"):
@@ -128,20 +164,31 @@ def test_stage_use_of_known_codes():
     first, second = counter.use()
     assert (first.bits, first.used, first.histogram) == (2, 0.75, (5, 1, 0, 2))
     assert first.entropy_bits == pytest.approx(-sum(n / 8 * math.log2(n / 8) for n in (5, 1, 2)))
-    assert (second.bits, second.used, second.entropy_bits, second.histogram) == (1, 0.5, 0.0, (0, 8))
+    assert (second.bits, second.used, second.entropy_bits, second.histogram) == (
+        1,
+        0.5,
+        0.0,
+        (0, 8),
+    )
     assert StageCounter([3]).use()[0].used == StageCounter([3]).use()[0].entropy_bits == 0
 
 
 class Halver:
-    """A codec of one's own: half the level, 100 samples late, 8 bits a sample; it fails on short clips."""
+    """A codec of one's own: half the level, 100 samples late, 8 bits a sample; it fails on short
+    clips.
+    """
 
     name, family, note, align = "halver, 128 kbps", "halver", "for tests", True
 
     def decode(self, name: str, signal: Signal) -> Decoded:
         if signal.seconds < 1.2:
             raise AudioError(f"{name} is too short")
-        late = Signal(wave=0.5 * np.pad(signal.wave, ((0, 0), (100, 0))), sample_rate_hz=signal.sample_rate_hz)
-        return Decoded(signal=late, bits=8 * signal.wave.shape[1], encode_seconds=0.1, decode_seconds=0.5)
+        late = Signal(
+            wave=0.5 * np.pad(signal.wave, ((0, 0), (100, 0))), sample_rate_hz=signal.sample_rate_hz
+        )
+        return Decoded(
+            signal=late, bits=8 * signal.wave.shape[1], encode_seconds=0.1, decode_seconds=0.5
+        )
 
     def stages(self) -> None:
         return None
@@ -149,17 +196,28 @@ class Halver:
 
 def test_a_codec_of_ones_own(folders, tmp_path):
     originals = find_sources(folders / "originals")
-    found = evaluate(originals, [Halver(), DecodedFolder(folders / "decoded")], recordings=Recordings(tmp_path))
+    found = evaluate(
+        originals, [Halver(), DecodedFolder(folders / "decoded")], recordings=Recordings(tmp_path)
+    )
     system = found.systems[0]
     assert system.clips[0].failure == "a/one.wav is too short"
     assert [clip.delay_samples for clip in system.clips[1:]] == [100, 100]
     assert [clip.scores["si_sdr"].value for clip in system.clips[1:]] == [100, 100]
     assert (system.means["si_sdr"].clips, system.means["si_sdr"].failed) == (2, 1)
     assert (system.kbps, system.note) == (128.0, "for tests")
-    assert (system.encode_speed, system.decode_speed) == (pytest.approx(2.75 / 0.2), pytest.approx(2.75 / 1.0))
+    assert (system.encode_speed, system.decode_speed) == (
+        pytest.approx(2.75 / 0.2),
+        pytest.approx(2.75 / 1.0),
+    )
     # In step with its original, to within the 16 bits of the file.
-    assert (system.clips[1].audio, found.references[1].audio) == ("halver_128_kbps/a/two.wav", "reference/a/two.wav")
-    heard, original = (soundfile.read(tmp_path / place)[0] for place in (system.clips[1].audio, "reference/a/two.wav"))
+    assert (system.clips[1].audio, found.references[1].audio) == (
+        "halver_128_kbps/a/two.wav",
+        "reference/a/two.wav",
+    )
+    heard, original = (
+        soundfile.read(tmp_path / place)[0]
+        for place in (system.clips[1].audio, "reference/a/two.wav")
+    )
     np.testing.assert_allclose(heard, original / 2, atol=1 / 32768)
     assert system.clips[0].audio is None
     assert soundfile.info(tmp_path / found.systems[1].clips[0].audio).subtype == "PCM_16"
@@ -174,7 +232,10 @@ def assert_tables_tell_it(found) -> None:
     assert len(lines) == 1 + 2 * 3
     text = " ".join(evaluation_text(found).split())
     assert "test: 3 clips, 3.8 s" in text
-    assert "halver, 128 kbps, 128.000 kbps, encodes at 13.8 and decodes at 2.8 x real time, for tests" in text
+    assert (
+        "halver, 128 kbps, 128.000 kbps, encodes at 13.8 and decodes at 2.8 x real time, for tests"
+        in text
+    )
     assert "SI-SDR (dB) 100.000 n = 2, 1 failed Mel distance (lower is better) 0.30" in text
     assert "delay of 100 samples removed" in text
 
@@ -231,7 +292,11 @@ def test_broken_files_fail_alone(folders, tmp_path):
 
 
 def test_metrics_of_the_user_are_described(folders):
-    extra = {"peak": Metric(lambda reference, estimate, *, sample_rate_hz: estimate.max(), "Peak", "FS", False)}
+    extra = {
+        "peak": Metric(
+            lambda reference, estimate, *, sample_rate_hz: estimate.max(), "Peak", "FS", False
+        )
+    }
     found = evaluate(find_sources(folders / "originals"), [Halver()], extra_metrics=extra)
     assert found.metrics == (*METRICS, "peak")
     assert (found.metric("peak").title, found.metric("peak").higher_is_better) == ("Peak", False)
@@ -262,7 +327,9 @@ def test_a_folder_without_visible_audio_is_an_error(tmp_path):
 
 
 def test_originals_are_judged_by_the_metrics_that_can(folders):
-    """By one of the user that has nothing to say of one clip, and counts the others by their length."""
+    """By one of the user that has nothing to say of one clip, and counts the others by their
+    length.
+    """
 
     def loudness(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> Weighted:
         if len(estimate) == len(three):
@@ -272,16 +339,26 @@ def test_originals_are_judged_by_the_metrics_that_can(folders):
     (three,) = read_signal(folders / "originals" / "three.wav").wave
     extra = {"loudness": Metric(loudness, "Loudness", "FS", best=1.0, judges_originals=True)}
     sources = find_sources(folders / "originals")
-    found = evaluate(sources, [DecodedFolder(folders / "originals", name="same")], extra_metrics=extra)
+    found = evaluate(
+        sources, [DecodedFolder(folders / "originals", name="same")], extra_metrics=extra
+    )
     waves = [source.read().wave[0] for source in sources[:2]]
     peaks, lengths = [float(np.abs(wave).max()) for wave in waves], [len(wave) for wave in waves]
     assert [reference.scores for reference in found.references] == [
-        *({"loudness": Score(peak, weight=float(length))} for peak, length in zip(peaks, lengths, strict=True)),
+        *(
+            {"loudness": Score(peak, weight=float(length))}
+            for peak, length in zip(peaks, lengths, strict=True)
+        ),
         {"loudness": Score(None)},
     ]
-    assert found.original_means["loudness"].mean == pytest.approx(np.average(peaks, weights=lengths))
+    assert found.original_means["loudness"].mean == pytest.approx(
+        np.average(peaks, weights=lengths)
+    )
     assert found.systems[0].means["loudness"] == found.original_means["loudness"]
-    assert (found.original_means["loudness"].clips, found.original_means["loudness"].failed) == (2, 0)
+    assert (found.original_means["loudness"].clips, found.original_means["loudness"].failed) == (
+        2,
+        0,
+    )
     text = evaluation_text(found)
     assert text.index("\noriginal\n  Loudness (FS, 1 is best)") < text.index("\nsame\n")
     assert text.count("  n = 2\n") == 2

@@ -16,7 +16,9 @@ EVALUATION = Evaluation(
     data="val",
     metrics=("stoi", "mos"),
     references=(
-        Reference(name="a/b.flac", seconds=6.5, audio="reference/a/b.wav", scores={"mos": Score(4.0)}),
+        Reference(
+            name="a/b.flac", seconds=6.5, audio="reference/a/b.wav", scores={"mos": Score(4.0)}
+        ),
         Reference(name="c", seconds=0.0),
     ),
     systems=(
@@ -72,16 +74,28 @@ def test_metrics_are_described():
         *(name for name in METRICS if "distance" in name),
         "carrier_repetition",
     ]
-    fine = Evaluation(data="x", metrics=("pesq_wb", "carrier_repetition", "level_1_2"), references=(), systems=())
-    assert [fine.direction(name) for name in fine.metrics] == ["higher is better", "lower is better", "0 is best"]
+    fine = Evaluation(
+        data="x", metrics=("pesq_wb", "carrier_repetition", "level_1_2"), references=(), systems=()
+    )
+    assert [fine.direction(name) for name in fine.metrics] == [
+        "higher is better",
+        "lower is better",
+        "0 is best",
+    ]
     assert [fine.merit(name, -2.0) for name in fine.metrics] == [-2.0, 2.0, -2.0]
-    assert fine.merit("level_1_2", 1.0) > fine.merit("level_1_2", -2.0) == fine.merit("level_1_2", 2.0)
+    assert (
+        fine.merit("level_1_2", 1.0) > fine.merit("level_1_2", -2.0) == fine.merit("level_1_2", 2.0)
+    )
 
 
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("format",), "diveq-codec evaluation 2", "has the format 'diveq-codec evaluation 1', not '.* 2'"),
+        (
+            ("format",),
+            "diveq-codec evaluation 2",
+            "has the format 'diveq-codec evaluation 1', not '.* 2'",
+        ),
         (("extra",), 1, "Evaluation has no field extra"),
         (("metrics",), ["mos", "wer"], "does not describe its metric wer"),
         (("references", 0, "seconds"), "6.2", "Reference.seconds is a number, not '6.2'"),
@@ -90,7 +104,11 @@ def test_metrics_are_described():
         (("original_means",), {"snr": None}, "Evaluation.original_means|Mean is a JSON object"),
         (("original_means", "stoi"), {}, "Mean lacks clips"),
         (("systems", 0, "means"), [], "System.means is a JSON object, not"),
-        (("systems", 0, "means", "stoi", "low"), float("nan"), "Mean.low is a number or null, not nan"),
+        (
+            ("systems", 0, "means", "stoi", "low"),
+            float("nan"),
+            "Mean.low is a number or null, not nan",
+        ),
         (("systems", 0, "clips", 0, "scores", "stoi"), 0.7, "Score is a JSON object, not float"),
     ],
 )

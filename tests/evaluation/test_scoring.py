@@ -1,4 +1,6 @@
-"""One clip against another: what is resampled, moved and averaged gives what the metrics give when called directly."""
+"""One clip against another: what is resampled, moved and averaged gives what the metrics give when
+called directly.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def scores(reference: Signal, decoded: Signal, *metrics: str, **options) -> Comp
 
 
 def test_a_delayed_clip_scores_as_the_overlap_of_both():
-    found = scores(signal(SPEECH), signal(np.pad(NOISY, (400, 0))[:-100]), "pesq_wb", "si_sdr", keep_wave=True)
+    found = scores(
+        signal(SPEECH), signal(np.pad(NOISY, (400, 0))[:-100]), "pesq_wb", "si_sdr", keep_wave=True
+    )
     heard = slice(0, len(SPEECH) - 100)  # 100 samples are lost at the end, and no metric sees them
     assert found.delay_samples == 400
     assert found.scores["pesq_wb"].value == pytest.approx(
@@ -41,7 +45,9 @@ def test_without_alignment_a_delay_costs():
     assert scores(signal(SPEECH), decoded, "si_sdr").scores["si_sdr"].value == 100
     found = scores(signal(SPEECH), decoded, "si_sdr", align=False)
     assert found.delay_samples == 0
-    assert found.scores["si_sdr"].value == si_sdr(SPEECH, np.pad(SPEECH, (400, 0))[: len(SPEECH)]) < 0
+    assert (
+        found.scores["si_sdr"].value == si_sdr(SPEECH, np.pad(SPEECH, (400, 0))[: len(SPEECH)]) < 0
+    )
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000])
@@ -51,13 +57,17 @@ def test_other_rates_come_to_that_of_the_reference(rate_hz):
     found = scores(signal(SPEECH), signal(decoded, rate_hz=rate_hz), "si_sdr", "pesq_nb")
     assert found.delay_samples == 0
     assert found.scores["si_sdr"].value == pytest.approx(si_sdr(SPEECH, back), abs=1e-3)
-    assert found.scores["pesq_nb"].value == pytest.approx(pesq.pesq(RATE_HZ, SPEECH, back, "nb"), abs=1e-3)
+    assert found.scores["pesq_nb"].value == pytest.approx(
+        pesq.pesq(RATE_HZ, SPEECH, back, "nb"), abs=1e-3
+    )
 
 
 def test_channels_are_scored_each_and_averaged():
     reference, decoded = signal(SPEECH, SPEECH[::-1]), signal(NOISY, SPEECH[::-1])
     expected = (si_sdr(SPEECH, NOISY) + 100) / 2
-    assert scores(reference, decoded, "si_sdr").scores["si_sdr"].value == pytest.approx(expected, abs=1e-9)
+    assert scores(reference, decoded, "si_sdr").scores["si_sdr"].value == pytest.approx(
+        expected, abs=1e-9
+    )
     half = scores(reference, signal(NOISY, 0 * SPEECH), "si_sdr", "mel_distance").scores
     assert half["si_sdr"] == Score(None, "channel 2: the estimate is silent")
     assert half["mel_distance"].value > 0
@@ -66,9 +76,17 @@ def test_channels_are_scored_each_and_averaged():
 @pytest.mark.parametrize(
     ("reference", "decoded", "failure"),
     [
-        (signal(SPEECH), signal(SPEECH, SPEECH), "the reference has 1 channels, the decoded audio 2"),
+        (
+            signal(SPEECH),
+            signal(SPEECH, SPEECH),
+            "the reference has 1 channels, the decoded audio 2",
+        ),
         (signal(0 * SPEECH), signal(SPEECH), "the reference is silent"),
-        (signal(SPEECH), signal(SPEECH[:30_000]), "the decoded audio lasts 1.88 s, the reference 3.00 s: a delay ex"),
+        (
+            signal(SPEECH),
+            signal(SPEECH[:30_000]),
+            "the decoded audio lasts 1.88 s, the reference 3.00 s: a delay ex",
+        ),
         (
             signal(SPEECH),
             signal(np.tile(SPEECH, 2)),

@@ -14,7 +14,8 @@ from codec.metrics import Score
 
 def clips(values) -> list[Clip]:
     return [
-        Clip(name=str(n), scores={"m": Score(None, "bad") if v is None else Score(v)}) for n, v in enumerate(values)
+        Clip(name=str(n), scores={"m": Score(None, "bad") if v is None else Score(v)})
+        for n, v in enumerate(values)
     ]
 
 
@@ -37,20 +38,29 @@ def test_the_interval_is_that_of_resampling_written_out():
 
     found = mean_of(values)
     assert found.mean == pytest.approx(math.fsum(values) / 23, abs=1e-12)
-    assert (found.low, found.high) == pytest.approx((percentile(0.025), percentile(0.975)), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(
+        (percentile(0.025), percentile(0.975)), abs=1e-12
+    )
     assert mean_of(values) == found
 
 
 def test_of_many_values_it_is_that_of_the_normal_law():
-    values = np.random.default_rng(3).standard_normal(3000) * 2 + 5  # more than one block of resamples
+    values = (
+        np.random.default_rng(3).standard_normal(3000) * 2 + 5
+    )  # more than one block of resamples
     found = mean_of(values.tolist())
     error = 1.96 * values.std() / math.sqrt(3000)
-    assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.08 * error)
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - error, values.mean() + error), abs=0.08 * error
+    )
 
 
 def test_values_count_by_their_weights():
     values, weights = np.random.default_rng(5).random((2, 40))
-    scores = [Score(value, weight=weight) for value, weight in zip(values.tolist(), weights.tolist(), strict=True)]
+    scores = [
+        Score(value, weight=weight)
+        for value, weight in zip(values.tolist(), weights.tolist(), strict=True)
+    ]
     found = summarise([Clip(name="x", scores={"m": score}) for score in scores], ["m"])["m"]
     assert found.mean == pytest.approx(values @ weights / weights.sum(), abs=1e-12)
     draws = np.random.default_rng(0).integers(40, size=(2000, 40))

@@ -31,7 +31,9 @@ def test_failure_leaves_the_folder_as_it_was(tmp_path, overwrite, failure):
         (tmp_path / "out").write_bytes(b"old")
     with pytest.raises(failure):
         write_and_fail(tmp_path / "out", overwrite, failure)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({"out": b"old"} if overwrite else {})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == (
+        {"out": b"old"} if overwrite else {}
+    )
 
 
 def write_and_fail(path, overwrite, failure):

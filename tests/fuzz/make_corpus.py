@@ -1,4 +1,6 @@
-"""Adds the known attacks and the golden streams to the corpus: `PYTHONPATH=tests:. python -m fuzz.make_corpus`."""
+"""Adds the known attacks and the golden streams to the corpus: `PYTHONPATH=tests:. python -m
+fuzz.make_corpus`.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def as_contents(data: bytes, head: int) -> bytes:
 
 
 def payloads() -> dict[str, bytes]:
-    """Range payloads that are not canonical, as `fuzz_range_decoder` takes them: frames, depth, payload."""
+    """Range payloads that are not canonical, as `fuzz_range_decoder` takes them: frames, depth,
+    payload.
+    """
     return {
         "zeros_behind": bytes([9, 2]) + bytes(12),
         "ones": bytes([9, 2]) + b"\xff" * 40,
@@ -97,12 +101,15 @@ def main() -> None:
     contents = {name: as_contents(data, 0) for name, data in golden.items()}
     pools = {
         "reader": golden | bombs() | {"splice": splice()},
-        "packets": contents | {f"head_{n}": bytes([n]) + b"\x01\x04" * 5 for n in range(len(HEADERS))},
+        "packets": contents
+        | {f"head_{n}": bytes([n]) + b"\x01\x04" * 5 for n in range(len(HEADERS))},
         "recovery": contents,
         "cut": contents,
         "header": {name: data[10:40] for name, data in golden.items()},
         "range_decoder": payloads(),
-        "live_packet": {line.split(": ")[0]: bytes.fromhex(line.split(": ")[1])[:-1] for line in live},
+        "live_packet": {
+            line.split(": ")[0]: bytes.fromhex(line.split(": ")[1])[:-1] for line in live
+        },
         "model": configurations(),
     }
     for target, files in pools.items():

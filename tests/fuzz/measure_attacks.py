@@ -1,7 +1,8 @@
 """What known attacks cost now: `PYTHONPATH=tests:. python -m fuzz.measure_attacks [FOLDER]`.
 
-Each attack runs in a process of its own, whose CPU seconds and peak memory count. The first table has the attacks that
-once cost too much, beside what they cost then; the second what each file of the corpus costs, and the line above all of
+Each attack runs in a process of its own, whose CPU seconds and peak memory count. The first table
+has the attacks that once cost too much, beside what they cost then; the second what each file of
+the corpus costs, and the line above all of
 them: a file of n bytes takes at most a·n + b.
 """
 
@@ -64,8 +65,10 @@ def files() -> dict[str, bytes]:
         "bomb_1ch": forged(head(1, 65_535), EMPTY_RANGE),
         "bomb_64ch": forged(head(64, 16_384), EMPTY_RANGE),
         "bomb_64ch768k": forged(head(64, 16_384, 768_000), EMPTY_RANGE),
-        "bomb_recover768": head(64, 16_384, 768_000).to_bytes() + sealed(head(64, 16_384, 768_000), claims, 1 << 16, 0),
-        "bomb_r255": head(255, 4112, 768_000).to_bytes() + sealed(head(255, 4112, 768_000), claims, 1 << 16, 0),
+        "bomb_recover768": head(64, 16_384, 768_000).to_bytes()
+        + sealed(head(64, 16_384, 768_000), claims, 1 << 16, 0),
+        "bomb_r255": head(255, 4112, 768_000).to_bytes()
+        + sealed(head(255, 4112, 768_000), claims, 1 << 16, 0),
         "bomb_info": forged(head(64, 16_384), *[EMPTY_RANGE] * 20_000),
         "noise20": usual.to_bytes() + np.random.default_rng(0).bytes(20_000_000),
         "zeros20": usual.to_bytes() + bytes(20_000_000),
@@ -75,7 +78,9 @@ def files() -> dict[str, bytes]:
 
 
 def run(arguments: list[str]) -> tuple[float, float, str]:
-    """CPU seconds, peak memory in MB, and the last line said, of the command line in a process of its own."""
+    """CPU seconds, peak memory in MB, and the last line said, of the command line in a process of
+    its own.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "codec.cli", *arguments],
         stdout=subprocess.DEVNULL,
@@ -106,9 +111,14 @@ def measure_attacks(folder: Path) -> None:
         path = folder / f"{name.strip()}.dvq"
         target = [str(folder / "out.w64"), "--force"] if verb.startswith("decode") else []
         verb, *options = verb.split()
-        seconds, memory, said = run([verb, str(path), *target, *options, "--backend", "onnx"][: None if target else 2])
+        seconds, memory, said = run(
+            [verb, str(path), *target, *options, "--backend", "onnx"][: None if target else 2]
+        )
         text = said.replace(str(folder) + "/", "")[-90:]
-        print(f"| {name.strip()} {verb} | {path.stat().st_size:,} | {before} | {seconds:.1f} | {memory:.0f} | {text} |")
+        print(
+            f"| {name.strip()} {verb} | {path.stat().st_size:,} | {before} | {seconds:.1f} | "
+            f"{memory:.0f} | {text} |"
+        )
 
 
 def measure_corpus() -> None:
@@ -126,7 +136,10 @@ def measure_corpus() -> None:
     worst = max(points, key=lambda point: (point[1] - base) / point[0])
     slope = max((worst[1] - base) / worst[0], 0.0)
     crc = zlib.crc32(b"".join(path.read_bytes() for path in sorted(CORPUS.glob("*/*"))))
-    print(f"\n{len(points)} files of the corpus ({crc:08x}): at most {1e6 * slope:.0f} µs · bytes + {base:.3f} s")
+    print(
+        f"\n{len(points)} files of the corpus ({crc:08x}): at most {1e6 * slope:.0f} µs · bytes + "
+        f"{base:.3f} s"
+    )
     print(f"steepest: {worst[2]}, {worst[0]} bytes, {worst[1]:.3f} s")
 
 

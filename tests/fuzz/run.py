@@ -1,7 +1,9 @@
-"""Fuzz a target, guided by coverage: `PYTHONPATH=tests:. python -m fuzz.run TARGET SECONDS` (pip install atheris).
+"""Fuzz a target, guided by coverage: `PYTHONPATH=tests:. python -m fuzz.run TARGET SECONDS` (pip
+install atheris).
 
-Inputs that reach new code are added to `runs/fuzz/TARGET`; one that finds a fault is written beside the
-traceback. `python -m fuzz.run TARGET minimise` adds the smallest set of them that reaches as much to the corpus.
+Inputs that reach new code are added to `runs/fuzz/TARGET`; one that finds a fault is written beside
+the traceback. `python -m fuzz.run TARGET minimise` adds the smallest set of them that reaches as
+much to the corpus.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ def main(target: str, seconds: str) -> None:
         options = ["-merge=1", str(CORPUS / target), str(FOUND / target)]
     else:
         options = [f"-max_total_time={seconds}", "-timeout=60", "-print_final_stats=1"]
-        options += [f"-artifact_prefix={FOUND}/{target}-", str(FOUND / target), str(CORPUS / target)]
+        options += [
+            f"-artifact_prefix={FOUND}/{target}-",
+            str(FOUND / target),
+            str(CORPUS / target),
+        ]
     atheris.Setup([sys.argv[0], f"-max_len={LONGEST}", *options], TARGETS[target])
     atheris.Fuzz()
 

@@ -1,6 +1,8 @@
-"""What fuzzing calls with any bytes: each target ends well, or in an error of ours, or has found a fault.
+"""What fuzzing calls with any bytes: each target ends well, or in an error of ours, or has found a
+fault.
 
-Checksums would stop a fuzzer at the first byte, so most targets put the right ones around its bytes.
+Checksums would stop a fuzzer at the first byte, so most targets put the right ones around its
+bytes.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ def fuzz_header(data: bytes) -> None:
 
 
 def fuzz_range_decoder(data: bytes) -> None:
-    """Any payload: an error, or codes in range whose own encoding decodes to them and ends no later."""
+    """Any payload: an error, or codes in range whose own encoding decodes to them and ends no
+    later.
+    """
     frames, depth = data[0] % 30 + 1 if data else 1, data[1] % 3 + 1 if len(data) > 1 else 3
     depths = np.full((1, frames), depth)
     depths[:, : len(data) // GROUP_FRAMES % 9 * GROUP_FRAMES] = min(depth, 2)
@@ -133,7 +137,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def contents_of(data: bytes) -> Iterator:
-    """A header that the first byte names, and contents of packets: a byte of length, then so many bytes."""
+    """A header that the first byte names, and contents of packets: a byte of length, then so many
+    bytes.
+    """
     yield HEADERS[data[0] % len(HEADERS)] if data else HEADERS[0]
     position = 1
     while position < len(data):

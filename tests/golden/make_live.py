@@ -1,6 +1,7 @@
 """Makes the golden live packets: `PYTHONPATH=tests python -m golden.make_live --regenerate`.
 
-Each line of packets.txt is a name and a packet in hexadecimal digits, and codes.npz has the codes under that name. As
+Each line of packets.txt is a name and a packet in hexadecimal digits, and codes.npz has the codes
+under that name. As
 the golden streams: they stay, and are regenerated only before the first release.
 """
 
@@ -27,9 +28,13 @@ def formats() -> dict[str, LiveFormat]:
 
 
 def with_depths(codes: np.ndarray, depths: list[list[int]]) -> np.ndarray:
-    """The codes with NONE after the stages of each frame, `depths` (channels, groups of three frames)."""
+    """The codes with NONE after the stages of each frame, `depths` (channels, groups of three
+    frames).
+    """
     of_frames = np.repeat(np.array(depths), 3, axis=1)[:, : codes.shape[2]]
-    return np.where(np.arange(codes.shape[1])[:, None] < of_frames[:, None], codes, NONE).astype(np.int32)
+    return np.where(np.arange(codes.shape[1])[:, None] < of_frames[:, None], codes, NONE).astype(
+        np.int32
+    )
 
 
 def packets() -> dict[str, LivePacket]:
@@ -42,22 +47,33 @@ def packets() -> dict[str, LivePacket]:
         "plain": LivePacket(sequence=0, codes=with_depths(mono[..., :3], [[3]])),
         "plain silent": LivePacket(sequence=127, codes=with_depths(mono[..., :3], [[0]])),
         "plain long": LivePacket(sequence=5, codes=with_depths(mono, [[0, 3, 1, 1, 0, 2]])),
-        "plain copies": LivePacket(sequence=64, codes=with_depths(mono[..., :3], [[3]]), copies=copies),
+        "plain copies": LivePacket(
+            sequence=64, codes=with_depths(mono[..., :3], [[3]]), copies=copies
+        ),
         "stereo": LivePacket(sequence=9, codes=with_depths(two, [[0, 2, 3], [3, 3, 0]])),
         "range": LivePacket(sequence=33, codes=with_depths(ranged, [[3, 2, 0, 3]])),
         "range copies": LivePacket(
-            sequence=34, codes=with_depths(ranged[..., 3:6], [[3]]), copies=(with_depths(ranged[..., :3], [[2]]),)
+            sequence=34,
+            codes=with_depths(ranged[..., 3:6], [[3]]),
+            copies=(with_depths(ranged[..., :3], [[2]]),),
         ),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regenerate", action="store_true", required=True, help="overwrite the golden packets")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--regenerate", action="store_true", required=True, help="overwrite the golden packets"
+    )
     parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     by_format = formats()
-    lines = [f"{name}: {by_format[name.split()[0]].pack(packet).hex()}\n" for name, packet in packets().items()]
+    lines = [
+        f"{name}: {by_format[name.split()[0]].pack(packet).hex()}\n"
+        for name, packet in packets().items()
+    ]
     (FOLDER / "packets.txt").write_text("".join(lines))
     np.savez(FOLDER / "codes.npz", **{name: packet.codes for name, packet in packets().items()})
 

@@ -1,7 +1,7 @@
 """Makes the golden streams of format version 1.0: `python tests/golden/make_v1.py --regenerate`.
 
-They are what released versions wrote. A change of the format gets a new version and a new folder; these
-files stay, and stay readable. So regenerate only before the version's first release.
+They are what released versions wrote. A change of the format gets a new version and a new folder;
+these files stay, and stay readable. So regenerate only before the version's first release.
 """
 
 from __future__ import annotations
@@ -41,12 +41,18 @@ def likely_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
     words = np.zeros(3, int)
     for frame in range(frames):
         for stage, table in enumerate(tables().stages):
-            rows = {"none": 0, "previous_frame": words[0] >> 3 if frame else 8, "previous_stage": words[1] >> 4}
+            rows = {
+                "none": 0,
+                "previous_frame": words[0] >> 3 if frame else 8,
+                "previous_stage": words[1] >> 4,
+            }
             row = table.counts[rows[table.source]]
             words[stage] = rng.choice(len(row), p=row / row.sum()) if frame % 9 else len(row) - 1
             layout = SPACE_FILLING[stage]
             positions = 1 << layout.position_bits if words[stage] < layout.codewords - 1 else 1
-            codes[0, stage, frame] = words[stage] << layout.position_bits | rng.integers(0, positions)
+            codes[0, stage, frame] = words[stage] << layout.position_bits | rng.integers(
+                0, positions
+            )
     return codes
 
 
@@ -70,7 +76,8 @@ def header(
 
 
 def with_depths(codes: np.ndarray, *packets: list[list[int]], packet_frames: int) -> np.ndarray:
-    """The codes with NONE where `packets` say so: for each, its channels' depths by groups of three frames.
+    """The codes with NONE where `packets` say so: for each, its channels' depths by groups of three
+    frames.
 
     Depths are repeated up to the end of the packet.
     """
@@ -100,7 +107,12 @@ def plain_streams() -> dict[str, Stream]:
     return {
         "fixed": (header(PLAIN), rng.integers(0, 1024, (1, 3, 47)), 47 * 320 - 1, None),
         "two_channels": (stereo, rng.integers(0, 1024, (2, 3, 40)), 35_000, None),
-        "positions": (header(SPACE_FILLING, original=48_000), likely_codes(rng, 31), 31 * 960, None),
+        "positions": (
+            header(SPACE_FILLING, original=48_000),
+            likely_codes(rng, 31),
+            31 * 960,
+            None,
+        ),
         "range": (ranged, likely_codes(rng, 130), 98_000, tables()),
         "empty": (header(PLAIN), np.zeros((1, 3, 0), np.int32), 0, None),
     }
@@ -111,9 +123,11 @@ def streams_of_depths() -> dict[str, Stream]:
     rng = np.random.default_rng(13)
     # Up to all stages, up to two of three, and a short packet whose last group is one frame.
     fixed = [[1, 3, 0, 2]], [[2, 0, 1]], [[3, 3, 1]]
-    # A full packet, a packet of which one channel is full, and a short one of which one channel has nothing.
+    # A full packet, a packet of which one channel is full, and a short one of which one channel has
+    # nothing.
     stereo = [[3], [3]], [[3], [2, 3, 1, 1, 0, 2, 2]], [[0], [1, 0]]
-    # Frames that come back after they were gone, with a context of the frame before; then two stages of three.
+    # Frames that come back after they were gone, with a context of the frame before; then two
+    # stages of three.
     ranged = [[3, 3, 1, 2, 0, 3, 2]], [[2, 1, 0, 2]]
     # Silence, the floor of quiet speech, and a short packet of silence.
     silence = [[0]], [[1, 0, 0, 0]], [[0]]
@@ -153,8 +167,12 @@ def streams_of_depths() -> dict[str, Stream]:
 
 def regenerate(folder: Path, made: dict[str, Stream], description: str | None) -> None:
     """Write the streams and their codes, if the command line asks for it."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regenerate", action="store_true", required=True, help="overwrite the golden files")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--regenerate", action="store_true", required=True, help="overwrite the golden files"
+    )
     parser.parse_args()
     folder.mkdir(exist_ok=True)
     for name, (head, codes, samples, stream_tables) in made.items():

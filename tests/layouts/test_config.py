@@ -53,9 +53,15 @@ def test_what_has_a_default_may_be_left_out():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"widht": 3, "rate": 1}, "ModelConfig has no field rate, widht; this file may need a newer diveq-codec"),
+        (
+            {"widht": 3, "rate": 1},
+            "ModelConfig has no field rate, widht; this file may need a newer diveq-codec",
+        ),
         ({"hop": 320}, "has no field hop"),
-        ({"filterbank": through_json(tiny())["filterbank"] | {"causal": 0}}, "Layout.causal is true or false, not 0"),
+        (
+            {"filterbank": through_json(tiny())["filterbank"] | {"causal": 0}},
+            "Layout.causal is true or false, not 0",
+        ),
         ({"sample_rate_hz": 16000.0}, "ModelConfig.sample_rate_hz is a whole number, not 16000.0"),
         ({"sample_rate_hz": True}, "sample_rate_hz is a whole number, not True"),
         ({"sample_rate_hz": None}, "sample_rate_hz is a whole number, not None"),
@@ -106,7 +112,10 @@ def test_a_huge_value_is_not_quoted_whole():
         ({"lr": 1e-3}, "TrainingConfig has no field lr"),
         ({"precision": "fp16"}, "TrainingConfig.precision is one of 'no', 'bf16', not 'fp16'"),
         ({"steps": 2.5}, "TrainingConfig.steps is a whole number or null, not 2.5"),
-        ({"discriminator": {"periods": "2"}}, "DiscriminatorConfig.periods is a list of whole numbers, not '2'"),
+        (
+            {"discriminator": {"periods": "2"}},
+            "DiscriminatorConfig.periods is a list of whole numbers, not '2'",
+        ),
         ({"steps": None}, "a run has no end: set steps, max_minutes or both"),
         ({"rate_warmup_steps": 0}, "rate_warmup_steps is positive, not 0"),
         ({"replace_every_steps": 0}, "replace_every_steps is positive, not 0"),
@@ -187,7 +196,11 @@ def test_a_stage_that_cannot_be_built_is_refused(changes, message):
 
 def test_presets_have_the_rates_that_they_state():
     facts = {
-        name: (config.sample_rate_hz, config.frame_rate_hz, sum(s.bits for s in config.stages) * config.frame_rate_hz)
+        name: (
+            config.sample_rate_hz,
+            config.frame_rate_hz,
+            sum(s.bits for s in config.stages) * config.frame_rate_hz,
+        )
         for name, config in ((name, preset()) for name, preset in PRESETS.items())
     }
     assert facts == {
@@ -201,7 +214,8 @@ def test_presets_have_the_rates_that_they_state():
 
 def test_kinds_tell_curves_and_noise_apart():
     found = {
-        kind: (StageConfig(kind=kind).is_space_filling, StageConfig(kind=kind).is_detached) for kind in STAGE_KINDS
+        kind: (StageConfig(kind=kind).is_space_filling, StageConfig(kind=kind).is_detached)
+        for kind in STAGE_KINDS
     }
     assert found == {
         "diveq": (False, False),

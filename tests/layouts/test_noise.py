@@ -34,10 +34,18 @@ def test_the_first_values_never_change():
         "0x1.1cf9fc0000000p-3",
         "-0x1.74068c0000000p+0",
     ]
-    assert [value.hex() for value in far.tolist()] == ["-0x1.14bfce0000000p+0", "0x1.0305d60000000p-1"]
+    assert [value.hex() for value in far.tolist()] == [
+        "-0x1.14bfce0000000p+0",
+        "0x1.0305d60000000p-1",
+    ]
 
 
-@given(first=st.integers(0, 2**40), frames=st.integers(1, 50), values=st.integers(1, 9), cut=st.integers(0, 50))
+@given(
+    first=st.integers(0, 2**40),
+    frames=st.integers(1, 50),
+    values=st.integers(1, 9),
+    cut=st.integers(0, 50),
+)
 def test_a_stretch_is_the_same_wherever_it_is_cut(first, frames, values, cut):
     cut = min(cut, frames)
     parts = [decoder_noise(first, cut, values), decoder_noise(first + cut, frames - cut, values)]

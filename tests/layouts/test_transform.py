@@ -31,7 +31,9 @@ def test_the_mdct_is_that_of_folding_and_a_dct(hop):
     half = hop // 2
     a, b, c, d = (frame * np.sin(np.pi / (2 * hop) * (np.arange(2 * hop) + 0.5))).reshape(4, half)
     folded = np.concatenate([-c[::-1] - d, a - b[::-1]])
-    np.testing.assert_allclose(mdct_basis(hop) @ frame, dct(folded, type=4, norm="ortho"), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        mdct_basis(hop) @ frame, dct(folded, type=4, norm="ortho"), rtol=0, atol=2e-6
+    )
 
 
 @pytest.mark.parametrize("level", [1.0, 1e-3])
@@ -39,7 +41,9 @@ def test_synthesis_undoes_analysis(level):
     layout = tiny_transform().transform
     wave = level * speech()
     again = Synthesis(layout)(Analysis(layout)(wave))
-    inner = slice(HOP, -HOP)  # half a frame at each end has only one of the two frames that add up to it
+    inner = slice(
+        HOP, -HOP
+    )  # half a frame at each end has only one of the two frames that add up to it
     torch.testing.assert_close(again[..., inner], wave[..., inner], rtol=0, atol=2e-6 * level)
 
 
@@ -50,17 +54,24 @@ def test_level_moves_the_levels_alone():
     difference = (features - quiet)[..., HOP:]
     np.testing.assert_allclose(difference[loud], np.log(10), rtol=0, atol=1e-3)
     shape = loud.repeat_interleave(torch.tensor(layout.bands), dim=-1)
-    np.testing.assert_allclose(features[..., :HOP][shape], quiet[..., :HOP][shape], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        features[..., :HOP][shape], quiet[..., :HOP][shape], rtol=1e-3, atol=1e-3
+    )
 
 
 def test_no_sample_depends_on_later_ones_than_the_look_ahead():
-    """A change of sample n of the input reaches codes, and one of frame t's codes samples, no earlier than derived."""
+    """A change of sample n of the input reaches codes, and one of frame t's codes samples, no
+    earlier than derived.
+    """
     torch.manual_seed(0)
     config = tiny_noisy()
     model = CodecModel(config).folded()
     wave = speech(2.0)
     encoder, decoder = config.layout.encoder_context, config.layout.decoder_context
-    assert (encoder.after, decoder.after) == (1 + 0 + 1, 1 + 1)  # overlap, look-ahead of levels and of blocks
+    assert (encoder.after, decoder.after) == (
+        1 + 0 + 1,
+        1 + 1,
+    )  # overlap, look-ahead of levels and of blocks
     changed = wave.clone()
     changed[..., 50 * HOP :] = 0.1 * torch.randn(wave[..., 50 * HOP :].shape)
     difference = (model.encoder(changed) - model.encoder(wave)).abs().amax((0, 1))
@@ -93,7 +104,9 @@ def started(width: int, latent_channels: int) -> CodecModel:
 
 
 def test_the_start_is_a_working_codec_before_any_training():
-    """Wide enough, it gives the waveform back but for what the blocks add; with fewer components it keeps the most."""
+    """Wide enough, it gives the waveform back but for what the blocks add; with fewer components it
+    keeps the most.
+    """
     wave = speech(3.0, seed=1)
     found = {}
     for components in (323, 64):
@@ -101,7 +114,9 @@ def test_the_start_is_a_working_codec_before_any_training():
         for block in (*model.encoder.blocks, *model.decoder.blocks):
             torch.nn.init.zeros_(block.scale)
         with torch.no_grad():
-            found[components] = si_sdr(wave[0, 0].numpy(), model(wave, quantize=False).wave[0, 0].numpy())
+            found[components] = si_sdr(
+                wave[0, 0].numpy(), model(wave, quantize=False).wave[0, 0].numpy()
+            )
     assert found[323] > 30
     assert found[323] > found[64] > 0
 

@@ -12,10 +12,15 @@ from codec.metrics import METRICS, NothingToMeasure, band_correlation, band_leve
 from codec.metrics.bands import BANDS_KHZ, band_pass
 
 RATE_HZ = 16_000
-NOISE, OTHER = (np.random.default_rng(seed).standard_normal(2 * RATE_HZ).astype(np.float32) * 0.1 for seed in (0, 1))
+NOISE, OTHER = (
+    np.random.default_rng(seed).standard_normal(2 * RATE_HZ).astype(np.float32) * 0.1
+    for seed in (0, 1)
+)
 
 
-def measure(estimate: np.ndarray, kind: str, reference: np.ndarray = NOISE, rate_hz: int = RATE_HZ) -> list[float]:
+def measure(
+    estimate: np.ndarray, kind: str, reference: np.ndarray = NOISE, rate_hz: int = RATE_HZ
+) -> list[float]:
     names = [f"{kind}_{low}_{high}" for low, high in BANDS_KHZ]
     scores = score(reference, estimate, sample_rate_hz=rate_hz, names=names)
     return [scores[name].value for name in names]
@@ -50,7 +55,9 @@ def test_higher_rates_are_measured_at_16_khz():
 
 def test_a_tone_has_its_energy_where_it_is():
     tone = np.sin(2 * np.pi * 3000 * np.arange(RATE_HZ) / RATE_HZ)
-    assert band_level(tone, 0.1 * tone, sample_rate_hz=RATE_HZ, band_khz=(2, 4)) == pytest.approx(-20, abs=1e-3)
+    assert band_level(tone, 0.1 * tone, sample_rate_hz=RATE_HZ, band_khz=(2, 4)) == pytest.approx(
+        -20, abs=1e-3
+    )
     assert np.abs(band_pass(tone, 2000, 4000) - tone)[800:-800].max() < 0.01
 
 
@@ -58,7 +65,9 @@ def test_without_sound_in_a_band_there_is_nothing_to_measure():
     low = soxr.resample(NOISE, RATE_HZ, 8_000, quality="VHQ")
     cut = band_pass(NOISE, 0, 3900)
     for metric in (band_correlation, band_level):
-        with pytest.raises(NothingToMeasure, match="signals of 8000 Hz have nothing from 4 kHz upwards"):
+        with pytest.raises(
+            NothingToMeasure, match="signals of 8000 Hz have nothing from 4 kHz upwards"
+        ):
             metric(low, low, sample_rate_hz=8_000, band_khz=(4, 8))
         with pytest.raises(NothingToMeasure, match="the reference has nothing from 4 to 8 kHz"):
             metric(np.hanning(len(cut)) * cut, NOISE, sample_rate_hz=RATE_HZ, band_khz=(4, 8))

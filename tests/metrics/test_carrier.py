@@ -23,7 +23,9 @@ def noise(seed: int, samples: int = RATE_HZ) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(samples)
 
 
-def measure(reference: np.ndarray, estimate: np.ndarray, rate_hz: int = RATE_HZ) -> tuple[float, float]:
+def measure(
+    reference: np.ndarray, estimate: np.ndarray, rate_hz: int = RATE_HZ
+) -> tuple[float, float]:
     return carrier_repetition(reference, estimate, sample_rate_hz=rate_hz)
 
 

@@ -19,11 +19,15 @@ NOISE = np.random.default_rng(0).standard_normal(4 * RATE_HZ)
 def voice(hz: float = 200.0, amplitude: float = 0.02) -> np.ndarray:
     """Equal harmonics up to 7.8 kHz."""
     time = np.arange(len(NOISE)) / RATE_HZ
-    return sum(amplitude * np.cos(2 * np.pi * n * hz * time + n * n) for n in range(1, int(7800 / hz)))
+    return sum(
+        amplitude * np.cos(2 * np.pi * n * hz * time + n * n) for n in range(1, int(7800 / hz))
+    )
 
 
 def expected_db(amplitude: float, noise: float) -> float:
-    """The power of a harmonic's peak, and noise, over noise alone: nothing else lies half-way between harmonics."""
+    """The power of a harmonic's peak, and noise, over noise alone: nothing else lies half-way
+    between harmonics.
+    """
     peak, power = (amplitude / 2 * WINDOW.sum()) ** 2, noise**2 * np.square(WINDOW).sum()
     return 10 * math.log10(1 + peak / power)
 
@@ -51,7 +55,9 @@ def test_bands_filled_with_noise_lose_all_of_it_and_the_others_nothing():
 
 
 def test_each_signal_has_its_own_pitch():
-    assert measure(voice(200) + 0.01 * NOISE, voice(212) + 0.01 * NOISE, (1, 2)) == pytest.approx(0, abs=0.6)
+    assert measure(voice(200) + 0.01 * NOISE, voice(212) + 0.01 * NOISE, (1, 2)) == pytest.approx(
+        0, abs=0.6
+    )
     with pytest.raises(NothingToMeasure, match="0 frames with harmonics there in both signals"):
         measure(voice(200) + 0.01 * NOISE, voice(320) + 0.01 * NOISE, (1, 2))
 
@@ -61,7 +67,9 @@ def test_without_voice_there_is_nothing_to_measure():
         measure(NOISE, NOISE, (1, 2))
     with pytest.raises(NothingToMeasure, match="0 frames"):
         measure(NOISE[:99], NOISE[:99], (1, 2))
-    with pytest.raises(NothingToMeasure, match="0 frames"):  # one harmonic in the band is none beside another
+    with pytest.raises(
+        NothingToMeasure, match="0 frames"
+    ):  # one harmonic in the band is none beside another
         measure(voice(450), voice(450), (1, 2))
 
 
@@ -70,7 +78,8 @@ def test_speech_without_its_upper_harmonics():
     noise = np.random.default_rng(1).standard_normal(len(speech))
     estimate = band_pass(speech, 0, 2000) + 0.02 * band_pass(noise, 2000, 8000)
     scores = {
-        name: METRICS[name](speech, estimate, sample_rate_hz=RATE_HZ) for name in ("contrast_0_1", "contrast_2_4")
+        name: METRICS[name](speech, estimate, sample_rate_hz=RATE_HZ)
+        for name in ("contrast_0_1", "contrast_2_4")
     }
     assert scores["contrast_0_1"] == pytest.approx(0, abs=0.3)
     assert scores["contrast_2_4"] < -3

@@ -11,28 +11,51 @@ import pytest
 import soundfile
 
 from codec.errors import ConfigError
-from codec.metrics import METRICS, MetricError, Score, absent_metrics, dnsmos_ovrl, dnsmos_p808, listeners, score
+from codec.metrics import (
+    METRICS,
+    MetricError,
+    Score,
+    absent_metrics,
+    dnsmos_ovrl,
+    dnsmos_p808,
+    listeners,
+    score,
+)
 
 RATE_HZ = 16_000
 SAMPLES = Path(__file__).parents[2] / "samples"
-SPEECH = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in sorted(SAMPLES.glob("*.flac"))[:4]])
+SPEECH = np.concatenate(
+    [soundfile.read(path, dtype="float32")[0] for path in sorted(SAMPLES.glob("*.flac"))[:4]]
+)
 NOISY = (SPEECH + 0.02 * np.random.default_rng(0).standard_normal(len(SPEECH))).astype(np.float32)
-INSTALLED = [name for name in ("distillmos", "dnsmos_p808", "dnsmos_ovrl") if name not in absent_metrics()]
+INSTALLED = [
+    name for name in ("distillmos", "dnsmos_p808", "dnsmos_ovrl") if name not in absent_metrics()
+]
 
-needs_listeners = pytest.mark.skipif(len(INSTALLED) < 3, reason="the extra diveq-codec[listeners] is not installed")
+needs_listeners = pytest.mark.skipif(
+    len(INSTALLED) < 3, reason="the extra diveq-codec[listeners] is not installed"
+)
 
 
 @needs_listeners
 @pytest.mark.parametrize("seconds", [3.0, 11.5])
 def test_dnsmos_is_that_of_the_package(seconds):
-    """Of a signal of two windows; and of one that is shorter, as its package scores one window filled with it."""
-    dnsmos = pytest.importorskip("speechmos.dnsmos", reason="the package itself wants librosa and requests")
+    """Of a signal of two windows; and of one that is shorter, as its package scores one window
+    filled with it.
+    """
+    dnsmos = pytest.importorskip(
+        "speechmos.dnsmos", reason="the package itself wants librosa and requests"
+    )
     signal = NOISY[: int(seconds * RATE_HZ)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = dnsmos.run(np.resize(signal, max(len(signal), 144_160)), RATE_HZ)
-    assert dnsmos_p808(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(expected["p808_mos"], abs=2e-3)
-    assert dnsmos_ovrl(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(expected["ovrl_mos"], abs=1e-4)
+    assert dnsmos_p808(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(
+        expected["p808_mos"], abs=2e-3
+    )
+    assert dnsmos_ovrl(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(
+        expected["ovrl_mos"], abs=1e-4
+    )
 
 
 @needs_listeners
@@ -57,7 +80,9 @@ def test_distillmos_needs_no_torchaudio_and_leaves_none_behind(monkeypatch):
     signal = NOISY[: 2 * RATE_HZ]
     with torch.inference_mode():
         expected = float(model(torch.from_numpy(signal)[None]))
-    assert METRICS["distillmos"](signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-6)
+    assert METRICS["distillmos"](signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 @needs_listeners
@@ -70,11 +95,14 @@ def test_what_is_too_short_or_silent_is_a_failure():
 
 
 @pytest.mark.parametrize(
-    ("name", "package"), [("distillmos", "torch"), ("dnsmos_p808", "speechmos"), ("dnsmos_ovrl", "speechmos")]
+    ("name", "package"),
+    [("distillmos", "torch"), ("dnsmos_p808", "speechmos"), ("dnsmos_ovrl", "speechmos")],
 )
 def test_what_is_not_installed_is_said(name, package, monkeypatch):
     for load in (listeners._distillmos_model, listeners._dnsmos_session):
         load.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"package {package}: pip install 'diveq-codec\[listeners\]'"):
+    with pytest.raises(
+        ConfigError, match=rf"package {package}: pip install 'diveq-codec\[listeners\]'"
+    ):
         METRICS[name](SPEECH, NOISY, sample_rate_hz=RATE_HZ)

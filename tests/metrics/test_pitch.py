@@ -60,7 +60,9 @@ def waves() -> list[np.ndarray]:
 
 
 def test_it_agrees_with_praat():
-    """On all 52 clips of real speech voicing differs in 0.7 % of frames, and 0.3 % of the pitches by > 50 cents."""
+    """On all 52 clips of real speech voicing differs in 0.7 % of frames, and 0.3 % of the pitches
+    by > 50 cents.
+    """
     praat = pytest.importorskip("parselmouth", reason="praat-parselmouth is not installed")
     ours, theirs = [], []
     for wave in waves():

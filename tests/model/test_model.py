@@ -1,4 +1,6 @@
-"""The model: aligned lengths, folding, and contexts that are exactly as wide as the gradients say."""
+"""The model: aligned lengths, folding, and contexts that are exactly as wide as the gradients
+say.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ LAYOUTS = {
     "causal": tiny_filterbank(causal=True),
     "odd": tiny_filterbank(frontend_kernel=7, frontend_stride=1, strides=(3, 5), decoder_width=16),
     "transform": tiny_transform(),
-    "wide transform": tiny_transform(bands=(3, 7), width=64, encoder_blocks=0, decoder_blocks=1, kernel=5),
+    "wide transform": tiny_transform(
+        bands=(3, 7), width=64, encoder_blocks=0, decoder_blocks=1, kernel=5
+    ),
 }
 
 
@@ -30,7 +34,14 @@ def model(request) -> CodecModel:
 
 def reach(gradient: torch.Tensor, items_per_frame: int, frame: int) -> Context:
     """Which frames around `frame` have a gradient."""
-    frames = gradient.abs().flatten().unfold(0, items_per_frame, items_per_frame).sum(-1).nonzero().flatten()
+    frames = (
+        gradient.abs()
+        .flatten()
+        .unfold(0, items_per_frame, items_per_frame)
+        .sum(-1)
+        .nonzero()
+        .flatten()
+    )
     return Context(before=frame - int(frames.min()), after=int(frames.max()) - frame)
 
 
@@ -43,7 +54,9 @@ def test_encoder_context_is_what_the_gradient_reaches(model):
 
 def test_decoder_context_is_what_the_gradient_reaches(model):
     hop, frame = model.config.hop, 40
-    latent = torch.randn(1, model.config.latent_channels, 80, dtype=torch.float64, requires_grad=True)
+    latent = torch.randn(
+        1, model.config.latent_channels, 80, dtype=torch.float64, requires_grad=True
+    )
     model.decoder(latent)[0, 0, frame * hop : (frame + 1) * hop].sum().backward()
     assert reach(latent.grad.sum(1), 1, frame) == model.config.layout.decoder_context
 
@@ -128,4 +141,6 @@ def test_start_quantizing_moves_the_mean_into_the_decoder(config):
     shifted = model.encoder(wave)
     torch.testing.assert_close(shifted.mean((0, 2)), torch.zeros(32), rtol=0, atol=1e-5)
     inner = slice(20 * 320, 80 * 320)  # the decoder's zero padding is not the latents' mean
-    torch.testing.assert_close(model.decoder(shifted)[..., inner], before[..., inner], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        model.decoder(shifted)[..., inner], before[..., inner], rtol=0, atol=1e-4
+    )

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from codec.layouts.config import StageConfig
-from codec.quantizers import QuantizerStage, ResidualQuantizer, initialise, kmeans, replace_unused, tour
+from codec.quantizers import (
+    QuantizerStage,
+    ResidualQuantizer,
+    initialise,
+    kmeans,
+    replace_unused,
+    tour,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -22,7 +29,9 @@ def test_kmeans_finds_separate_clusters():
     vectors = centers.repeat_interleave(100, 0) + 0.1 * torch.randn(300, 2, generator=generator())
     found = kmeans(vectors, 12, generator(4))
     assert torch.cdist(centers, found).min(1).values.max() < 0.1  # every cluster has a centre
-    assert torch.cdist(found, centers).min(1).values.max() < 0.3  # and no centre stands between clusters
+    assert (
+        torch.cdist(found, centers).min(1).values.max() < 0.3
+    )  # and no centre stands between clusters
 
 
 def test_kmeans_refuses_too_few_vectors():

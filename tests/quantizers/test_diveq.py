@@ -1,10 +1,10 @@
 """DiVeQ and SF-DiVeQ against their closed forms and against the authors' package `diveq` (0.1.3).
 
-Departures from the package, each deliberate: `noise_variance` is a variance (the package passes its `noise_var`
-as a standard deviation); inference reads a finite table (the package's SF inference returns a continuous point
-that no index can name); SF-DiVeQ-Detach aims its second error at the second codeword (the package's
-`SFDIVEQDetach` aims both at the first, so its value is not on the curve); no warm-up
-counters in `forward`; codewords are replaced by an explicit method.
+Departures from the package, each deliberate: `noise_variance` is a variance (the package passes its
+`noise_var` as a standard deviation); inference reads a finite table (the package's SF inference
+returns a continuous point that no index can name); SF-DiVeQ-Detach aims its second error at the
+second codeword (the package's `SFDIVEQDetach` aims both at the first, so its value is not on the
+curve); no warm-up counters in `forward`; codewords are replaced by an explicit method.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def test_jacobians_are_the_closed_forms():
 def test_sf_jacobians_are_the_closed_forms():
     z, start, end = rows(1, D, seed=0), rows(1, D, seed=1), rows(1, D, seed=2)
     position = torch.tensor([[0.3]], dtype=torch.float64)
-    torch.testing.assert_close(sf_diveq(z, start, end, position, None, None), torch.lerp(start, end, position))
+    torch.testing.assert_close(
+        sf_diveq(z, start, end, position, None, None), torch.lerp(start, end, position)
+    )
     along = [torch.outer(u, u) for u in torch.nn.functional.normalize(torch.cat([start, end]) - z)]
     expected = torch.eye(D, dtype=torch.float64) - 0.7 * along[0] - 0.3 * along[1]
     by_z = jacobian(lambda value: sf_diveq(value, start, end, position, None, None)[0], z)[:, 0]
@@ -72,13 +74,20 @@ def test_noise_is_a_variance():
     [
         ("diveq", lambda authors, **kw: authors.DIVEQ(codebook_reset=False, noise_var=0.03, **kw)),
         ("diveq_detach", lambda authors, **kw: authors.DIVEQDetach(codebook_reset=False, **kw)),
-        ("sf_diveq", lambda authors, **kw: authors.SFDIVEQ(skip_iters=0, avg_iters=0, noise_var=0.03, **kw)),
+        (
+            "sf_diveq",
+            lambda authors, **kw: authors.SFDIVEQ(skip_iters=0, avg_iters=0, noise_var=0.03, **kw),
+        ),
     ],
 )
 def test_stage_equals_the_authors_package(kind, theirs):
     """Equal seed and codebook: forward value, index, gradient of latent and of codebook agree."""
-    reference = theirs(pytest.importorskip("diveq"), num_embeddings=16, embedding_dim=D, allow_warning=False)
-    stage = QuantizerStage(StageConfig(kind=kind, bits=4, dim=D, noise_variance=0.03**2), latent_channels=D)
+    reference = theirs(
+        pytest.importorskip("diveq"), num_embeddings=16, embedding_dim=D, allow_warning=False
+    )
+    stage = QuantizerStage(
+        StageConfig(kind=kind, bits=4, dim=D, noise_variance=0.03**2), latent_channels=D
+    )
     with torch.no_grad():
         stage.codebook.copy_(rows(16, D, seed=3))
         reference.codebook.copy_(rows(16, D, seed=3))
@@ -121,7 +130,9 @@ def test_of_equally_near_points_the_first_is_taken(dtype):
     z = torch.randn(50, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
     points = torch.randn(40, 3, dtype=dtype, generator=torch.Generator().manual_seed(1))
     assert torch.equal(nearest(z, points.repeat(3, 1)), nearest(z, points))
-    assert torch.equal(nearest(z, points), torch.addmm(-0.5 * points.square().sum(1), z, points.T).argmax(1))
+    assert torch.equal(
+        nearest(z, points), torch.addmm(-0.5 * points.square().sum(1), z, points.T).argmax(1)
+    )
 
 
 @pytest.mark.parametrize("position_bits", [0, 1, 3, 7])
@@ -131,7 +142,10 @@ def test_nearest_on_curve_is_the_nearest_of_the_table(position_bits):
     codebook[7] = codebook[6]  # a segment of no length
     index = nearest_on_curve(z, codebook, position_bits)
     table = curve_table(codebook, position_bits)
-    chosen, least = torch.cdist(z, table).gather(1, index[:, None])[:, 0], torch.cdist(z, table).min(1).values
+    chosen, least = (
+        torch.cdist(z, table).gather(1, index[:, None])[:, 0],
+        torch.cdist(z, table).min(1).values,
+    )
     torch.testing.assert_close(chosen, least, rtol=0, atol=1e-12)
     assert torch.equal(index, torch.cdist(z, table).argmin(1))
 

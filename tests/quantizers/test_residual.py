@@ -1,4 +1,6 @@
-"""The residual chain: files decode to what the model itself reconstructs, prefixes, dropout, folding."""
+"""The residual chain: files decode to what the model itself reconstructs, prefixes, dropout,
+folding.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MIXED = [StageConfig(kind=kind, bits=5, dim=4) for kind in KINDS]
 @pytest.fixture
 def latent() -> torch.Tensor:
     mix = torch.randn(12, 12, generator=torch.Generator().manual_seed(1))
-    return torch.einsum("dc,bct->bdt", mix, torch.randn(3, 12, 100, generator=torch.Generator().manual_seed(2)))
+    return torch.einsum(
+        "dc,bct->bdt", mix, torch.randn(3, 12, 100, generator=torch.Generator().manual_seed(2))
+    )
 
 
 @pytest.fixture
@@ -51,7 +55,9 @@ def test_each_code_is_the_nearest_to_what_the_stages_before_it_left(quantizer, l
 def test_stages_of_different_sizes_chain(latent):
     sizes = [(5, 4), (3, 6), (6, 1)]
     torch.manual_seed(0)
-    quantizer = ResidualQuantizer([StageConfig(bits=bits, dim=dim) for bits, dim in sizes], latent_channels=12)
+    quantizer = ResidualQuantizer(
+        [StageConfig(bits=bits, dim=dim) for bits, dim in sizes], latent_channels=12
+    )
     codes = quantizer.encode(latent, (0, 0, 0))
     residual = latent.transpose(1, 2).flatten(0, 1)
     for stage, code in zip(quantizer, codes.transpose(0, 1).flatten(1), strict=True):
@@ -66,7 +72,9 @@ def test_the_training_forward_on_the_table_reconstructs_what_the_codes_decode_to
     result = quantizer(latent, position_bits=0)
     codes = quantizer.encode(latent, (0, 0, 0, 0))
     assert torch.equal(result.codes, codes)
-    torch.testing.assert_close(result.latent, quantizer.decode(codes, (0, 0, 0, 0)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        result.latent, quantizer.decode(codes, (0, 0, 0, 0)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_finer_positions_of_an_sf_stage_lower_its_error(latent):
@@ -77,7 +85,9 @@ def test_finer_positions_of_an_sf_stage_lower_its_error(latent):
     errors = []
     for bits in range(4):
         table = stage.table(bits)
-        errors.append((table[quantizer.encode(latent, (bits,)).flatten()] - z).square().mean().item())
+        errors.append(
+            (table[quantizer.encode(latent, (bits,)).flatten()] - z).square().mean().item()
+        )
     assert errors == sorted(errors, reverse=True)
     assert errors[3] < 0.97 * errors[0]
 
@@ -89,9 +99,14 @@ def test_dropped_stages_neither_add_nor_train(quantizer, latent):
     assert result.latent[0].abs().max() == 0
     codes = quantizer.encode(latent, (0, 0, 0, 0))
     two = quantizer.decode(codes[1:2, :2], (0, 0))
-    assert (result.latent[1] - two).square().mean() < 0.02 * two.square().mean()  # but for the training noise
+    assert (
+        result.latent[1] - two
+    ).square().mean() < 0.02 * two.square().mean()  # but for the training noise
     result.latent[1].sum().backward()
-    used = [stage.codebook.grad is not None and bool(stage.codebook.grad.abs().sum() > 0) for stage in quantizer]
+    used = [
+        stage.codebook.grad is not None and bool(stage.codebook.grad.abs().sum() > 0)
+        for stage in quantizer
+    ]
     assert used == [True, True, False, False]
 
 
@@ -101,7 +116,9 @@ def test_projections_are_orthonormal_and_take_out_what_they_transmit(quantizer, 
         stage.projection.copy_(torch.randn(4, 12, generator=torch.Generator().manual_seed(5)))
     w = stage.directions()
     torch.testing.assert_close(w @ w.T, torch.eye(4), rtol=0, atol=1e-5)
-    torch.testing.assert_close(w.T @ w @ stage.projection.T, stage.projection.T, rtol=0, atol=1e-4)  # the same rows
+    torch.testing.assert_close(
+        w.T @ w @ stage.projection.T, stage.projection.T, rtol=0, atol=1e-4
+    )  # the same rows
     rows = latent.transpose(1, 2).flatten(0, 1)
     left = rows - stage.decode(stage.encode(rows))
     torch.testing.assert_close(left - left @ w.T @ w, rows - rows @ w.T @ w, rtol=0, atol=1e-4)
@@ -115,7 +132,9 @@ def test_folding_changes_nothing(quantizer, latent):
     folded.fold(quantizer)
     codes = quantizer.encode(latent, (0, 0, 1, 1))
     assert torch.equal(folded.encode(latent, (0, 0, 1, 1)), codes)
-    torch.testing.assert_close(folded.decode(codes, (0, 0, 1, 1)), quantizer.decode(codes, (0, 0, 1, 1)))
+    torch.testing.assert_close(
+        folded.decode(codes, (0, 0, 1, 1)), quantizer.decode(codes, (0, 0, 1, 1))
+    )
     assert all(stage.scale.item() == 1 and stage.center.abs().max() == 0 for stage in folded)
 
 
@@ -123,7 +142,9 @@ def test_statistics_describe_the_batch(quantizer, latent):
     result = quantizer(latent)
     first = result.statistics[0]
     assert first.use.sum().item() == 300
-    assert torch.equal(first.use, torch.bincount(result.codes[:, 0].flatten(), minlength=32).float())
+    assert torch.equal(
+        first.use, torch.bincount(result.codes[:, 0].flatten(), minlength=32).float()
+    )
     flat = latent.transpose(1, 2).flatten(0, 1) @ quantizer.stages[0].directions().T
     torch.testing.assert_close(first.mean, flat.mean(0))
     torch.testing.assert_close(first.mean_square, flat.square().mean(0))

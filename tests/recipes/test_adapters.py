@@ -37,7 +37,11 @@ def test_codec_superb(tiny_model, wave):
     one = benchmark.extract_unit(data[0])
     np.testing.assert_array_equal(one.unit.numpy(), expected.codes[0])
     synthesised = benchmark.synth(dict(data[0], audio=dict(data[0]["audio"])), local_save=False)
-    np.testing.assert_array_equal(synthesised["audio"]["array"].numpy(), codec.decode(expected).wave)
-    together = benchmark.batch_synth([dict(row, audio=dict(row["audio"])) for row in data], local_save=False)
+    np.testing.assert_array_equal(
+        synthesised["audio"]["array"].numpy(), codec.decode(expected).wave
+    )
+    together = benchmark.batch_synth(
+        [dict(row, audio=dict(row["audio"])) for row in data], local_save=False
+    )
     assert [row["audio"]["array"].shape for row in together] == [(1, 24_000), (1, 9000)]
     np.testing.assert_array_equal(together[0]["unit"], one.unit)

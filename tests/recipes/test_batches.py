@@ -1,4 +1,6 @@
-"""Crops of a step: the same from each place, each number of workers, each way to share them among processes."""
+"""Crops of a step: the same from each place, each number of workers, each way to share them among
+processes.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,17 @@ def expected(manifest):
     return {step: dataset.crops(0, range(step * 6, step * 6 + 6)) for step in STEPS}
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where a test may use one CPU alone
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create"
+)  # where a test may use one CPU alone
 @pytest.mark.parametrize(
-    ("place", "workers"), [("device", 0), ("auto", 0), ("memory", 0), ("memory", 2), ("files", 0), ("files", 2)]
+    ("place", "workers"),
+    [("device", 0), ("auto", 0), ("memory", 0), ("memory", 2), ("files", 0), ("files", 2)],
 )
 def test_crops_are_the_same_from_each_place(manifest, expected, tmp_path, place, workers):
     found = open_batches(
         manifest, CONFIG, WHOLE, place=place, cache_folder=tmp_path, device=CPU, workers=workers
-    )  # fmt: skip
+    )
     assert isinstance(found, ReadAhead) == (place in ("memory", "files"))
     for step in STEPS:
         assert torch.equal(found(step), expected[step]), step
@@ -48,10 +53,15 @@ def test_crops_are_the_same_from_each_place(manifest, expected, tmp_path, place,
 
 
 def test_sources_of_another_rate_differ_by_the_banks_rounding(tmp_path):
-    manifest, _ = build_manifest(write_corpus(tmp_path / "speech", [1.5, 1.0], sample_rate_hz=24_000))
+    manifest, _ = build_manifest(
+        write_corpus(tmp_path / "speech", [1.5, 1.0], sample_rate_hz=24_000)
+    )
     options = {"cache_folder": tmp_path, "device": CPU, "workers": 0}
     quiet = CropConfig(sample_rate_hz=16_000, segment_samples=4_000, level_dbfs=(-25.0, -25.0))
-    one, other = (open_batches(manifest, quiet, WHOLE, place=place, **options)(0) for place in ("memory", "files"))
+    one, other = (
+        open_batches(manifest, quiet, WHOLE, place=place, **options)(0)
+        for place in ("memory", "files")
+    )
     assert not torch.equal(one, other)
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
@@ -59,18 +69,27 @@ def test_sources_of_another_rate_differ_by_the_banks_rounding(tmp_path):
 def test_processes_share_the_batch_in_order(manifest, expected, tmp_path):
     shares = [
         open_batches(
-            manifest, CONFIG, Share(batch_size=6, processes=3, index=index),
-            place="files", cache_folder=tmp_path, device=CPU, workers=0,
+            manifest,
+            CONFIG,
+            Share(batch_size=6, processes=3, index=index),
+            place="files",
+            cache_folder=tmp_path,
+            device=CPU,
+            workers=0,
         )
         for index in range(3)
-    ]  # fmt: skip
+    ]
     for step in STEPS:
         assert torch.equal(torch.cat([share(step) for share in shares]), expected[step])
 
 
 def test_workers_outlive_the_stop_signal_of_a_scheduler(manifest, expected, tmp_path):
-    """It is sent to the whole process group; the trainer saves its state first, and may need another batch."""
-    crops = open_batches(manifest, CONFIG, WHOLE, place="files", cache_folder=tmp_path, device=CPU, workers=1)
+    """It is sent to the whole process group; the trainer saves its state first, and may need
+    another batch.
+    """
+    crops = open_batches(
+        manifest, CONFIG, WHOLE, place="files", cache_folder=tmp_path, device=CPU, workers=1
+    )
     assert torch.equal(crops(0), expected[0])
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None

@@ -48,7 +48,9 @@ def test_packets_of_ogg_pages_are_put_together():
         opus.ogg_packets(page(bytes([18])) + b"RIFF" + bytes(30))
 
 
-@pytest.mark.skipif(not (shutil.which("opusenc") and shutil.which("opusdec")), reason="opus-tools is not installed")
+@pytest.mark.skipif(
+    not (shutil.which("opusenc") and shutil.which("opusdec")), reason="opus-tools is not installed"
+)
 def test_opus_spends_about_what_it_is_told():
     peers = {peer.name: peer for peer in opus.opus_peers()}
     signal = Signal(wave=synthesize_speech(4.0)[None], sample_rate_hz=16_000)
@@ -90,11 +92,19 @@ def halving(weights: Path | None) -> NeuralModel:
             whole[..., start::2] = code
         return whole
 
-    return NeuralModel(module=torch.nn.Identity(), sample_rate_hz=16_000, encode=encode, decode=decode)
+    return NeuralModel(
+        module=torch.nn.Identity(), sample_rate_hz=16_000, encode=encode, decode=decode
+    )
 
 
 HALVING = Layout(
-    family="Halving", package="none", sample_rate_hz=16_000, hop=100, code_bits=3, kbps={1: 24.0, 2: 48.0}, load=halving
+    family="Halving",
+    package="none",
+    sample_rate_hz=16_000,
+    hop=100,
+    code_bits=3,
+    kbps={1: 24.0, 2: 48.0},
+    load=halving,
 )
 
 
@@ -123,14 +133,20 @@ def test_a_model_that_fails_fails_the_clip():
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match="DAC 16 kHz needs the package transformers: pip install transformers"):
+    with pytest.raises(
+        ConfigError, match="DAC 16 kHz needs the package transformers: pip install transformers"
+    ):
         neural.load(neural.DAC, None)
-    with pytest.raises(ConfigError, match=r"is not a folder with Mimi 24 kHz's config\.json and weights"):
+    with pytest.raises(
+        ConfigError, match=r"is not a folder with Mimi 24 kHz's config\.json and weights"
+    ):
         neural.load(neural.MIMI, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="opusenc and opusdec not found: install opus-tools"):
         opus.opus_peers()
-    with pytest.raises(ConfigError, match="there is no adapter for mp3; known: opus, codec2, encodec, "):
+    with pytest.raises(
+        ConfigError, match="there is no adapter for mp3; known: opus, codec2, encodec, "
+    ):
         Arguments(data=tmp_path, out=tmp_path, systems=("mp3",))
 
 
@@ -138,7 +154,10 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
     ("rates", "names"),
     [
         ({}, ["tiny, 0.3 kbps", "tiny, 0.6 kbps", "tiny, 1.2 kbps"]),
-        ({"bitrates": (0.2, 0.3, 0.45, 1.2, 1.3)}, ["tiny, 0.3 kbps", "tiny, 0.45 kbps", "tiny, 1.2 kbps"]),
+        (
+            {"bitrates": (0.2, 0.3, 0.45, 1.2, 1.3)},
+            ["tiny, 0.3 kbps", "tiny, 0.45 kbps", "tiny, 1.2 kbps"],
+        ),
         ({"stages": (4, 5)}, ["tiny, 4 stages"]),
         ({"bitrates": (0.5, 3.0), "stages": (1, 12)}, ["tiny, 0.5 kbps", "tiny, 1 stage"]),
         ({"bitrates": (3.0,), "stages": (2,)}, ["tiny, 2 stages"]),
@@ -150,7 +169,9 @@ def test_ours_have_the_rates_asked_for_but_those_that_they_lack(tmp_path, tiny_m
 
 
 def test_a_model_without_any_rate_asked_for_is_skipped(tmp_path, tiny_model, capsys):
-    arguments = Arguments(data=tmp_path, out=tmp_path, models=(str(tiny_model),), bitrates=(6.0,), stages=(12,))
+    arguments = Arguments(
+        data=tmp_path, out=tmp_path, models=(str(tiny_model),), bitrates=(6.0,), stages=(12,)
+    )
     assert ours(arguments) == []
     assert capsys.readouterr().err == "skipped tiny: it has 0.3 to 1.2 kbps, and stages 1 to 4\n"
 
@@ -162,17 +183,32 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     data = write_corpus(tmp_path / "data", [1.0, 1.2])
     (data / "broken.wav").write_bytes(b"no audio")
     arguments = Arguments(
-        data=data, out=tmp_path / "out", systems=("codec2", "dac", "snac"), models=(str(tiny_model),),
-        bitrates=(0.45,), stages=(2, 12), metrics=("si_sdr", "stoi"), workers=1, threads=torch.get_num_threads(),
-    )  # fmt: skip
+        data=data,
+        out=tmp_path / "out",
+        systems=("codec2", "dac", "snac"),
+        models=(str(tiny_model),),
+        bitrates=(0.45,),
+        stages=(2, 12),
+        metrics=("si_sdr", "stoi"),
+        workers=1,
+        threads=torch.get_num_threads(),
+    )
     main(arguments)
     evaluation = read_evaluation(tmp_path / "out" / "evaluation.json")
 
     systems = {system.name: system for system in evaluation.systems}
-    assert list(systems) == ["tiny, 0.45 kbps", "tiny, 2 stages", "Codec2 3200 bps", "Codec2 1200 bps", "Halving"]
+    assert list(systems) == [
+        "tiny, 0.45 kbps",
+        "tiny, 2 stages",
+        "Codec2 3200 bps",
+        "Codec2 1200 bps",
+        "Halving",
+    ]
     assert [reference.name for reference in evaluation.references] == [
-        "broken.wav", "speaker00/clip.wav", "speaker01/clip.wav",
-    ]  # fmt: skip
+        "broken.wav",
+        "speaker00/clip.wav",
+        "speaker01/clip.wav",
+    ]
     copied = systems["Codec2 3200 bps"]
     assert copied.clips[0].failure
     assert copied.kbps == pytest.approx(128, rel=0.01)  # 8 kHz of 16 bits, as the stand-in spends
@@ -191,7 +227,10 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     assert less is not None
     assert more is not None
     assert less < more
-    with pytest.raises(ConfigError, match=r"evaluation\.json exists already; choose another folder, or give --force"):
+    with pytest.raises(
+        ConfigError,
+        match=r"evaluation\.json exists already; choose another folder, or give --force",
+    ):
         main(arguments)
 
 
@@ -199,11 +238,18 @@ def test_a_program_that_fails_fails_its_clips_alone(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path / "bin", c2enc=FAIL, c2dec=COPY)
     data = write_corpus(tmp_path / "data", [1.0])
     arguments = Arguments(
-        data=data, out=tmp_path / "out", systems=("codec2",), models=(), metrics=("si_sdr",), workers=1
+        data=data,
+        out=tmp_path / "out",
+        systems=("codec2",),
+        models=(),
+        metrics=("si_sdr",),
+        workers=1,
     )
     main(dataclasses.replace(arguments, threads=torch.get_num_threads()))
     evaluation = read_evaluation(tmp_path / "out" / "evaluation.json")
-    assert {clip.failure for system in evaluation.systems for clip in system.clips} == {"c2enc failed: it broke"}
+    assert {clip.failure for system in evaluation.systems for clip in system.clips} == {
+        "c2enc failed: it broke"
+    }
     assert all(system.kbps is None for system in evaluation.systems)
 
 

@@ -1,4 +1,6 @@
-"""Conditions: the changed signals have the level, the noise and the tail they should; and a run tells what it found."""
+"""Conditions: the changed signals have the level, the noise and the tail they should; and a run
+tells what it found.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def test_noise_has_the_energy_that_its_ratio_says(snr_db):
 
 
 def test_the_tail_of_the_room_falls_by_60_db_in_its_time():
-    """Of a click: Schroeder's backward integral of the energy behind it, by linear regression from -5 to -35 dB."""
+    """Of a click: Schroeder's backward integral of the energy behind it, by linear regression from
+    -5 to -35 dB.
+    """
     click = np.zeros(RATE, np.float32)
     click[0] = 1
     response = reverberate(click, RATE, key=7, seconds=0.5, ratio_db=0.0).astype(np.float64)
@@ -99,11 +103,16 @@ def test_the_tail_of_the_room_falls_by_60_db_in_its_time():
 
 
 def test_the_second_talker_is_as_loud_as_the_first_and_as_long():
-    first, second = synthesize_speech(2.0, seed=1, level=0.02), synthesize_speech(1.3, seed=2, level=0.2)
+    first, second = (
+        synthesize_speech(2.0, seed=1, level=0.02),
+        synthesize_speech(1.3, seed=2, level=0.2),
+    )
     added = add_talker(first, second, RATE) - first
     assert level_dbfs(added, RATE) == pytest.approx(level_dbfs(first, RATE), abs=0.01)
     gain = np.dot(added[: len(second)], second) / np.dot(second, second)
-    np.testing.assert_allclose(added, gain * np.concatenate([second, second])[: len(first)], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        added, gain * np.concatenate([second, second])[: len(first)], rtol=0, atol=1e-5
+    )
 
 
 def corpus_of(folder: Path, speakers: list[str]) -> Corpus:
@@ -126,7 +135,9 @@ def test_changes_depend_on_the_clip_alone(tmp_path):
     few = Corpus(many.sources[1:], ["bob", "eve"], sample_rate_hz=RATE)
     changed = {}
     for condition in CONDITIONS:
-        one, other = (ChangedClip.of(condition, corpus, many.sources[1]).read() for corpus in (many, few))
+        one, other = (
+            ChangedClip.of(condition, corpus, many.sources[1]).read() for corpus in (many, few)
+        )
         np.testing.assert_array_equal(one.wave, other.wave)
         changed[condition.name] = one.wave[0]
     np.testing.assert_array_equal(changed.pop(AS_IT_IS), many.sources[1].read().wave[0])
@@ -143,7 +154,9 @@ def test_music_is_tonal_struck_and_the_same_each_time():
     assert abs(np.corrcoef(sound, passage(4, RATE))[0, 1]) < 0.2
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
     low = np.sort(power[: 2000 * 10])[::-1]
-    assert low[:1000].sum() > 0.8 * low.sum()  # lines, not a continuum: a twentieth of the bins holds most of it
+    assert (
+        low[:1000].sum() > 0.8 * low.sum()
+    )  # lines, not a continuum: a twentieth of the bins holds most of it
     per_block = np.sort(np.mean(sound.reshape(-1, RATE // 20) ** 2, axis=1))
     assert per_block[-1] > 8 * per_block[0]  # attacks and decays
 
@@ -155,23 +168,32 @@ def test_there_are_as_many_passages_as_clips_up_to_eight():
 
 def measured(condition: str, values: list[float | None], down: tuple[float, ...] = ()) -> Measured:
     """A condition under which clips have these PESQ."""
-    clips = tuple(Clip(name=f"clip {i}", scores={"pesq_wb": Score(value)}) for i, value in enumerate(values))
-    system = System(name="m", family="m", clips=clips, means=summarise(clips, ["pesq_wb"]), kbps=3.0)
+    clips = tuple(
+        Clip(name=f"clip {i}", scores={"pesq_wb": Score(value)}) for i, value in enumerate(values)
+    )
+    system = System(
+        name="m", family="m", clips=clips, means=summarise(clips, ["pesq_wb"]), kbps=3.0
+    )
     references = tuple(Reference(name=clip.name, seconds=1.0) for clip in clips)
-    evaluation = Evaluation(data=condition, metrics=("pesq_wb",), references=references, systems=(system,))
+    evaluation = Evaluation(
+        data=condition, metrics=("pesq_wb",), references=references, systems=(system,)
+    )
     return Measured(condition=condition, evaluation=evaluation, turned_down_db=down)
 
 
 def findings(quiet: list[float | None], loud: list[float | None]) -> Findings:
     return Findings(
-        model="m", fingerprint="00", data="d", bitrates_kbps=(3.0,),
+        model="m",
+        fingerprint="00",
+        data="d",
+        bitrates_kbps=(3.0,),
         measured=[
             measured(AS_IT_IS, [2.0, 3.0, 4.0]),
             measured(level_condition(-40), quiet),
             measured(level_condition(-26), [2.0, 3.1, 3.9]),
             measured(level_condition(-10), loud, down=(2.0, 5.0)),
         ],
-    )  # fmt: skip
+    )
 
 
 def test_differences_are_taken_clip_by_clip():
@@ -189,8 +211,18 @@ def test_differences_are_taken_clip_by_clip():
     [
         ([1.95, 3.05, 3.8], [2.05, 3.1, 3.95], [True, True], "**holds**"),
         ([1.7, 2.9, 3.7], [2.0, 3.1, 3.9], [False, True], "**is missed in 1 of 2 cases**"),
-        ([2.2, 3.3, 4.1], [2.0, 3.1, 3.9], [False, True], "**is missed in 1 of 2 cases**"),  # better is not equal
-        ([None, None, None], [2.0, 3.1, 3.9], [None, True], "**is not decided, since scores are missing**"),
+        (
+            [2.2, 3.3, 4.1],
+            [2.0, 3.1, 3.9],
+            [False, True],
+            "**is missed in 1 of 2 cases**",
+        ),  # better is not equal
+        (
+            [None, None, None],
+            [2.0, 3.1, 3.9],
+            [None, True],
+            "**is not decided, since scores are missing**",
+        ),
     ],
 )
 def test_the_goal_for_levels(quiet, loud, holds, said):
@@ -208,7 +240,10 @@ def coded_kbps(model: Path, clips: list[Path], bitrate_kbps: float) -> float:
     """Of the whole files that these clips make."""
     codec = Codec.load(model)
     waves = [read_clip(clip, RATE) for clip in clips]
-    sizes = [len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes()) for wave in waves]
+    sizes = [
+        len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes())
+        for wave in waves
+    ]
     return 8e-3 * sum(sizes) / (sum(map(len, waves)) / RATE)
 
 
@@ -216,13 +251,21 @@ def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
     pytest.importorskip("pesq", reason="PESQ is not installed")
     data = write_corpus(tmp_path / "data", [1.5, 1.6, 1.5])
     arguments = Arguments(
-        data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), bitrates=(LOW, HIGH), clips=2,
-        speakers="folder", workers=1,
-    )  # fmt: skip
+        data=data,
+        out=tmp_path / "runs" / "of.v1",
+        model=str(tiny_model),
+        bitrates=(LOW, HIGH),
+        clips=2,
+        speakers="folder",
+        workers=1,
+    )
     main(arguments)
 
     found = json.loads((tmp_path / "runs" / "of.v1.json").read_text())
-    assert [condition["name"] for condition in found["conditions"]] == [*(one.name for one in CONDITIONS), MUSIC]
+    assert [condition["name"] for condition in found["conditions"]] == [
+        *(one.name for one in CONDITIONS),
+        MUSIC,
+    ]
     for condition in found["conditions"]:
         low, high = condition["systems"]
         assert (low["bitrate_kbps"], high["bitrate_kbps"]) == (LOW, HIGH)
@@ -232,20 +275,28 @@ def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
         assert all(mean["clips"] == 2 for mean in low["means"].values())
         if low["less_as_it_is"]:
             base = found["conditions"][0]["systems"][0]["means"]["pesq_wb"]["mean"]
-            assert low["less_as_it_is"]["pesq_wb"]["mean"] == pytest.approx(low["means"]["pesq_wb"]["mean"] - base)
+            assert low["less_as_it_is"]["pesq_wb"]["mean"] == pytest.approx(
+                low["means"]["pesq_wb"]["mean"] - base
+            )
     clips = [data / name for name in ("speaker00/clip.wav", "speaker01/clip.wav")]
     for system in found["conditions"][0]["systems"]:  # of speech as it is
         expected = coded_kbps(tiny_model, clips, system["bitrate_kbps"])
         assert system["kbps"] == pytest.approx(expected)
-    assert len(found["conditions"][3]["turned_down_db"]) == 2  # synthetic speech at -10 dBFS has higher peaks
+    assert (
+        len(found["conditions"][3]["turned_down_db"]) == 2
+    )  # synthetic speech at -10 dBFS has higher peaks
     goals = [(goal["dbfs"], goal["bitrate_kbps"]) for goal in found["level_goals"]]
     assert goals == [(-40, LOW), (-40, HIGH), (-10, LOW), (-10, HIGH)]
 
     text = (tmp_path / "runs" / "of.v1.md").read_text()
     assert capsys.readouterr().out == text
     assert text.count("| noise, 10 dB SNR |") == 2
-    assert "| - | - |" in next(line for line in text.splitlines() if line.startswith(f"| {MUSIC} |"))
-    with pytest.raises(ConfigError, match=r"of\.v1\.json exists already; choose another name, or give --force"):
+    assert "| - | - |" in next(
+        line for line in text.splitlines() if line.startswith(f"| {MUSIC} |")
+    )
+    with pytest.raises(
+        ConfigError, match=r"of\.v1\.json exists already; choose another name, or give --force"
+    ):
         main(arguments)
 
 

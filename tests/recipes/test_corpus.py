@@ -1,4 +1,6 @@
-"""A corpus as Parquet: every clip once with the codes of `Codec.encode`, whatever is killed on the way."""
+"""A corpus as Parquet: every clip once with the codes of `Codec.encode`, whatever is killed on the
+way.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ _MANY = 40
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Clips of many lengths in two folders, one at another rate, one of two channels, one empty, two that are bad."""
+    """Clips of many lengths in two folders, one at another rate, one of two channels, one empty,
+    two that are bad.
+    """
     root = tmp_path_factory.mktemp("data")
     speech = synthesize_speech(6.0, seed=3).astype(np.float32)
     for folder in ("a", "b", ".hidden"):
@@ -49,7 +53,9 @@ def data(tmp_path_factory) -> Path:
         clip = speech[number * 500 : number * 500 + 4000 + 7000 * (number % 5)]
         soundfile.write(root / "ab"[number % 2] / f"s{number % 3}_{number}.wav", clip, 16_000)
     soundfile.write(root / "a" / "fast_1.flac", speech[:50_000], 44_100)
-    soundfile.write(root / "b" / "both_1.wav", np.stack([speech[:9000], speech[9000:18_000]], 1), 16_000)
+    soundfile.write(
+        root / "b" / "both_1.wav", np.stack([speech[:9000], speech[9000:18_000]], 1), 16_000
+    )
     soundfile.write(root / "b" / "empty_1.wav", speech[:0], 16_000)
     soundfile.write(root / ".hidden" / "h_1.wav", speech[:9000], 16_000)
     soundfile.write(root / "a" / "nan_1.wav", np.array([0.0, np.nan]), 16_000, subtype="FLOAT")
@@ -63,12 +69,18 @@ def many(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("many")
     speech = synthesize_speech(4.0, seed=5).astype(np.float32)
     for number in range(_MANY):
-        soundfile.write(root / f"s_{number:02}.wav", speech[100 * number : 100 * number + 30_000], 16_000)
+        soundfile.write(
+            root / f"s_{number:02}.wav", speech[100 * number : 100 * number + 30_000], 16_000
+        )
     return root
 
 
 def rows(out: Path) -> list[dict]:
-    return [row for shard in sorted(out.glob("shard-*.parquet")) for row in pq.read_table(shard).to_pylist()]
+    return [
+        row
+        for shard in sorted(out.glob("shard-*.parquet"))
+        for row in pq.read_table(shard).to_pylist()
+    ]
 
 
 def errors(out: Path) -> dict[str, str]:
@@ -83,7 +95,9 @@ def clips_below(root: Path) -> list[str]:
 def assert_all_codes_are_those_of_encode(out: Path, root: Path, model: Path, **options) -> None:
     codec = Codec.load(model, device="cpu")
     found = rows(out)
-    assert sorted(row["path"] for row in found) == [path for path in clips_below(root) if path not in BAD]
+    assert sorted(row["path"] for row in found) == [
+        path for path in clips_below(root) if path not in BAD
+    ]
     for row in found:
         expected = codec.encode(root / row["path"], **options)
         np.testing.assert_array_equal(codes_of(row), expected.codes)
@@ -94,18 +108,30 @@ def assert_all_codes_are_those_of_encode(out: Path, root: Path, model: Path, **o
 
 
 def run(data: Path, out: Path, model: Path, **options) -> None:
-    main(Arguments(**{"data": data, "out": out, "model": str(model), "workers": 0, "shard_mb": 0.1} | options))
+    main(
+        Arguments(
+            **{"data": data, "out": out, "model": str(model), "workers": 0, "shard_mb": 0.1}
+            | options
+        )
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"stages": 2}, {"bitrate_kbps": 0.7}])
-def test_codes_are_those_of_encode_and_bad_files_are_rows_of_errors(data, tiny_model, tmp_path, capsys, options):
-    given = {"bitrate" if name == "bitrate_kbps" else name: value for name, value in options.items()}
+def test_codes_are_those_of_encode_and_bad_files_are_rows_of_errors(
+    data, tiny_model, tmp_path, capsys, options
+):
+    given = {
+        "bitrate" if name == "bitrate_kbps" else name: value for name, value in options.items()
+    }
     run(data, tmp_path, tiny_model, **given)
     assert Plan(tmp_path).shards > 3
     assert_all_codes_are_those_of_encode(tmp_path, data, tiny_model, **options)
     assert errors(tmp_path).keys() == BAD
     assert "NaN" in errors(tmp_path)["a/nan_1.wav"]
-    assert f"15 clips in {Plan(tmp_path).shards} shards, 2 in errors.parquet" in capsys.readouterr().err
+    assert (
+        f"15 clips in {Plan(tmp_path).shards} shards, 2 in errors.parquet"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model, tmp_path, capsys):
@@ -115,15 +141,22 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model
     shards[1].unlink()
     (tmp_path / ".0123.part").write_text("half of a shard")
     run(data, tmp_path, tiny_model)
-    assert f"{len(shards) - 1} of {len(shards)} shards are there, going on" in capsys.readouterr().err
-    assert {shard: shard.read_bytes() for shard in shards} == {shard: content for shard, (content, _) in before.items()}
+    assert (
+        f"{len(shards) - 1} of {len(shards)} shards are there, going on" in capsys.readouterr().err
+    )
+    assert {shard: shard.read_bytes() for shard in shards} == {
+        shard: content for shard, (content, _) in before.items()
+    }
     assert [s for s in shards if s.stat().st_mtime_ns != before[s][1]] == [shards[1]]
     assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_folder_goes_on_with_its_own_settings_only(data, tiny_model, tmp_path):
     run(data, tmp_path, tiny_model, stages=2)
-    with pytest.raises(ConfigError, match="was begun with stages 2, not 3; go on with that, or choose another folder"):
+    with pytest.raises(
+        ConfigError,
+        match="was begun with stages 2, not 3; go on with that, or choose another folder",
+    ):
         run(data, tmp_path, tiny_model, stages=3)
 
 
@@ -180,7 +213,9 @@ def corpus(data, tiny_model, tmp_path_factory) -> Path:
 def test_datasets_load_the_shards(corpus):
     datasets = pytest.importorskip("datasets")
     files = sorted(map(str, corpus.glob("shard-*.parquet")))
-    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(corpus / "cache"))
+    loaded = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(corpus / "cache")
+    )
     for row, expected in zip(loaded, rows(corpus), strict=True):
         np.testing.assert_array_equal(codes_of(row), codes_of(expected))
 
@@ -189,7 +224,10 @@ def test_rows_decode_to_the_clip(corpus, data, tiny_model, tmp_path, capsys):
     codec = Codec.load(tiny_model, device="cpu")
     for row in rows(corpus):
         audio, original = decode_row(codec, row), codec.decode(codec.encode(data / row["path"]))
-        assert (audio.wave.shape, audio.sample_rate_hz) == (original.wave.shape, original.sample_rate_hz)
+        assert (audio.wave.shape, audio.sample_rate_hz) == (
+            original.wave.shape,
+            original.sample_rate_hz,
+        )
         if audio.sample_rate_hz == 16_000:
             np.testing.assert_array_equal(audio.wave, original.wave)
     shard = corpus / "shard-000001.parquet"
@@ -229,7 +267,9 @@ def find_crop(crop: np.ndarray, whole: list[np.ndarray]) -> int:
     for number, codes in enumerate(whole):
         if length == min(codes.shape[1], crop.shape[1]):
             starts = range(codes.shape[1] - length + 1)
-            found += [number] * any(np.array_equal(codes[:, s : s + length], crop[:, :length]) for s in starts)
+            found += [number] * any(
+                np.array_equal(codes[:, s : s + length], crop[:, :length]) for s in starts
+            )
     assert len(found) == 1
     return found[0]
 
@@ -238,24 +278,42 @@ def test_processes_and_workers_share_the_clips(corpus):
     whole = [codes_of(row)[0] for row in rows(corpus)]
     seen = []
     for rank in range(2):
-        loader = DataLoader(CodeCrops(corpus, frames=30, rank=rank, processes=2), batch_size=2, num_workers=2)
+        loader = DataLoader(
+            CodeCrops(corpus, frames=30, rank=rank, processes=2), batch_size=2, num_workers=2
+        )
         seen += [find_crop(crop.numpy(), whole) for batch in loader for crop in batch]
     assert sorted(seen) == list(range(len(whole)))
     assert next(iter(DataLoader(CodeCrops(corpus, frames=30), batch_size=4))).dtype == torch.int64
 
 
 needs_ray = pytest.mark.skipif(
-    "DIVEQ_RAY" not in os.environ, reason="Ray takes minutes to start on a busy machine; DIVEQ_RAY=1 runs this"
+    "DIVEQ_RAY" not in os.environ,
+    reason="Ray takes minutes to start on a busy machine; DIVEQ_RAY=1 runs this",
 )
 
 
 def start(many: Path, out: Path, model: Path, *options: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "recipes.corpus", "--data", many, "--out", out, "--model", model]
+    command = [
+        sys.executable,
+        "-m",
+        "recipes.corpus",
+        "--data",
+        many,
+        "--out",
+        out,
+        "--model",
+        model,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [*map(str, command), "--shard-mb", "0.1", *options],
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def wait_for_shards(out: Path, count: int, process: subprocess.Popen) -> None:
@@ -304,7 +362,13 @@ def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, m
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     shutil.copy(tiny_model, tmp_path / "model.safetensors")
-    settings = {"root": str(many), "model": "", "stages": None, "bitrate": None, "speakers": "prefix"}
+    settings = {
+        "root": str(many),
+        "model": "",
+        "stages": None,
+        "bitrate": None,
+        "speakers": "prefix",
+    }
     _, items = find_items(many, "prefix")
     write_plan(tmp_path, items, settings, shard_bytes=100_000)
     shards = Plan(tmp_path).shards
@@ -312,9 +376,13 @@ def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, m
     try:
         doomed = cluster.add_node(num_cpus=1)
         made = on_ray(
-            tmp_path, Settings(device="cpu"), list(range(shards)),
-            workers=2, gpus=0, address=cluster.address,
-        )  # fmt: skip
+            tmp_path,
+            Settings(device="cpu"),
+            list(range(shards)),
+            workers=2,
+            gpus=0,
+            address=cluster.address,
+        )
         results = [next(made), next(made)]
         nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         assert len(nodes) == 2

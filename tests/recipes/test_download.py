@@ -36,7 +36,10 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
     subsets = {"train-clean-100": {"11": 2, "12": 1}, "dev-clean": {"21": 1}}
     for subset, speakers in subsets.items():
         write_libritts(root / subset, subset, speakers, seconds=0.5)
-    return {f"{subset}.tar.gz": packed(root / subset / "LibriTTS", root / f"{subset}.tar.gz") for subset in subsets}
+    return {
+        f"{subset}.tar.gz": packed(root / subset / "LibriTTS", root / f"{subset}.tar.gz")
+        for subset in subsets
+    }
 
 
 def arguments(mirror, tmp_path: Path, **options) -> download.Arguments:
@@ -76,14 +79,22 @@ def test_an_archive_that_is_there_is_checked_and_used(mirror, archives, tmp_path
     assert mirror.requests == []
     assert [path.name for path in corpora.iterdir()] == ["LibriTTS"]
     (corpora / "train-clean-100.tar.gz").write_bytes(b"something else")
-    with pytest.raises(DownloadError, match=r"train-clean-100.tar.gz has SHA-256 .*, expected .*; delete it"):
+    with pytest.raises(
+        DownloadError, match=r"train-clean-100.tar.gz has SHA-256 .*, expected .*; delete it"
+    ):
         download.main(arguments(mirror, tmp_path))
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(mirror, tmp_path):
     mirror.break_after = [1000, 300_000, 0, 5]
     seen = []
-    fetch(f"{mirror.url}/file", tmp_path / "f", sha256=SUM, report=lambda *at: seen.append(at), pause_s=0)
+    fetch(
+        f"{mirror.url}/file",
+        tmp_path / "f",
+        sha256=SUM,
+        report=lambda *at: seen.append(at),
+        pause_s=0,
+    )
     assert (tmp_path / "f").read_bytes() == CONTENT
     ranges = [asked for _, asked in mirror.requests]
     assert ranges == [None, "bytes=1000-", "bytes=301000-", "bytes=301000-", "bytes=301005-"]
@@ -94,7 +105,9 @@ def test_a_broken_transfer_goes_on_where_it_stopped(mirror, tmp_path):
 
 def test_a_later_call_goes_on_too(mirror, tmp_path):
     mirror.break_after = [1000, 0]
-    with pytest.raises(DownloadError, match=r"ended after 1000 of 1048576 bytes; 1000 bytes are kept, run again"):
+    with pytest.raises(
+        DownloadError, match=r"ended after 1000 of 1048576 bytes; 1000 bytes are kept, run again"
+    ):
         fetch(f"{mirror.url}/file", tmp_path / "f", sha256=SUM, attempts=1, pause_s=0)
     fetch(f"{mirror.url}/file", tmp_path / "f", sha256=SUM, attempts=1, pause_s=0)
     assert (tmp_path / "f").read_bytes() == CONTENT
@@ -117,7 +130,9 @@ def test_a_part_as_long_as_the_file_or_longer(mirror, tmp_path, kept):
 
 
 def test_a_wrong_checksum_leaves_nothing(mirror, tmp_path):
-    with pytest.raises(DownloadError, match=f"has SHA-256 {SUM}, expected {'0' * 64}; what was fetched is deleted"):
+    with pytest.raises(
+        DownloadError, match=f"has SHA-256 {SUM}, expected {'0' * 64}; what was fetched is deleted"
+    ):
         fetch(f"{mirror.url}/file", tmp_path / "f", sha256="0" * 64, pause_s=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -144,8 +159,12 @@ def test_refusals_end_at_once_and_troubles_are_tried_again(mirror, tmp_path):
 
 
 def test_a_full_disk_and_a_strange_address(mirror, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: transfer.shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(DownloadError, match=r"f.part lacks 1048576 bytes, but its disk has only 5 bytes free"):
+    monkeypatch.setattr(
+        transfer.shutil, "disk_usage", lambda path: transfer.shutil._ntuple_diskusage(10, 5, 5)
+    )
+    with pytest.raises(
+        DownloadError, match=r"f.part lacks 1048576 bytes, but its disk has only 5 bytes free"
+    ):
         fetch(f"{mirror.url}/file", tmp_path / "f", sha256=SUM, pause_s=0)
     with pytest.raises(DownloadError, match="file:///etc/passwd is not an HTTP address"):
         fetch("file:///etc/passwd", tmp_path / "f", sha256=SUM, pause_s=0)
@@ -166,7 +185,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
         (member("LibriTTS\\..\\..\\outside"), "would lie outside"),
         (member("C:outside"), "would lie outside"),
         (member("\\\\server\\share\\outside"), "would lie outside"),
-        (member("LibriTTS/link", tarfile.SYMTYPE, ".."), "'LibriTTS/link' is neither file nor folder"),
+        (
+            member("LibriTTS/link", tarfile.SYMTYPE, ".."),
+            "'LibriTTS/link' is neither file nor folder",
+        ),
         (member("LibriTTS/link", tarfile.LNKTYPE, "../outside"), "neither file nor folder"),
         (member("LibriTTS/pipe", tarfile.FIFOTYPE), "neither file nor folder"),
         (member("LibriTTS/disk", tarfile.BLKTYPE), "neither file nor folder"),
@@ -182,7 +204,11 @@ def test_hostile_members_are_refused(mirror, tmp_path, hostile, message):
     path.unlink()
     with pytest.raises(DownloadError, match=message.replace("\\", r"\\").replace(".", r"\.")):
         download.main(arguments(mirror, tmp_path, subsets=("dev-clean",)))
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["corpora", "dev-clean.tar.gz", "sums"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "corpora",
+        "dev-clean.tar.gz",
+        "sums",
+    ]
 
 
 @pytest.mark.parametrize("length", [0, 20, 10_000])
@@ -196,7 +222,9 @@ def test_cut_archives_leave_no_folder(mirror, archives, tmp_path, length):
 
 def test_an_archive_of_another_subset_is_refused(mirror, archives, tmp_path):
     mirror.files = {"dev-clean.tar.gz": archives["train-clean-100.tar.gz"]}
-    with pytest.raises(DownloadError, match="has no folder LibriTTS/dev-clean; it is not that part of LibriTTS"):
+    with pytest.raises(
+        DownloadError, match="has no folder LibriTTS/dev-clean; it is not that part of LibriTTS"
+    ):
         download.main(arguments(mirror, tmp_path, subsets=("dev-clean",)))
 
 
@@ -210,8 +238,12 @@ def test_checksums_are_read_as_sha256sum_writes_them(tmp_path):
     with pytest.raises(DownloadError, match="cannot read the checksums"):
         download.read_checksums(tmp_path / "none")
     path.write_text(f"{'a' * 64}  dev-clean.tar.gz")
-    with pytest.raises(DownloadError, match="there is no checksum for test-clean; known: dev-clean"):
-        download.main(download.Arguments(root=tmp_path / "corpora", subsets=("test-clean",), checksums=path))
+    with pytest.raises(
+        DownloadError, match="there is no checksum for test-clean; known: dev-clean"
+    ):
+        download.main(
+            download.Arguments(root=tmp_path / "corpora", subsets=("test-clean",), checksums=path)
+        )
 
 
 def test_every_official_archive_has_a_checksum():

@@ -36,8 +36,12 @@ def test_a_point_lies_where_its_score_is():
             {"name": "b", "family": "b", "kbps": 8.0, "pesq_wb": 4.0, "distillmos": 2.0},
         ],
     }
-    circles = ElementTree.fromstring(quality_chart(results, LIGHT)).iter("{http://www.w3.org/2000/svg}circle")
-    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = [(float(c.get("cx", 0)), float(c.get("cy", 0))) for c in circles]
+    circles = ElementTree.fromstring(quality_chart(results, LIGHT)).iter(
+        "{http://www.w3.org/2000/svg}circle"
+    )
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = [
+        (float(c.get("cx", 0)), float(c.get("cy", 0))) for c in circles
+    ]
     assert x0 < x1 < x2 < x3  # two panels
     assert y0 < y1  # DistillMOS: a is better
     assert y2 > y3  # PESQ: b is
@@ -46,5 +50,7 @@ def test_a_point_lies_where_its_score_is():
 def test_a_readme_without_a_place_for_the_table(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# nothing")
-    with pytest.raises(ConfigError, match=r"has no place for the table: <!-- results --> … <!-- end -->"):
+    with pytest.raises(
+        ConfigError, match=r"has no place for the table: <!-- results --> … <!-- end -->"
+    ):
         main(Arguments(readme=readme, figures=tmp_path))

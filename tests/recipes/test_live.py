@@ -43,4 +43,6 @@ def test_opus_is_in_time_and_hides_losses():
     shifts = [np.dot(np.roll(heard, shift), wave) for shift in range(-40, 41)]
     assert abs(int(np.argmax(shifts)) - 40) <= 3
     lost = np.arange(len(packets)) % 7 == 3
-    assert Opus(kbps=12, packet_ms=60, loss=0.1).decode(packets, lost, len(wave)).shape == wave.shape
+    assert (
+        Opus(kbps=12, packet_ms=60, loss=0.1).decode(packets, lost, len(wave)).shape == wave.shape
+    )

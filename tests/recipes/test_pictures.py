@@ -1,4 +1,6 @@
-"""Pictures of decoded speech: small files that show each version, and clips that are found by name."""
+"""Pictures of decoded speech: small files that show each version, and clips that are found by
+name.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,20 @@ def test_a_picture_has_a_panel_for_each_version(tmp_path, tiny_model):
     sizes = []
     for bitrates in ((0.3,), (0.3, 0.45, 1.2)):
         out = tmp_path / "made" / f"{len(bitrates)}.png"
-        arguments = Arguments(data=data, clip="speaker01/clip", out=out, model=str(tiny_model), bitrates=bitrates)
+        arguments = Arguments(
+            data=data, clip="speaker01/clip", out=out, model=str(tiny_model), bitrates=bitrates
+        )
         main(arguments)
         assert out.stat().st_size < 300_000
         sizes.append(image.imread(out).shape[:2])
     (low, width), (high, same) = sizes
     assert width == same
-    assert high - 30 == pytest.approx(2 * (low - 30), abs=2)  # four panels, and two; 30 pixels below them
-    with pytest.raises(ConfigError, match=r"3\.png exists already; choose another name, or give --force"):
+    assert high - 30 == pytest.approx(
+        2 * (low - 30), abs=2
+    )  # four panels, and two; 30 pixels below them
+    with pytest.raises(
+        ConfigError, match=r"3\.png exists already; choose another name, or give --force"
+    ):
         main(arguments)
 
 
@@ -41,7 +49,9 @@ def test_versions_are_decoded_at_the_bitrates_they_name(tiny_model):
 
 
 def test_panels_show_time_to_the_right_and_frequency_upward():
-    """A high tone in the second half lights the upper right quarter of its panel, on the scale of the first panel."""
+    """A high tone in the second half lights the upper right quarter of its panel, on the scale of
+    the first panel.
+    """
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     reference = synthesize_speech(1.0)
     sound = np.concatenate([np.zeros(8000, np.float32), tone(0.5, 6000.0)])
@@ -50,7 +60,9 @@ def test_panels_show_time_to_the_right_and_frequency_upward():
     (picture,) = places[1].get_images()
     light = np.asarray(picture.get_array())[..., :3].mean(axis=-1)
     rows, columns = light.shape
-    quarters = light.reshape(2, rows // 2, 2, columns // 2).mean(axis=(1, 3))  # upper, lower; left, right
+    quarters = light.reshape(2, rows // 2, 2, columns // 2).mean(
+        axis=(1, 3)
+    )  # upper, lower; left, right
     assert quarters.argmax() == 1
     assert tuple(picture.get_extent()) == (0, 1.0, 0, 8.0)
 
@@ -58,11 +70,19 @@ def test_panels_show_time_to_the_right_and_frequency_upward():
 def test_clips_are_found_by_name(tmp_path):
     data = write_corpus(tmp_path, [0.1] * 6)
     sources = find_sources(data)
-    assert find_clip(sources, "speaker02/clip") == find_clip(sources, "speaker02/clip.wav") == sources[2]
+    assert (
+        find_clip(sources, "speaker02/clip")
+        == find_clip(sources, "speaker02/clip.wav")
+        == sources[2]
+    )
     with pytest.raises(
-        ConfigError, match=r"no clip is called 'clip'; there are 6: speaker00/clip\.wav, .*04/clip\.wav, …"
+        ConfigError,
+        match=r"no clip is called 'clip'; there are 6: speaker00/clip\.wav, .*04/clip\.wav, …",
     ):
         find_clip(sources, "clip")
     (data / "speaker02" / "clip.flac").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"may be speaker02/clip\.flac or speaker02/clip\.wav: give the suffix too"):
+    with pytest.raises(
+        ConfigError,
+        match=r"may be speaker02/clip\.flac or speaker02/clip\.wav: give the suffix too",
+    ):
         find_clip(find_sources(data), "speaker02/clip")

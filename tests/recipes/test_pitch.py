@@ -1,4 +1,6 @@
-"""Pitch: tracks of sounds whose pitch is known, figures against sums by hand, and a run that tells what it found."""
+"""Pitch: tracks of sounds whose pitch is known, figures against sums by hand, and a run that tells
+what it found.
+"""
 
 from __future__ import annotations
 
@@ -93,10 +95,15 @@ def test_where_there_is_no_frame_there_is_no_figure():
 
 
 def test_contours_are_compared_by_their_movement():
-    """Height does not count, nor a step between stretches; a mirrored contour has -1; halves of both kinds cancel."""
+    """Height does not count, nor a step between stretches; a mirrored contour has -1; halves of
+    both kinds cancel.
+    """
     rise = 150 * 2 ** np.linspace(0, 0.1, 8)
     apart = np.array([NAN])
-    same = (np.concatenate([rise, apart, 2 * rise]), np.concatenate([1.05 * rise, apart, 1.9 * rise]))
+    same = (
+        np.concatenate([rise, apart, 2 * rise]),
+        np.concatenate([1.05 * rise, apart, 1.9 * rise]),
+    )
     assert pitch_figures([same]).contour == pytest.approx(1)
     assert pitch_figures([(rise, rise[::-1])]).contour == pytest.approx(-1)
     assert pitch_figures([(rise, rise), (rise, rise[::-1])]).contour == pytest.approx(0, abs=1e-12)
@@ -110,14 +117,26 @@ def measured(pitch_hz: float, *, language: str | None = None, pesq: float | None
     track = np.full(10, pitch_hz)
     scores = {"pesq_wb": Score(pesq, None if pesq else "no speech"), "estoi": Score(0.5)}
     coded = Coded(track=track * 2 ** (1 / 12), scores=Clip(name="clip", bits=600, scores=scores))
-    return Measured(name="clip", seconds=0.2, language=language, original=track, noisy=track, coded=(coded,))
+    return Measured(
+        name="clip", seconds=0.2, language=language, original=track, noisy=track, coded=(coded,)
+    )
 
 
 def test_recordings_are_grouped_by_pitch_and_sentences_by_language():
     clips = [measured(hz) for hz in (149.9, 150, 230, 230.1, NAN)]
-    clips += [measured(100, language="Vietnamese", pesq=1.0), measured(300, language="Vietnamese", pesq=None)]
+    clips += [
+        measured(100, language="Vietnamese", pesq=1.0),
+        measured(300, language="Vietnamese", pesq=None),
+    ]
     left_out = ("Mandarin (why)",)
-    found = Findings(model="m", fingerprint="00", data="d", bitrates_kbps=(2.5,), measured=clips, left_out=left_out)
+    found = Findings(
+        model="m",
+        fingerprint="00",
+        data="d",
+        bitrates_kbps=(2.5,),
+        measured=clips,
+        left_out=left_out,
+    )
     groups = {group.name: group for group in found.groups()}
     assert {name: group.clips for name, group in groups.items()} == {
         "all recordings": 5,
@@ -136,7 +155,10 @@ def test_recordings_are_grouped_by_pitch_and_sentences_by_language():
     text = as_markdown(found)
     assert "\n2.5 kbps:\n\n|  | kbps | voicing lost |" in text
     assert "| Vietnamese, synthesised | 2 | 0 | 0.0 % | - | 0.0 % | 0.0 | - |" in text
-    assert "| Vietnamese, synthesised | 3.00 | 0.0 % | - | 0.0 % | 100.0 | - | 1.00 (1 failed) | 0.500 |" in text
+    assert (
+        "| Vietnamese, synthesised | 3.00 | 0.0 % | - | 0.0 % | 100.0 | - | 1.00 (1 failed) | "
+        "0.500 |" in text
+    )
     assert "- Left out: Mandarin (why)." in text
 
 
@@ -144,7 +166,10 @@ def coded_kbps(model: Path, clips: list[Path], bitrate_kbps: float) -> float:
     """Of the whole files that these clips make."""
     codec = Codec.load(model)
     waves = [read_clip(clip, RATE) for clip in clips]
-    sizes = [len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes()) for wave in waves]
+    sizes = [
+        len(codec.encode(wave, sample_rate_hz=RATE, bitrate_kbps=bitrate_kbps).to_bytes())
+        for wave in waves
+    ]
     return 8e-3 * sum(sizes) / (sum(map(len, waves)) / RATE)
 
 
@@ -153,7 +178,11 @@ def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, ca
     monkeypatch.setattr(shutil, "which", lambda name: None)
     data = write_corpus(tmp_path / "data", [1.0, 1.1, 1.0])
     arguments = Arguments(
-        data=data, out=tmp_path / "runs" / "of.v1", model=str(tiny_model), bitrates=(LOW, HIGH), clips=2
+        data=data,
+        out=tmp_path / "runs" / "of.v1",
+        model=str(tiny_model),
+        bitrates=(LOW, HIGH),
+        clips=2,
     )
     main(arguments)
 
@@ -166,14 +195,20 @@ def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, ca
     assert [system["bitrate_kbps"] for system in every["systems"]] == [LOW, HIGH]
     clips = [data / clip["name"] for clip in found["clips"]]
     for system in every["systems"]:
-        assert system["kbps"] == pytest.approx(coded_kbps(tiny_model, clips, system["bitrate_kbps"]))
+        assert system["kbps"] == pytest.approx(
+            coded_kbps(tiny_model, clips, system["bitrate_kbps"])
+        )
     assert every["systems"][1]["pitch"]["lost"] > 0.5  # a tiny model's sound is noise
-    assert found["left_out"] == [f"{language.name} (espeak-ng is not installed)" for language in LANGUAGES]
+    assert found["left_out"] == [
+        f"{language.name} (espeak-ng is not installed)" for language in LANGUAGES
+    ]
 
     said = capsys.readouterr()
     assert said.out == (tmp_path / "runs" / "of.v1.md").read_text()
     assert "left out: Mandarin (espeak-ng is not installed)" in said.err
-    with pytest.raises(ConfigError, match=r"of\.v1\.json exists already; choose another name, or give --force"):
+    with pytest.raises(
+        ConfigError, match=r"of\.v1\.json exists already; choose another name, or give --force"
+    ):
         main(arguments)
 
 
@@ -182,7 +217,9 @@ def test_the_number_of_clips_is_checked(tmp_path):
         Arguments(data=tmp_path, out=tmp_path / "x", clips=0)
 
 
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed"
+)
 
 
 @needs_espeak
@@ -193,7 +230,10 @@ def test_a_sentence_is_spoken_in_a_low_and_a_high_voice(language):
         (low_name, low), (high_name, high) = spoken(one, RATE)
     except AudioError as error:
         pytest.skip(str(error))
-    assert (low_name, high_name) == (f"{language.name} 1, low voice", f"{language.name} 1, high voice")
+    assert (low_name, high_name) == (
+        f"{language.name} 1, low voice",
+        f"{language.name} 1, high voice",
+    )
     assert 1 < len(low) / RATE < 10
     assert np.nanmedian(track_pitch(high, RATE)) > 1.2 * np.nanmedian(track_pitch(low, RATE))
 
@@ -206,7 +246,9 @@ def test_mandarin_tones_are_spoken():
         waves = [wave for name, wave in spoken(tones, RATE) if "high" in name]
     except AudioError as error:
         pytest.skip(str(error))
-    level, falling = (track[~np.isnan(track)] for track in (track_pitch(wave, RATE) for wave in waves))
+    level, falling = (
+        track[~np.isnan(track)] for track in (track_pitch(wave, RATE) for wave in waves)
+    )
     assert level[-1] > level[0]
     assert cents(falling.min(), falling.max()) > 150
     assert np.argmax(falling) < np.argmin(falling) == len(falling) - 1

@@ -1,4 +1,6 @@
-"""The baselines against closed forms and independent computations, the measures against brute force, whole runs."""
+"""The baselines against closed forms and independent computations, the measures against brute
+force, whole runs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ import torch.nn.functional as F
 from codec import ConfigError
 from codec.quantizers import ResidualQuantizer
 from recipes.studies.quantizers import baselines, report
-from recipes.studies.quantizers.methods import METHODS, TITLES, Method, converted, make_quantizer, stage_configs
+from recipes.studies.quantizers.methods import (
+    METHODS,
+    TITLES,
+    Method,
+    converted,
+    make_quantizer,
+    stage_configs,
+)
 from recipes.studies.quantizers.results import read_results
 
 N, K, D = 40, 16, 5
@@ -25,7 +34,11 @@ def rows(*shape: int, seed: int) -> torch.Tensor:
 @pytest.fixture
 def case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Latents, a codebook, and the gradient that comes from behind the quantizer."""
-    return rows(N, D, seed=0).requires_grad_(), rows(K, D, seed=1).requires_grad_(), rows(N, D, seed=2)
+    return (
+        rows(N, D, seed=0).requires_grad_(),
+        rows(K, D, seed=1).requires_grad_(),
+        rows(N, D, seed=2),
+    )
 
 
 def gradients(quantized, z, codebook, behind):
@@ -68,16 +81,22 @@ def test_rotation_trick_turns_the_gradient_in_the_plane_of_latent_and_codeword(c
     codeword = nearest_codeword(z, codebook)
     torch.testing.assert_close(quantized.detach(), codeword)
     for row in range(N):
-        torch.testing.assert_close(by_z[row], scaled_rotation(z[row].detach(), codeword[row]).T @ behind[row])
+        torch.testing.assert_close(
+            by_z[row], scaled_rotation(z[row].detach(), codeword[row]).T @ behind[row]
+        )
 
 
 def scaled_rotation(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """‖target‖/‖source‖ times the rotation by the angle between them, in an orthonormal basis of their plane."""
+    """‖target‖/‖source‖ times the rotation by the angle between them, in an orthonormal basis of
+    their plane.
+    """
     e = source / source.norm()
     across = target - (target @ e) * e
     p = across / across.norm()
     angle = math.atan2(float(across.norm()), float(target @ e))
-    rotation = torch.eye(D, dtype=torch.float64) + (math.cos(angle) - 1) * (torch.outer(e, e) + torch.outer(p, p))
+    rotation = torch.eye(D, dtype=torch.float64) + (math.cos(angle) - 1) * (
+        torch.outer(e, e) + torch.outer(p, p)
+    )
     rotation += math.sin(angle) * (torch.outer(p, e) - torch.outer(e, p))
     return rotation * target.norm() / source.norm()
 
@@ -96,7 +115,9 @@ def test_noise_substitution_has_the_error_s_length_and_the_gradient_of_it(case):
     along_v = (behind * v).sum(1, keepdim=True)
     torch.testing.assert_close(by_z, behind - along_v * u)  # (I − v uᵀ)ᵀ
     index = torch.cdist(z, codebook).argmin(1)
-    torch.testing.assert_close(by_codebook, torch.zeros(K, D).double().index_add_(0, index, along_v * u))
+    torch.testing.assert_close(
+        by_codebook, torch.zeros(K, D).double().index_add_(0, index, along_v * u)
+    )
 
 
 def test_gumbel_softmax_draws_codewords_by_their_distance():
@@ -105,7 +126,9 @@ def test_gumbel_softmax_draws_codewords_by_their_distance():
     torch.manual_seed(0)
     quantized, index = baselines.gumbel_softmax(z, codebook)
     expected = torch.softmax(-(codebook.detach()[:, 0] - 0.2).square() / baselines.TEMPERATURE, 0)
-    drawn = torch.cdist(quantized.detach(), codebook.detach()).argmin(1).bincount(minlength=3) / len(z)
+    drawn = torch.cdist(quantized.detach(), codebook.detach()).argmin(1).bincount(
+        minlength=3
+    ) / len(z)
     torch.testing.assert_close(drawn, expected, atol=0.01, rtol=0)
     assert index.unique().tolist() == [0]
     (by_codebook,) = torch.autograd.grad(quantized.mean(), codebook, retain_graph=True)
@@ -115,7 +138,9 @@ def test_gumbel_softmax_draws_codewords_by_their_distance():
 
 
 def test_ema_equals_the_usual_pair_of_averages():
-    """Averages of counts and of sums, as in van den Oord et al., on three steps; the codeword is their quotient."""
+    """Averages of counts and of sums, as in van den Oord et al., on three steps; the codeword is
+    their quotient.
+    """
     decay = 0.9
     stage = make_quantizer("ema", stage_configs("ema", 1, bits=3, dim=D), D).stages[0]
     with torch.no_grad():
@@ -148,16 +173,25 @@ def test_once_on_the_sum_is_diveq_of_the_whole_chain():
     expected = quantizer.decode(quantizer.encode(latent.detach(), [0] * 3), [0] * 3)
     torch.testing.assert_close(result.latent.detach(), expected)
     behind = rows(7, 4, seed=2).float()
-    (by_latent,) = torch.autograd.grad((result.latent[:, :, 0] * behind).sum(), latent, retain_graph=True)
+    (by_latent,) = torch.autograd.grad(
+        (result.latent[:, :, 0] * behind).sum(), latent, retain_graph=True
+    )
     u = F.normalize((expected - latent.detach())[:, :, 0])
     torch.testing.assert_close(by_latent[:, :, 0], behind - (behind * u).sum(1, keepdim=True) * u)
     for stage in quantizer:
-        assert torch.autograd.grad(result.latent.sum(), stage.codebook, retain_graph=True)[0].abs().max() > 0
+        assert (
+            torch.autograd.grad(result.latent.sum(), stage.codebook, retain_graph=True)[0]
+            .abs()
+            .max()
+            > 0
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_transmits_what_it_decodes(method: Method):
-    """For inference all are the codec's own quantizer; and converted, they hold the very same parameters."""
+    """For inference all are the codec's own quantizer; and converted, they hold the very same
+    parameters.
+    """
     configs = stage_configs(method, 3, bits=3, dim=2)
     torch.manual_seed(0)
     plain = ResidualQuantizer(configs, 4)

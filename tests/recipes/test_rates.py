@@ -1,4 +1,6 @@
-"""Rates on the command lines of recipes: lists with commas, the same everywhere, and bad ones refused."""
+"""Rates on the command lines of recipes: lists with commas, the same everywhere, and bad ones
+refused.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,14 @@ def test_stages_are_whole_numbers_with_commas(recipe, option):
 @pytest.mark.parametrize(
     ("option", "text", "rule"),
     [
-        *(("bitrates", text, "such as 1.5,3,6") for text in ("", "1;3", "3,", "3,0", "3,-1", "3,inf", "nan", "six")),
-        *(("stages", text, "such as 3,6,12") for text in ("", "1;4", "4,", "0,4", "-1", "1.5", "²")),
+        *(
+            ("bitrates", text, "such as 1.5,3,6")
+            for text in ("", "1;3", "3,", "3,0", "3,-1", "3,inf", "nan", "six")
+        ),
+        *(
+            ("stages", text, "such as 3,6,12")
+            for text in ("", "1;4", "4,", "0,4", "-1", "1.5", "²")
+        ),
     ],
 )
 def test_other_lists_are_refused(option, text, rule, capsys):
@@ -65,7 +73,10 @@ def test_other_lists_are_refused(option, text, rule, capsys):
         parsed(COMPARE, f"--{option}={text}")
     assert stopped.value.code == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert f"positive {'whole ' * (option == 'stages')}numbers with commas between them, {rule}, not {text!r}" in said
+    assert (
+        f"positive {'whole ' * (option == 'stages')}numbers with commas between them, {rule}, not "
+        f"{text!r}" in said
+    )
 
 
 def test_stages_with_spaces_between_them_are_refused(capsys):

@@ -1,4 +1,6 @@
-"""From nothing to a result, on small corpora of the real layouts: LibriTTS by the one script, VCTK by its functions."""
+"""From nothing to a result, on small corpora of the real layouts: LibriTTS by the one script, VCTK
+by its functions.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,36 @@ from recipes.runs.vctk import prepare
 from recipes.runs.vctk.train import Study, paper
 
 ROOT = Path(train.__file__).parents[3]
-SUBSETS = {"train-clean-100": {"101": 2, "102": 2}, "dev-clean": {"201": 1, "202": 1}, "test-clean": {"301": 3}}
+SUBSETS = {
+    "train-clean-100": {"101": 2, "102": 2},
+    "dev-clean": {"201": 1, "202": 1},
+    "test-clean": {"301": 3},
+}
 
 
 def run_script(mirror, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     sums = tmp_path / "sums"
     sums.write_text(mirror.sums())
-    places = ["--corpora", tmp_path / "corpora", "--out", tmp_path / "run", "--mirror", mirror.url, "--checksums", sums]
+    places = [
+        "--corpora",
+        tmp_path / "corpora",
+        "--out",
+        tmp_path / "run",
+        "--mirror",
+        mirror.url,
+        "--checksums",
+        sums,
+    ]
     command = [sys.executable, "-m", "recipes.runs.libritts.all", "rehearsal", *map(str, places)]
     environment = {**os.environ, "no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, "--clips", "2", "--workers", "1"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def test_libritts_from_nothing_to_a_result(tmp_path):
@@ -51,12 +70,17 @@ def test_libritts_from_nothing_to_a_result(tmp_path):
     codec = Codec.load(run / train.MODEL)
     assert [len(system.stages) for system in evaluation.systems] == [1, 2, 3, 4]
     assert {system.note for system in evaluation.systems} == {f"model {codec.fingerprint.hex()}"}
-    measured = {name: mean.clips for system in evaluation.systems for name, mean in system.means.items()}
+    measured = {
+        name: mean.clips for system in evaluation.systems for name, mean in system.means.items()
+    }
     assert {measured[name] for name in ("pesq_wb", "estoi", "si_sdr")} == {2}
     kbps = [system.kbps for system in evaluation.systems]
     assert kbps == sorted(kbps)
     assert done.stdout.endswith(evaluation_text(evaluation))
-    assert (codec.facts["steps"], codec.facts["data"]["clips"]) == (RUNS["rehearsal"].settings.steps, 4)
+    assert (codec.facts["steps"], codec.facts["data"]["clips"]) == (
+        RUNS["rehearsal"].settings.steps,
+        4,
+    )
     phases = {record["event"] for record in read_metrics(run / "metrics.jsonl")}
     assert {"initialise", "train", "validation"} <= phases
     assert "adversarial" in read_metrics(run / "metrics.jsonl")[-2]
@@ -72,7 +96,9 @@ def vctk(tmp_path) -> Path:
         for clip in (1, 2):
             for microphone in (1, 2):
                 speech = synthesize_speech(1.5, sample_rate_hz=48_000, seed=10 * number + clip)
-                soundfile.write(folder / f"{speaker}_{clip:03}_mic{microphone}.flac", speech, 48_000)
+                soundfile.write(
+                    folder / f"{speaker}_{clip:03}_mic{microphone}.flac", speech, 48_000
+                )
         (root / "txt" / speaker).mkdir(parents=True)
     (root / "wav48_silence_trimmed" / "log.txt").write_text("")
     return root
@@ -80,35 +106,57 @@ def vctk(tmp_path) -> Path:
 
 def test_vctk_is_sorted_by_speaker(vctk, tmp_path):
     prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("p226", "s5")))
-    found = sorted(path.relative_to(tmp_path / "sorted").as_posix() for path in (tmp_path / "sorted").rglob("*.flac"))
+    found = sorted(
+        path.relative_to(tmp_path / "sorted").as_posix()
+        for path in (tmp_path / "sorted").rglob("*.flac")
+    )
     expected = [f"held_out/{s}/{s}_{clip:03}_mic1.flac" for s in ("p226", "s5") for clip in (1, 2)]
     expected += [f"train/{s}/{s}_{clip:03}_mic1.flac" for s in ("p225", "p227") for clip in (1, 2)]
     assert found == expected
     source = vctk / "wav48_silence_trimmed" / "s5" / "s5_001_mic1.flac"
-    assert (tmp_path / "sorted" / "held_out" / "s5" / "s5_001_mic1.flac").read_bytes() == source.read_bytes()
+    assert (
+        tmp_path / "sorted" / "held_out" / "s5" / "s5_001_mic1.flac"
+    ).read_bytes() == source.read_bytes()
     with pytest.raises(AudioError, match="sorted exists already; delete it"):
         prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("s5",)))
 
 
 def test_vctk_asks_for_what_is_missing(vctk, tmp_path):
-    with pytest.raises(AudioError, match="has no speaker p360, p361, p362, p363, p364, p374, p376; choose others"):
+    with pytest.raises(
+        AudioError, match="has no speaker p360, p361, p362, p363, p364, p374, p376; choose others"
+    ):
         prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted"))
-    with pytest.raises(AudioError, match=r"has no folder wav48_silence_trimmed; unpack VCTK-Corpus-0\.92\.zip"):
+    with pytest.raises(
+        AudioError, match=r"has no folder wav48_silence_trimmed; unpack VCTK-Corpus-0\.92\.zip"
+    ):
         prepare.main(prepare.Arguments(root=tmp_path, out=tmp_path / "sorted"))
     assert not (tmp_path / "sorted").exists()
 
 
 def test_a_row_of_the_vctk_study(vctk, tmp_path):
-    """The paper's run in all but size: one SF codebook, trained, exported and read from coded files."""
+    """The paper's run in all but size: one SF codebook, trained, exported and read from coded
+    files.
+    """
     prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("p226", "s5")))
     run = paper(Study(kind="sf_diveq", bits=6, data=tmp_path / "sorted", out=tmp_path / "run"))
     settings = dataclasses.replace(
-        run.settings, steps=8, batch_size=4, quantize_from=0.3, initialise_vectors=200,
+        run.settings,
+        steps=8,
+        batch_size=4,
+        quantize_from=0.3,
+        initialise_vectors=200,
         discriminator=RUNS["rehearsal"].settings.discriminator,
-    )  # fmt: skip
+    )
     train.main(
         dataclasses.replace(
-            run, preset="tiny", cpu=True, bank="files", data_workers=0, settings=settings, final_clips=2, workers=1
+            run,
+            preset="tiny",
+            cpu=True,
+            bank="files",
+            data_workers=0,
+            settings=settings,
+            final_clips=2,
+            workers=1,
         )
     )
     codec = Codec.load(tmp_path / "run" / train.MODEL)

@@ -1,4 +1,6 @@
-"""Runs are what they say: models, shares of a batch, launch configurations, and the commands in the README."""
+"""Runs are what they say: models, shares of a batch, launch configurations, and the commands in the
+README.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ PROCESSES = {"one-gpu": 1, "eight-gpus": 8, "two-nodes": 16}
 
 @pytest.mark.parametrize("machine", PROCESSES)
 def test_launch_configurations_load_and_fit_their_runs(machine):
-    config = load_config_from_file(str(RECIPES / f"runs/libritts/accelerate/{machine.replace('-', '_')}.yaml"))
+    config = load_config_from_file(
+        str(RECIPES / f"runs/libritts/accelerate/{machine.replace('-', '_')}.yaml")
+    )
     assert config.num_processes == PROCESSES[machine]
     assert config.num_machines == (2 if machine == "two-nodes" else 1)
     for rate in ("16khz", "24khz"):
@@ -70,7 +74,11 @@ def test_the_paper_s_setting(tmp_path, kind, bits):
     assert (stage.kind, stage.bits, stage.noise_variance) == (kind, bits, 1e-3)
     assert run.settings.steps == 300 * 10 // 64
     assert run.settings.batch_size == 64
-    assert (run.settings.learning_rate, run.settings.beta_1, run.settings.beta_2) == (1e-4, 0.8, 0.99)
+    assert (run.settings.learning_rate, run.settings.beta_1, run.settings.beta_2) == (
+        1e-4,
+        0.8,
+        0.99,
+    )
     assert run.out == Path(f"runs/vctk-{kind}-{bits}-0")
 
 
@@ -79,27 +87,41 @@ def test_subsets_make_one_manifest_and_nothing_else_is_read(tmp_path):
         write_corpus(tmp_path / subset / "1001", [0.6, 0.7])
     (tmp_path / "train-b" / "1001" / "speaker00" / "broken.wav").write_bytes(b"no audio")
     arguments = dataclasses.replace(
-        RUNS["rehearsal"], data=tmp_path, subsets=("train-b", "train-a"), out=tmp_path / "run", speakers="folder"
+        RUNS["rehearsal"],
+        data=tmp_path,
+        subsets=("train-b", "train-a"),
+        out=tmp_path / "run",
+        speakers="folder",
     )
     manifest = train._manifest(arguments)
     assert [clip.path for clip in manifest.clips] == [
         f"train-{letter}/1001/speaker0{number}/clip.wav" for letter in "ba" for number in range(2)
     ]
     assert all((manifest.root / clip.path).is_file() for clip in manifest.clips)
-    assert (tmp_path / "run" / "rejected.txt").read_text().startswith("train-b/1001/speaker00/broken.wav: ")
+    assert (
+        (tmp_path / "run" / "rejected.txt")
+        .read_text()
+        .startswith("train-b/1001/speaker00/broken.wav: ")
+    )
     assert train._manifest(arguments) == manifest  # the second time it is read from its file
 
 
 def test_one_script_launches_what_the_run_needs():
-    command = everything.launch(everything.Arguments(run="24khz-eight-gpus", corpora=Path("/c"), out=Path("/o")))
+    command = everything.launch(
+        everything.Arguments(run="24khz-eight-gpus", corpora=Path("/c"), out=Path("/o"))
+    )
     parsed = launch_command_parser().parse_args(command[3:])
     assert Path(parsed.config_file).name == "eight_gpus.yaml"
     assert (parsed.module, parsed.training_script) == (True, "recipes.runs.libritts.train")
-    run = tyro.cli(tyro.extras.subcommand_type_from_defaults(RUNS), args=parsed.training_script_args)
+    run = tyro.cli(
+        tyro.extras.subcommand_type_from_defaults(RUNS), args=parsed.training_script_args
+    )
     expected = dataclasses.replace(
         RUNS["24khz-eight-gpus"],
-        data=Path("/c/LibriTTS"), validation=Path("/c/LibriTTS/dev-clean"), out=Path("/o"),
-    )  # fmt: skip
+        data=Path("/c/LibriTTS"),
+        validation=Path("/c/LibriTTS/dev-clean"),
+        out=Path("/o"),
+    )
     assert run == expected
     with pytest.raises(ConfigError, match="16khz-two-nodes is launched on both nodes"):
         everything.launch(everything.Arguments(run="16khz-two-nodes"))
@@ -108,8 +130,14 @@ def test_one_script_launches_what_the_run_needs():
 
 
 def readme_commands() -> list[list[str]]:
-    text = "\n".join(re.findall(r"```sh\n(.*?)```", (RECIPES / "README.md").read_text(), flags=re.DOTALL))
-    return [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    text = "\n".join(
+        re.findall(r"```sh\n(.*?)```", (RECIPES / "README.md").read_text(), flags=re.DOTALL)
+    )
+    return [
+        shlex.split(line, comments=True)
+        for line in text.replace("\\\n", " ").splitlines()
+        if line.strip()
+    ]
 
 
 def parses(module: str, arguments: list[str]) -> None:

@@ -36,9 +36,14 @@ def a_route(encode, codec="x") -> Route:
 
 def point(codec, span, clips, encode_seconds, decode_seconds=1.0, memory_mb=None) -> Throughput:
     return Throughput(
-        codec=codec, span=span, clips=clips, audio_seconds=clips * 10.0,
-        encode_seconds=encode_seconds, decode_seconds=decode_seconds, memory_mb=memory_mb,
-    )  # fmt: skip
+        codec=codec,
+        span=span,
+        clips=clips,
+        audio_seconds=clips * 10.0,
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+        memory_mb=memory_mb,
+    )
 
 
 def test_all_routes_give_the_codes_of_clips_alone(tiny_model):
@@ -49,7 +54,9 @@ def test_all_routes_give_the_codes_of_clips_alone(tiny_model):
     for clip, wave in zip(encoded, waves, strict=True):
         np.testing.assert_array_equal(clip.codes, codec.encode(wave, sample_rate_hz=16_000).codes)
     assert [audio.wave.shape for audio in product.decode(encoded)] == [(1, 16_100)] * 3
-    alone = np.stack([codec.encode(wave[:16_000], sample_rate_hz=16_000).codes[0] for wave in waves])
+    alone = np.stack(
+        [codec.encode(wave[:16_000], sample_rate_hz=16_000).codes[0] for wave in waves]
+    )
     for route in (host, network):
         with torch.inference_mode():
             codes = route.encode(route.prepare(waves))
@@ -90,11 +97,17 @@ def test_batches_double_until_memory_ends_or_time_or_what_was_asked_for(monkeypa
 
     monkeypatch.setattr(sweep, "interleaved", lambda tasks, _: [0.1] * len(tasks))
     found, stops = sweep.sweep(
-        [a_route(short_of_memory), a_route(broken, "y"), a_route(fine, "z")], CPU, 2.0, most_clips=20, repeats=1
+        [a_route(short_of_memory), a_route(broken, "y"), a_route(fine, "z")],
+        CPU,
+        2.0,
+        most_clips=20,
+        repeats=1,
     )
     assert [p.clips for p in found if p.codec == "x"] == [1, 2, 4]
     assert [p.clips for p in found if p.codec == "z"] == [1, 2, 4, 8, 16]
-    assert found[-1].encode == pytest.approx(16 * 2.0 / 0.1 / 60)  # seconds a second are hours an hour: a 60th a minute
+    assert found[-1].encode == pytest.approx(
+        16 * 2.0 / 0.1 / 60
+    )  # seconds a second are hours an hour: a 60th a minute
     assert found[-1].memory_mb is None
     assert list(stop_lines(stops)) == [
         "y, network alone: up to 0 clips: no kernel",
@@ -105,7 +118,10 @@ def test_batches_double_until_memory_ends_or_time_or_what_was_asked_for(monkeypa
 
     monkeypatch.setattr(sweep, "interleaved", lambda tasks, _: [0.1, 1.5])
     found, stops = sweep.sweep([a_route(fine)], CPU, 2.0, most_clips=20, repeats=1)
-    assert (len(found), stops) == (1, [Stop(codec="x", span="network", clips=1, reason="a call takes more than 1 s")])
+    assert (len(found), stops) == (
+        1,
+        [Stop(codec="x", span="network", clips=1, reason="a call takes more than 1 s")],
+    )
 
 
 def test_ours_and_peers_are_compared_each_at_its_best():
@@ -128,7 +144,9 @@ def test_ours_and_peers_are_compared_each_at_its_best():
 def test_bf16_searches_in_float32_and_counts_what_it_changes(tiny_model):
     checkpoint = Checkpoint.load(tiny_model)
     waves = 0.1 * np.random.default_rng(0).standard_normal((2, 16_000), dtype=np.float32)
-    gains, failed = means.measure_means(checkpoint, ["as the product", "bf16", "graphs"], CPU, waves, 1)
+    gains, failed = means.measure_means(
+        checkpoint, ["as the product", "bf16", "graphs"], CPU, waves, 1
+    )
     plain, bf16 = gains
     assert (plain.codes_differ, plain.wave_differs) == (0, 0)
     assert 0 < bf16.first_codes_differ < 1
@@ -143,7 +161,13 @@ def test_whole_frames_cut_off_the_rest():
 def test_the_script_prints_tables_and_writes_json(tiny_model, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "transformers", None)
     arguments = Arguments(
-        device="cpu", model=str(tiny_model), seconds=1, most_clips=2, means=("as the product",), repeats=1, out=tmp_path
+        device="cpu",
+        model=str(tiny_model),
+        seconds=1,
+        most_clips=2,
+        means=("as the product",),
+        repeats=1,
+        out=tmp_path,
     )
     main(arguments)
     result = json.loads((tmp_path / "throughput.json").read_text())
@@ -151,8 +175,13 @@ def test_the_script_prints_tables_and_writes_json(tiny_model, tmp_path, monkeypa
         (span, clips) for clips in (1, 2) for span in ("product", "host", "network")
     ]
     for measured in result["throughputs"]:
-        assert measured["decode"] == pytest.approx(measured["clips"] / measured["decode_seconds"] / 60)
-    assert result["skipped"]["DAC 16 kHz"] == "DAC 16 kHz needs the package transformers: pip install transformers"
+        assert measured["decode"] == pytest.approx(
+            measured["clips"] / measured["decode_seconds"] / 60
+        )
+    assert (
+        result["skipped"]["DAC 16 kHz"]
+        == "DAC 16 kHz needs the package transformers: pip install transformers"
+    )
     printed = capsys.readouterr().out
     assert "not measured: EnCodec 24 kHz: EnCodec 24 kHz needs the package transformers" in printed
     assert "| as the product | " in printed

@@ -26,7 +26,9 @@ def test_the_list_describes_the_samples():
     assert len(names) == 12
     for name in names:
         clip = listed[name]
-        assert clip == describe(samples_of(name), name=name, corpus=clip.corpus, speaker=clip.speaker)
+        assert clip == describe(
+            samples_of(name), name=name, corpus=clip.corpus, speaker=clip.speaker
+        )
 
 
 def test_clips_are_found_exactly_or_resampled(tmp_path, capsys):
@@ -35,17 +37,23 @@ def test_clips_are_found_exactly_or_resampled(tmp_path, capsys):
     soundfile.write(corpus / "a.wav", samples_of(EXACT), 16_000)
     at_24khz = soxr.resample(samples_of(RESAMPLED) / 32768, 16_000, 24_000)
     soundfile.write(corpus / "b.wav", 0.5 * at_24khz, 24_000)
-    soundfile.write(corpus / "c.wav", synthesize_speech(len(samples_of(RESAMPLED)) / 16_000), 16_000)
+    soundfile.write(
+        corpus / "c.wav", synthesize_speech(len(samples_of(RESAMPLED)) / 16_000), 16_000
+    )
     (corpus / "broken.wav").write_bytes(b"RIFF")
     main(Arguments(corpora=(corpus,), out=out))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"{EXACT}: exact", f"{RESAMPLED}: the same utterance, resampled"]
     assert lines[-1] == f"2 of 52 clips are in {out}"
     assert "yourtts-vctk-p335_0001: not found; 6.30 s of speaker p335 of VCTK" in lines
-    np.testing.assert_array_equal(soundfile.read(out / f"{EXACT}.flac", dtype="int16")[0], samples_of(EXACT))
+    np.testing.assert_array_equal(
+        soundfile.read(out / f"{EXACT}.flac", dtype="int16")[0], samples_of(EXACT)
+    )
     found, rate = soundfile.read(out / f"{RESAMPLED}.flac", dtype="int16")
     assert rate == 16_000
-    error = 2.0 * found - samples_of(RESAMPLED)  # what lies close to 8 kHz is lost by resampling twice
+    error = 2.0 * found - samples_of(
+        RESAMPLED
+    )  # what lies close to 8 kHz is lost by resampling twice
     assert np.std(error) < 0.1 * np.std(samples_of(RESAMPLED))
     main(Arguments(corpora=(corpus,), out=out))  # goes on: neither is looked for again
     assert capsys.readouterr().out.splitlines()[-1] == f"2 of 52 clips are in {out}"

@@ -1,4 +1,6 @@
-"""Headless Chromium, driven over two pipes by its DevTools protocol: no driver and no package is needed."""
+"""Headless Chromium, driven over two pipes by its DevTools protocol: no driver and no package is
+needed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from typing import Any
 
 import pytest
 
-fcntl = pytest.importorskip("fcntl", reason="Chromium is spoken to over descriptors that only POSIX systems pass on")
+fcntl = pytest.importorskip(
+    "fcntl", reason="Chromium is spoken to over descriptors that only POSIX systems pass on"
+)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ANSWER_SECONDS = 60
@@ -30,12 +34,15 @@ def find_chromium() -> str | None:
 
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None,
-    reason=f"no Chromium: none of {', '.join(NAMES)} is installed, nor does DIVEQ_CHROMIUM name one",
+    reason=f"no Chromium: none of {', '.join(NAMES)} is installed, nor does DIVEQ_CHROMIUM name "
+    f"one",
 )
 
 
 class Browser:
-    """One page of one Chromium. `console` has what was logged or thrown, `requests` the addresses asked for."""
+    """One page of one Chromium. `console` has what was logged or thrown, `requests` the addresses
+    asked for.
+    """
 
     def __init__(self, to_chromium: int, from_chromium: int) -> None:
         self._write, self._read = to_chromium, from_chromium
@@ -45,7 +52,9 @@ class Browser:
         self.console: list[str] = []
         self.requests: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -68,7 +77,11 @@ class Browser:
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is awaited."""
         result = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
         )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
@@ -82,14 +95,20 @@ class Browser:
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """The window's size, and its colour scheme."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """What is seen, or the whole page, as a PNG file."""
-        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)[
+            "data"
+        ]
         path.write_bytes(base64.b64decode(data))
 
     def _await(self, wanted) -> dict[str, Any]:
@@ -110,7 +129,9 @@ class Browser:
     def _note(self, heard: dict[str, Any]) -> None:
         method, parameters = heard.get("method"), heard.get("params", {})
         if method == "Runtime.consoleAPICalled":
-            self.console.append(" ".join(str(argument.get("value")) for argument in parameters["args"]))
+            self.console.append(
+                " ".join(str(argument.get("value")) for argument in parameters["args"])
+            )
         elif method == "Runtime.exceptionThrown":
             self.console.append(json.dumps(parameters["exceptionDetails"]))
         elif method == "Log.entryAdded":
@@ -127,10 +148,19 @@ def chromium(profile: Path) -> Iterator[Browser]:
     theirs_in, ours_out = (_out_of_the_way(end) for end in os.pipe())
     ours_in, theirs_out = (_out_of_the_way(end) for end in os.pipe())
     options = (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}",
-        "--autoplay-policy=no-user-gesture-required", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--mute-audio", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
-    )  # fmt: skip
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-pipe",
+        f"--user-data-dir={profile}",
+        "--autoplay-policy=no-user-gesture-required",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--mute-audio",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--hide-scrollbars",
+    )
 
     def speak_on_3_and_4() -> None:
         os.dup2(theirs_in, 3)

@@ -24,11 +24,17 @@ def tone(hz: float, *, seconds: float = SECONDS, rate: int = RATE_HZ) -> np.ndar
 def value_of(system: int, clip: int, metric: str) -> float:
     """Better systems and better clips have greater numbers; of mel distance, smaller ones."""
     good = system + 0.1 * clip
-    return {"pesq_wb": 1.5 + good / 2, "si_sdr": -12.3456789 + 7 * good, "mel_distance": 0.9 - good / 5}[metric]
+    return {
+        "pesq_wb": 1.5 + good / 2,
+        "si_sdr": -12.3456789 + 7 * good,
+        "mel_distance": 0.9 - good / 5,
+    }[metric]
 
 
 def make_system(number: int, names: list[str], *, recorded: bool = True, **facts) -> System:
-    """The system of that number: two of the family Tone, whose rates double, and one that is alone."""
+    """The system of that number: two of the family Tone, whose rates double, and one that is
+    alone.
+    """
     clips = tuple(
         Clip(
             name=name,
@@ -43,7 +49,8 @@ def make_system(number: int, names: list[str], *, recorded: bool = True, **facts
         "family": "Tone" if number < 2 else "Lonely",
         "kbps": float(2**number),
         "means": {
-            metric: make_mean([value_of(number, clip, metric) for clip in range(len(names))]) for metric in METRICS
+            metric: make_mean([value_of(number, clip, metric) for clip in range(len(names))])
+            for metric in METRICS
         },
     }
     return System(clips=clips, **{**known, **facts})
@@ -55,7 +62,9 @@ def make_mean(values: list[float], *, failed: int = 0) -> Mean:
     return Mean(mean=mean, low=min(values), high=max(values), clips=len(values), failed=failed)
 
 
-def make_evaluation(folder: Path, *, clips: int = 3, systems: int = 3, recorded: bool = True, **facts) -> Evaluation:
+def make_evaluation(
+    folder: Path, *, clips: int = 3, systems: int = 3, recorded: bool = True, **facts
+) -> Evaluation:
     """An evaluation with its recordings in `folder`; facts of `Evaluation` can be given."""
     names = [f"speaker/{clip}.flac" for clip in range(clips)]
     if recorded:
@@ -69,14 +78,19 @@ def make_evaluation(folder: Path, *, clips: int = 3, systems: int = 3, recorded:
         "data": "val",
         "metrics": METRICS,
         "references": references,
-        "systems": tuple(make_system(number, names, recorded=recorded) for number in range(systems)),
+        "systems": tuple(
+            make_system(number, names, recorded=recorded) for number in range(systems)
+        ),
     }
     return Evaluation(**{**known, **facts})
 
 
 def write_recordings(folder: Path, clip: int, systems: int) -> None:
     """Each system sounds at its own frequency, a little higher from clip to clip."""
-    paths = [folder / f"reference/{clip}.wav", *(folder / f"system {n}/{clip}.flac" for n in range(systems))]
+    paths = [
+        folder / f"reference/{clip}.wav",
+        *(folder / f"system {n}/{clip}.flac" for n in range(systems)),
+    ]
     for path, hz in zip(paths, (REFERENCE_HZ, *SYSTEM_HZ), strict=False):
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, tone(hz + clip), RATE_HZ, subtype="PCM_16")

@@ -20,7 +20,9 @@ class Element:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
     def all(self, name: str | None = None, **attributes: str) -> list[Element]:
-        """The elements below, in order; an attribute's name as in `class_`, and with its value among others'."""
+        """The elements below, in order; an attribute's name as in `class_`, and with its value
+        among others'.
+        """
         found: list[Element] = []
         for child in self.children:
             if isinstance(child, Element):
@@ -34,9 +36,13 @@ class Element:
 
     def fits(self, name: str | None, attributes: dict[str, str]) -> bool:
         def has(key: str, value: str) -> bool:
-            return value in (self.attributes.get(key.removesuffix("_").replace("_", "-")) or "").split(" ")
+            return value in (
+                self.attributes.get(key.removesuffix("_").replace("_", "-")) or ""
+            ).split(" ")
 
-        return name in (None, self.name) and all(has(key, value) for key, value in attributes.items())
+        return name in (None, self.name) and all(
+            has(key, value) for key, value in attributes.items()
+        )
 
 
 class _Parser(HTMLParser):
@@ -72,4 +78,7 @@ def parse(text: str) -> Element:
 
 def rows_of(table: Element) -> list[list[Element]]:
     """The cells of a table's body."""
-    return [[cell for cell in row.children if isinstance(cell, Element)] for row in table.one("tbody").all("tr")]
+    return [
+        [cell for cell in row.children if isinstance(cell, Element)]
+        for row in table.one("tbody").all("tr")
+    ]

@@ -10,15 +10,23 @@ import pytest
 from codec import ConfigError, listening_result
 
 
-def save(path: Path, listener: str, answers: list, *, test: str = "mushra", evaluation: str = "e") -> Path:
-    facts = {"format": "diveq-codec listening 1", "evaluation": evaluation, "test": test, "listener": listener}
+def save(
+    path: Path, listener: str, answers: list, *, test: str = "mushra", evaluation: str = "e"
+) -> Path:
+    facts = {
+        "format": "diveq-codec listening 1",
+        "evaluation": evaluation,
+        "test": test,
+        "listener": listener,
+    }
     path.write_text(json.dumps(facts | {"answers": answers}))
     return path
 
 
 def rated(**ratings: float) -> dict:
     given = [
-        {"system": None if system == "reference" else system, "rating": value} for system, value in ratings.items()
+        {"system": None if system == "reference" else system, "rating": value}
+        for system, value in ratings.items()
     ]
     return {"clip": "a", "ratings": given}
 
@@ -26,7 +34,11 @@ def rated(**ratings: float) -> dict:
 def test_ratings_are_means_over_listeners(tmp_path):
     """Each listener counts alike, with however many ratings."""
     files = [
-        save(tmp_path / "a.json", "Ann", [rated(reference=100, x=80, y=20), rated(reference=95, x=60, y=40)]),
+        save(
+            tmp_path / "a.json",
+            "Ann",
+            [rated(reference=100, x=80, y=20), rated(reference=95, x=60, y=40)],
+        ),
         save(tmp_path / "b.json", "Bo", [rated(reference=100, x=50, y=10)]),
     ]
     result = listening_result(files)
@@ -51,7 +63,9 @@ def test_who_does_not_hear_the_reference_is_left_out(tmp_path):
 
 
 def test_abx_says_what_guessing_would(tmp_path):
-    answers = [{"clip": "a", "system": "x", "correct": correct} for correct in (True, True, True, False)]
+    answers = [
+        {"clip": "a", "system": "x", "correct": correct} for correct in (True, True, True, False)
+    ]
     (heard,) = listening_result([save(tmp_path / "a.json", "Ann", answers, test="abx")]).systems
     assert (heard.system, heard.answers, heard.mean, heard.by_guessing) == ("x", 4, 0.75, 5 / 16)
 
@@ -61,7 +75,9 @@ def test_what_is_no_answer_is_refused(tmp_path):
     other = save(tmp_path / "b.json", "Bo", [rated(reference=100)], evaluation="f")
     bad = tmp_path / "c.json"
     bad.write_text('{"format": "diveq-codec evaluation 1"}')
-    with pytest.raises(ConfigError, match=r"b\.json answers another evaluation than .*a\.json; sum them up apart"):
+    with pytest.raises(
+        ConfigError, match=r"b\.json answers another evaluation than .*a\.json; sum them up apart"
+    ):
         listening_result([good, other])
     with pytest.raises(ConfigError, match=r"c\.json holds no answers of a blind page"):
         listening_result([bad])

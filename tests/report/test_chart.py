@@ -21,7 +21,11 @@ SIZES = [WIDE, NARROW]
 
 def axis(picture: Element, kind: str, at: str):
     """From pixels to values, fitted to the ticks."""
-    marks = [tick for tick in picture.all("text", class_="tick") if kind in tick.attributes["class"].split()]
+    marks = [
+        tick
+        for tick in picture.all("text", class_="tick")
+        if kind in tick.attributes["class"].split()
+    ]
     pairs = [
         (float(mark.attributes[at]), float(mark.text.replace("\N{MINUS SIGN}", "-")))
         for mark in marks
@@ -30,7 +34,11 @@ def axis(picture: Element, kind: str, at: str):
     pixels, values = np.array(pairs).T
     assert len(pairs) >= 2
     slope, offset = np.polyfit(pixels, np.log(values) if kind == "x" else values, 1)
-    return (lambda pixel: math.exp(slope * pixel + offset)) if kind == "x" else (lambda pixel: slope * pixel + offset)
+    return (
+        (lambda pixel: math.exp(slope * pixel + offset))
+        if kind == "x"
+        else (lambda pixel: slope * pixel + offset)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)
@@ -45,7 +53,9 @@ def test_points_and_intervals_lie_where_the_axes_say(tmp_path, metric, size):
         mean = system.means[metric]
         interval, marker = group.all("path")
         x, y = map(float, re.findall(r"[\d.]+", marker.attributes["transform"]))
-        at, low, high = map(float, re.match(r"M([\d.]+) ([\d.]+)V([\d.]+)", interval.attributes["d"]).groups())
+        at, low, high = map(
+            float, re.match(r"M([\d.]+) ([\d.]+)V([\d.]+)", interval.attributes["d"]).groups()
+        )
         tolerance = abs(quality(1) - quality(0))  # one pixel
         assert kbps(x) == pytest.approx(system.kbps, rel=0.02)
         assert at == x
@@ -61,7 +71,11 @@ def test_families_are_joined_in_the_order_of_their_rates(tmp_path):
     picture = parse(chart(backwards, "pesq_wb", WIDE))
     lines = [line.attributes["d"].count("L") for line in picture.all("path", class_="line")]
     assert lines == [0, 1]  # Lonely, then the two points of Tone
-    (tone,) = (line.attributes["d"] for line in picture.all("path", class_="line") if "L" in line.attributes["d"])
+    (tone,) = (
+        line.attributes["d"]
+        for line in picture.all("path", class_="line")
+        if "L" in line.attributes["d"]
+    )
     first, second = (float(point.split()[0]) for point in tone.removeprefix("M").split("L"))
     assert first < second
     assert [label.text for label in picture.all("text", class_="label")] == ["Lonely", "Tone"]
@@ -69,8 +83,12 @@ def test_families_are_joined_in_the_order_of_their_rates(tmp_path):
 
 def test_a_single_clip_has_no_interval(tmp_path):
     evaluation = make_evaluation(tmp_path, systems=1, recorded=False)
-    means = evaluation.systems[0].means | {"pesq_wb": Mean(mean=2.0, low=None, high=None, clips=1, failed=0)}
-    lone = dataclasses.replace(evaluation, systems=(dataclasses.replace(evaluation.systems[0], means=means),))
+    means = evaluation.systems[0].means | {
+        "pesq_wb": Mean(mean=2.0, low=None, high=None, clips=1, failed=0)
+    }
+    lone = dataclasses.replace(
+        evaluation, systems=(dataclasses.replace(evaluation.systems[0], means=means),)
+    )
     title = parse(chart(lone, "pesq_wb", WIDE)).one("title")
     assert title.text == "Tone 0: 2.00 at 1.00 kbps"
 
@@ -90,7 +108,8 @@ def test_labels_keep_clear_of_each_other_and_of_the_edge():
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 1), (1.02, 1.03), (-23.9, 12.8), (4.1, 4.1), (0, 0), (1e-7, 3e-7), (900, 1_000_000)]
+    ("low", "high"),
+    [(0, 1), (1.02, 1.03), (-23.9, 12.8), (4.1, 4.1), (0, 0), (1e-7, 3e-7), (900, 1_000_000)],
 )
 def test_ticks_are_few_even_and_cover_the_range(low, high):
     marks = ticks(low, high)

@@ -1,4 +1,6 @@
-"""The pages in a real browser: they play, switching keeps the place, nothing is logged, nothing is fetched."""
+"""The pages in a real browser: they play, switching keeps the place, nothing is logged, nothing is
+fetched.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ window.hear = () => {
   return [loudest * window.ear.context.sampleRate / 2048, levels[loudest]];
 };
 window.after = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-// So many seconds of sound, however slow the machine; the first call waits for the clip to be decoded too.
+// So many seconds of sound, however slow the machine; the first call
+// waits for the clip to be decoded too.
 window.sound = async (seconds) => {
   while (!window.ear) await after(0.02);
   const until = window.ear.context.currentTime + seconds;
@@ -63,7 +66,9 @@ def folder(tmp_path_factory) -> Path:
     (folder / "report.html").write_text(report_page(folder / "evaluation.json"), encoding="utf-8")
     linked = report_page(folder / "evaluation.json", links_from=folder)
     (folder / "linked.html").write_text(linked, encoding="utf-8")
-    (folder / "listen.html").write_text(listening_page(folder / "evaluation.json"), encoding="utf-8")
+    (folder / "listen.html").write_text(
+        listening_page(folder / "evaluation.json"), encoding="utf-8"
+    )
     return folder
 
 
@@ -93,10 +98,15 @@ def test_switching_changes_what_is_heard_and_keeps_the_place(browser, folder):
         browser.press(str(key))
         browser.run("sound(0.15)")
         heard(browser, hz)
-        assert browser.run("document.querySelector('.versions .heard label').textContent") == f"{key}Tone {key - 1}"
+        assert (
+            browser.run("document.querySelector('.versions .heard label').textContent")
+            == f"{key}Tone {key - 1}"
+        )
     starts = browser.run("starts")
     assert len(starts) == 4, "switching starts nothing anew"
-    assert len({tuple(start) for start in starts}) == 1, "all start at one time of the audio clock, at one place"
+    assert len({tuple(start) for start in starts}) == 1, (
+        "all start at one time of the audio clock, at one place"
+    )
 
 
 def test_the_place_follows_the_audio_clock_over_switches_and_loops(browser, folder):
@@ -136,7 +146,10 @@ def test_pause_seek_and_the_end(browser, folder):
     assert browser.run("starts.at(-1)[1]") == pytest.approx(0.8 * SECONDS)
     browser.run("sound(0.6)")
     browser.run("after(0.1)")
-    assert (browser.run("place()"), browser.run("document.querySelector('[data-part=play]').textContent")) == (
+    assert (
+        browser.run("place()"),
+        browser.run("document.querySelector('[data-part=play]').textContent"),
+    ) == (
         0,
         "Play",
     )
@@ -162,7 +175,8 @@ def test_linked_audio_plays_and_keeps_the_place(browser, folder):
     browser.run(f"{PLAY}; reached(0, 0.2)")
     assert browser.run("sounds.map((sound) => sound.muted)") == [False, True, True, True]
     before, at, behind = browser.run(
-        "(() => { const before = sounds[0].currentTime; document.querySelectorAll('.versions input')[2].click(); "
+        "(() => { const before = sounds[0].currentTime; document.querySelectorAll('.versions "
+        "input')[2].click(); "
         "return [before, sounds[2].currentTime, sounds[0].currentTime]; })()"
     )
     assert before - 0.02 < at < behind + 0.02
@@ -182,7 +196,10 @@ def test_links_open_their_clip(browser, folder):
 
 def test_tabs_show_one_metric_and_arrow_keys_move(browser, folder):
     browser.open(folder / "report.html")
-    shown = "[...document.querySelectorAll('[role=tabpanel]')].filter((panel) => !panel.hidden).map(({ id }) => id)"
+    shown = (
+        "[...document.querySelectorAll('[role=tabpanel]')].filter((panel) => !panel.hidden).map(({ "
+        "id }) => id)"
+    )
     assert browser.run(shown) == ["panel-0"]
     browser.run("document.querySelector('[role=tab]').focus()")
     browser.press("ArrowLeft")
@@ -192,7 +209,10 @@ def test_tabs_show_one_metric_and_arrow_keys_move(browser, folder):
 
 def test_columns_sort_both_ways_by_the_exact_numbers(browser, folder):
     browser.open(folder / "report.html")
-    column = "[...document.querySelectorAll('#clips tbody tr')].map((row) => Number(row.cells[5].dataset.value))"
+    column = (
+        "[...document.querySelectorAll('#clips tbody tr')].map((row) => "
+        "Number(row.cells[5].dataset.value))"
+    )
     button = "document.querySelectorAll('#clips thead button')[5].click()"
     given = browser.run(column)
     browser.run(button)
@@ -259,7 +279,10 @@ def nearest(hz: float) -> int:
 def test_ratings_go_to_what_was_heard(browser, folder):
     begin(browser, folder, "mushra")
     assert "Tone" not in browser.run("document.body.innerText")
-    names, given = [None, "Tone 0", "Tone 1", "Tone 2"], []  # None: the reference and the low anchor, which sound alike
+    names, given = (
+        [None, "Tone 0", "Tone 1", "Tone 2"],
+        [],
+    )  # None: the reference and the low anchor, which sound alike
     for trial in range(3):
         browser.run("document.querySelector('[data-part=loop]').checked = true")
         browser.run(f"{PLAY}; sound(0.3)")
@@ -275,14 +298,31 @@ def test_ratings_go_to_what_was_heard(browser, folder):
         browser.run("document.querySelector('#decisions button').click()")
         if trial == 0:
             browser.open(folder / "listen.html")  # the progress is kept
-            assert browser.run("document.querySelector('#trial-title').textContent") == "Trial 2 of 3"
+            assert (
+                browser.run("document.querySelector('#trial-title').textContent") == "Trial 2 of 3"
+            )
     saved = json.loads(browser.run(SAVE))
-    assert [[(tone(r["system"]), r["rating"]) for r in answer["ratings"]] for answer in saved["answers"]] == given
+    assert [
+        [(tone(r["system"]), r["rating"]) for r in answer["ratings"]] for answer in saved["answers"]
+    ] == given
     facts = ("format", "data", "test", "listener", "seed", "trials")
-    assert [saved[fact] for fact in facts] == ["diveq-codec listening 1", "val", "mushra", "Ann", 7, 3]
-    assert sorted(answer["clip"] for answer in saved["answers"]) == [f"speaker/{clip}.flac" for clip in range(3)]
-    assert len({tuple(system for system, _ in one) for one in given}) > 1, "the order is another in each trial"
-    rows = browser.run("[...document.querySelectorAll('#result tbody tr')].map((row) => row.innerText)")
+    assert [saved[fact] for fact in facts] == [
+        "diveq-codec listening 1",
+        "val",
+        "mushra",
+        "Ann",
+        7,
+        3,
+    ]
+    assert sorted(answer["clip"] for answer in saved["answers"]) == [
+        f"speaker/{clip}.flac" for clip in range(3)
+    ]
+    assert len({tuple(system for system, _ in one) for one in given}) > 1, (
+        "the order is another in each trial"
+    )
+    rows = browser.run(
+        "[...document.querySelectorAll('#result tbody tr')].map((row) => row.innerText)"
+    )
     assert len(rows) == 5
     assert "Tone 1" in "".join(rows)
 
@@ -296,16 +336,30 @@ def test_abx_answers_are_right_where_x_was_heard(browser, folder):
             browser.run(f"{PLAY}; sound(0.3)")
             a, b, x = (nearest(listen_to(browser, version)) for version in range(3))
             assert {a, b} == {0, max(a, b)}
-            truth.append({"a": "reference" if a == 0 else "system", "x": "a" if x == a else "b", "system": max(a, b)})
+            truth.append(
+                {
+                    "a": "reference" if a == 0 else "system",
+                    "x": "a" if x == a else "b",
+                    "system": max(a, b),
+                }
+            )
         browser.run("document.querySelector('#decisions button').click()")  # X is A, always
     saved = json.loads(browser.run(SAVE))
     for answer, known in zip(saved["answers"], truth, strict=False):
-        assert (answer["a"], answer["x"], answer["system"]) == (known["a"], known["x"], f"Tone {known['system'] - 1}")
+        assert (answer["a"], answer["x"], answer["system"]) == (
+            known["a"],
+            known["x"],
+            f"Tone {known['system'] - 1}",
+        )
     assert {answer["answer"] for answer in saved["answers"]} == {"a"}
     assert all(answer["correct"] == (answer["x"] == "a") for answer in saved["answers"])
-    assert len({(answer["clip"], answer["system"]) for answer in saved["answers"]}) == 9, "all pairs, before any again"
+    assert len({(answer["clip"], answer["system"]) for answer in saved["answers"]}) == 9, (
+        "all pairs, before any again"
+    )
     assert {answer["x"] for answer in saved["answers"]} == {"a", "b"}
-    total = browser.run("document.querySelector('#result tbody tr:last-child').innerText").split("\t")
+    total = browser.run("document.querySelector('#result tbody tr:last-child').innerText").split(
+        "\t"
+    )
     assert total[:2] == ["All", f"{sum(answer['correct'] for answer in saved['answers'])} of 12"]
 
 
@@ -313,7 +367,15 @@ def test_the_seed_gives_the_same_trials(browser, folder):
     orders = []
     for _ in range(2):
         begin(browser, folder, "abx")
-        browser.run("for (let trial = 0; trial < 12; trial += 1) document.querySelector('#decisions button').click()")
+        browser.run(
+            "for (let trial = 0; trial < 12; trial += 1) document.querySelector('#decisions "
+            "button').click()"
+        )
         saved = json.loads(browser.run(SAVE))
-        orders.append([(answer["clip"], answer["system"], answer["a"], answer["x"]) for answer in saved["answers"]])
+        orders.append(
+            [
+                (answer["clip"], answer["system"], answer["a"], answer["x"])
+                for answer in saved["answers"]
+            ]
+        )
     assert orders[0] == orders[1]

@@ -36,14 +36,22 @@ def test_the_key_tells_what_each_recording_is(source):
     page = parse(listening_page(source))
     facts = embedded(page, "test")
     key = json.loads(base64.b64decode(facts["key"]))
-    expected = dict(zip([None, "Tone 0", "Tone 1", "Tone 2"], (REFERENCE_HZ, *SYSTEM_HZ), strict=True))
+    expected = dict(
+        zip([None, "Tone 0", "Tone 1", "Tone 2"], (REFERENCE_HZ, *SYSTEM_HZ), strict=True)
+    )
     expected["Low anchor, 3.5 kHz"] = REFERENCE_HZ
-    assert [clip["name"] for clip in facts["clips"]] == ["speaker/0.flac", "speaker/1.flac", "speaker/2.flac"]
+    assert [clip["name"] for clip in facts["clips"]] == [
+        "speaker/0.flac",
+        "speaker/1.flac",
+        "speaker/2.flac",
+    ]
     for number, clip in enumerate(facts["clips"]):
         audio = embedded(page, clip["id"])["audio"]
         assert audio.keys() == key[clip["id"]].keys()
         heard = {key[clip["id"]][name]: frequency(uri) for name, uri in audio.items()}
-        assert heard == pytest.approx({system: hz + number for system, hz in expected.items()}, abs=1)
+        assert heard == pytest.approx(
+            {system: hz + number for system, hz in expected.items()}, abs=1
+        )
 
 
 def test_the_low_anchor_is_the_reference_without_its_highs(tmp_path, source):
@@ -78,13 +86,18 @@ def test_ids_and_their_order_differ_from_clip_to_clip(tmp_path):
     key = json.loads(base64.b64decode(facts["key"]))
     ids = [name for clip in facts["clips"] for name in key[clip["id"]]]
     assert len(set(ids)) == 8 * 5
-    orders = {tuple(key[clip["id"]][name] for name in embedded(page, clip["id"])["audio"]) for clip in facts["clips"]}
+    orders = {
+        tuple(key[clip["id"]][name] for name in embedded(page, clip["id"])["audio"])
+        for clip in facts["clips"]
+    }
     assert len(orders) > 3
 
 
 def test_without_recordings_there_is_no_test(tmp_path):
     make_evaluation(tmp_path, recorded=False).write(tmp_path / "evaluation.json")
-    with pytest.raises(ConfigError, match=r"no clip has recordings of its reference and of a system$"):
+    with pytest.raises(
+        ConfigError, match=r"no clip has recordings of its reference and of a system$"
+    ):
         listening_page(tmp_path / "evaluation.json")
 
 

@@ -31,6 +31,6 @@ def test_json_comes_back_from_inside_of_a_script(value):
 
 
 def test_attributes():
-    assert tag("input", class_="a", data_part="x", disabled=True, hidden=False, title=None, min=0) == (
-        '<input class="a" data-part="x" disabled min="0">'
-    )
+    assert tag(
+        "input", class_="a", data_part="x", disabled=True, hidden=False, title=None, min=0
+    ) == ('<input class="a" data-part="x" disabled min="0">')

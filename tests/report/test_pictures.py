@@ -1,4 +1,6 @@
-"""PNG files, colours and spectrograms, against matplotlib's reader, the CIE's lightness, and tones."""
+"""PNG files, colours and spectrograms, against matplotlib's reader, the CIE's lightness, and
+tones.
+"""
 
 from __future__ import annotations
 

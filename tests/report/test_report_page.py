@@ -10,7 +10,15 @@ import math
 import re
 
 import pytest
-from report.evaluations import METRICS, SECONDS, make_evaluation, make_mean, make_system, stages, value_of
+from report.evaluations import (
+    METRICS,
+    SECONDS,
+    make_evaluation,
+    make_mean,
+    make_system,
+    stages,
+    value_of,
+)
 from report.reading import Element, parse, rows_of
 
 from codec.errors import ConfigError
@@ -58,14 +66,18 @@ def test_originals_and_frequency_bands_have_their_places(tmp_path, page_of):
     )
     means = {"pesq_wb": make_mean([4.5])}
     metrics = (*METRICS, "level_1_2")
-    page = page_of(dataclasses.replace(plain, metrics=metrics, systems=systems, original_means=means))
+    page = page_of(
+        dataclasses.replace(plain, metrics=metrics, systems=systems, original_means=means)
+    )
     (name, kbps, judged, *others), *rows = rows_of(section(page, "results").one("table"))
     assert (name.text, kbps.text, exact([judged])) == ("Original", "\N{EN DASH}", [4.5])
     assert [cell.text for cell in others] == ["\N{EN DASH}"] * 2
     assert len(rows) == len(systems)
     bands = section(page, "frequency-bands").one("table")
     assert [exact(row[-1:]) for row in rows_of(bands)] == [[-1.5], [-0.5], [0.5]]
-    assert [head.one("span").attributes["aria-label"] for head in bands.all("th")[2:3]] == ["0 is best"]
+    assert [head.one("span").attributes["aria-label"] for head in bands.all("th")[2:3]] == [
+        "0 is best"
+    ]
     assert len(section(page, "rate-and-quality").all("div", role="tabpanel")) == len(METRICS)
 
 
@@ -78,11 +90,18 @@ def test_results_are_those_of_the_evaluation(tmp_path, page_of):
         assert name.text == system.name
         assert exact(numbers) == [system.kbps, *(mean.mean for mean in means)]
         for cell, mean in zip(numbers[1:], means, strict=True):
-            ends = [float(end.replace("\N{MINUS SIGN}", "-")) for end in cell.one("small").text.split(" to ")]
-            assert [shown(cell), *ends] == pytest.approx([mean.mean, mean.low, mean.high], abs=0.051)
+            ends = [
+                float(end.replace("\N{MINUS SIGN}", "-"))
+                for end in cell.one("small").text.split(" to ")
+            ]
+            assert [shown(cell), *ends] == pytest.approx(
+                [mean.mean, mean.low, mean.high], abs=0.051
+            )
     heads = [head.text for head in table.one("thead").all("th")]
     assert heads[:2] == ["System", "kbps"]
-    assert [head.one("span").attributes["aria-label"] for head in table.one("thead").all("th")[2:]] == [
+    assert [
+        head.one("span").attributes["aria-label"] for head in table.one("thead").all("th")[2:]
+    ] == [
         "higher is better",
         "higher is better",
         "lower is better",
@@ -97,7 +116,11 @@ def test_every_score_of_every_clip_is_there(tmp_path, page_of):
         name, by, *numbers = row
         bits = evaluation.systems[system].clips[clip].bits
         assert (name.text, by.text) == (f"speaker/{clip}.flac", f"Tone {system}")
-        assert exact(numbers) == [SECONDS, bits / SECONDS / 1000, *(value_of(system, clip, name) for name in METRICS)]
+        assert exact(numbers) == [
+            SECONDS,
+            bits / SECONDS / 1000,
+            *(value_of(system, clip, name) for name in METRICS),
+        ]
 
 
 def test_best_and_worst_clips_follow_the_direction(tmp_path, page_of):
@@ -105,15 +128,23 @@ def test_best_and_worst_clips_follow_the_direction(tmp_path, page_of):
     page = page_of(evaluation)
     for panel, metric in zip(page.all("div", role="tabpanel"), METRICS, strict=True):
         ((_, best, worst),) = rows_of(panel.one("table"))
-        assert [clip.one("span").text for clip in best.all("div")] == [f"speaker/{n}.flac" for n in (4, 3, 2)]
-        assert [clip.one("span").text for clip in worst.all("div")] == [f"speaker/{n}.flac" for n in (0, 1)]
-        assert exact([clip.one("b") for clip in best.all("div")]) == [value_of(0, n, metric) for n in (4, 3, 2)]
+        assert [clip.one("span").text for clip in best.all("div")] == [
+            f"speaker/{n}.flac" for n in (4, 3, 2)
+        ]
+        assert [clip.one("span").text for clip in worst.all("div")] == [
+            f"speaker/{n}.flac" for n in (0, 1)
+        ]
+        assert exact([clip.one("b") for clip in best.all("div")]) == [
+            value_of(0, n, metric) for n in (4, 3, 2)
+        ]
 
 
 def test_stages_and_speeds(tmp_path, page_of):
     evaluation = make_evaluation(tmp_path, recorded=False)
     first, *others = evaluation.systems
-    first = dataclasses.replace(first, stages=stages(), encode_speed=55.25, note="random weights: timed only")
+    first = dataclasses.replace(
+        first, stages=stages(), encode_speed=55.25, note="random weights: timed only"
+    )
     page = page_of(dataclasses.replace(evaluation, systems=(first, *others)))
     even, single = rows_of(section(page, "code-use-by-stage").one("table"))
     assert exact(even[1:]) == [2, 1.0, 2.0, 1.0]
@@ -150,23 +181,35 @@ def failed_evaluation(folder):
     other[2] = dataclasses.replace(other[2], scores=scores)
     mean = make_mean([1.5, 1.6], failed=1)
     first = dataclasses.replace(first, clips=tuple(clips), means=dict.fromkeys(METRICS, mean))
-    second = dataclasses.replace(second, clips=tuple(other), means={**second.means, "pesq_wb": mean})
+    second = dataclasses.replace(
+        second, clips=tuple(other), means={**second.means, "pesq_wb": mean}
+    )
     return dataclasses.replace(evaluation, systems=(first, second, third))
 
 
 def test_failures_are_told_and_never_shown_as_numbers(tmp_path, page_of):
     page = page_of(failed_evaluation(tmp_path))
-    assert page.one(class_="alert").text.startswith("1 clip failed as a whole and 1 score failed. Means leave them out")
+    assert page.one(class_="alert").text.startswith(
+        "1 clip failed as a whole and 1 score failed. Means leave them out"
+    )
     rows = [[cell.text for cell in row] for row in rows_of(section(page, "failures").one("table"))]
     assert rows == [
         ["speaker/1.flac", "Tone 0", "all", "decoder ended with code 1"],
         ["speaker/2.flac", "Tone 1", "PESQ-WB", "PESQ: no speech in the reference"],
     ]
-    failed, *_ = (row for row in rows_of(section(page, "clips").one("table")) if row[0].text == "speaker/1.flac")
+    failed, *_ = (
+        row
+        for row in rows_of(section(page, "clips").one("table"))
+        if row[0].text == "speaker/1.flac"
+    )
     assert [cell.text for cell in failed[4:]] == ["failed"] * 3
     counts = [cell.text for cell in section(page, "results").all("small", class_="failed")]
     assert counts == ["1 failed"] * 4
-    assert [version["name"] for version in clip_data(page, 1)["versions"]] == ["Reference", "Tone 1", "Tone 2"]
+    assert [version["name"] for version in clip_data(page, 1)["versions"]] == [
+        "Reference",
+        "Tone 1",
+        "Tone 2",
+    ]
     assert clip_data(page, 2)["versions"][2]["scores"].startswith("PESQ-WB failed · SI-SDR")
 
 
@@ -176,7 +219,10 @@ def test_recordings_that_are_missing_are_told(tmp_path, page_of):
     (tmp_path / "system 1/2.flac").write_bytes(b"")
     page = page_of(evaluation)
     listen = section(page, "listen")
-    assert listen.one("details").text == "1 clip cannot be heard here" + "reference/0.wav: no such file"
+    assert (
+        listen.one("details").text
+        == "1 clip cannot be heard here" + "reference/0.wav: no such file"
+    )
     assert [option.text for option in listen.all("option")] == ["speaker/1.flac", "speaker/2.flac"]
     assert "Not to be heard: Tone 1: system 1/2.flac: not audio" in clip_data(page, 2)["note"]
 
@@ -194,7 +240,9 @@ def test_as_many_clips_as_asked_for(tmp_path, page_of):
     assert "2 clips of 5, chosen evenly from the worst to the best" in listen.text
     assert "5 clips of 5. Choose" in section(page_of(evaluation, clips=5), "listen").text
     links = {
-        link.attributes["href"] for link in page_of(evaluation, clips=2).all("a") if link.text.startswith("speaker")
+        link.attributes["href"]
+        for link in page_of(evaluation, clips=2).all("a")
+        if link.text.startswith("speaker")
     }
     assert links == {"#clip-0", "#clip-4"}
 
@@ -204,9 +252,13 @@ def test_no_bitrate_no_chart(tmp_path, page_of):
     unknown = tuple(dataclasses.replace(system, kbps=None) for system in evaluation.systems)
     page = page_of(dataclasses.replace(evaluation, systems=unknown))
     assert page.all("svg", class_="chart") == []
-    assert page.text.count("No chart: no system has both a bitrate and a mean of this metric.") == len(METRICS)
+    assert page.text.count(
+        "No chart: no system has both a bitrate and a mean of this metric."
+    ) == len(METRICS)
     page = page_of(dataclasses.replace(evaluation, systems=(*unknown[:2], evaluation.systems[2])))
-    assert page.text.count("Not drawn, for want of a bitrate or a mean: Tone 0, Tone 1.") == len(METRICS)
+    assert page.text.count("Not drawn, for want of a bitrate or a mean: Tone 0, Tone 1.") == len(
+        METRICS
+    )
 
 
 def test_an_evaluation_of_nothing_is_a_page(tmp_path, page_of):
@@ -221,7 +273,9 @@ def test_nothing_is_fetched_and_only_its_own_scripts_may_run(tmp_path, page_of):
             assert (element.attributes.get(name) or "#").startswith("#"), element
         assert not any(name == "style" or name.startswith("on") for name in element.attributes)
     assert page.all("link") == page.all("base") == []
-    (policy,) = (meta.attributes["content"] for meta in page.all("meta") if "http-equiv" in meta.attributes)
+    (policy,) = (
+        meta.attributes["content"] for meta in page.all("meta") if "http-equiv" in meta.attributes
+    )
     (script,) = (script.text for script in page.all("script") if "type" not in script.attributes)
     style = page.one("style").text
     for text, kind in ((script, "script-src"), (style, "style-src")):
@@ -245,7 +299,8 @@ def test_hostile_texts_stay_texts(tmp_path, page_of):
         metrics=(*METRICS, HOSTILE),
         references=(Reference(name=HOSTILE, seconds=SECONDS, audio="reference/0.wav"),),
         systems=tuple(
-            dataclasses.replace(one, means={**one.means, HOSTILE: one.means["pesq_wb"]}) for one in (system, broken)
+            dataclasses.replace(one, means={**one.means, HOSTILE: one.means["pesq_wb"]})
+            for one in (system, broken)
         ),
         plug_ins={HOSTILE: PlugIn(title=HOSTILE, unit=HOSTILE)},
     )
@@ -272,10 +327,14 @@ def test_long_tables_are_cut_and_say_so(tmp_path, page_of, monkeypatch):
     monkeypatch.setattr(tables, "MAX_ROWS", 4)
     table = section(page_of(make_evaluation(tmp_path, recorded=False)), "clips").one("table")
     assert len(rows_of(table)) == 4
-    assert table.one("caption").text.endswith("(5 rows left out here; the evaluation's file has all)")
+    assert table.one("caption").text.endswith(
+        "(5 rows left out here; the evaluation's file has all)"
+    )
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[]", "has the format"), ('{"format": "x"}', "'x'")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("{", "not JSON"), ("[]", "has the format"), ('{"format": "x"}', "'x'")]
+)
 def test_what_is_no_evaluation_is_an_error(tmp_path, text, reason):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(ConfigError, match=reason):

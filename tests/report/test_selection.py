@@ -21,14 +21,20 @@ def with_scores(evaluation, metric: str, values: list[list[float | None]]):
     systems = []
     for system, row in zip(evaluation.systems, values, strict=True):
         clips = [
-            dataclasses.replace(clip, scores={metric: Score(value, None if value is not None else "too short")})
+            dataclasses.replace(
+                clip, scores={metric: Score(value, None if value is not None else "too short")}
+            )
             for clip, value in zip(system.clips, row, strict=True)
         ]
-        systems.append(dataclasses.replace(system, clips=tuple(clips), means={metric: system.means[metric]}))
+        systems.append(
+            dataclasses.replace(system, clips=tuple(clips), means={metric: system.means[metric]})
+        )
     return dataclasses.replace(evaluation, metrics=(metric,), systems=tuple(systems))
 
 
-@pytest.mark.parametrize(("metric", "order"), [("pesq_wb", [1, 3, 0, 2]), ("mel_distance", [2, 0, 3, 1])])
+@pytest.mark.parametrize(
+    ("metric", "order"), [("pesq_wb", [1, 3, 0, 2]), ("mel_distance", [2, 0, 3, 1])]
+)
 def test_clips_are_ranked_from_the_worst(tmp_path, metric, order):
     plain = make_evaluation(tmp_path, clips=4, systems=2, recorded=False)
     assert ranked_clips(with_scores(plain, metric, [[2.5, 1, 3, 2], [25, 10, 30, 20]])) == order
@@ -43,21 +49,28 @@ def test_the_first_metric_with_values_decides(tmp_path):
     plain = make_evaluation(tmp_path, clips=3, systems=1, recorded=False)
     assert ranked_clips(with_scores(plain, "pesq_wb", [[None] * 3])) == [0, 1, 2]
     clips = [
-        dataclasses.replace(clip, scores={"pesq_wb": Score(None, "short"), "si_sdr": Score(-float(number))})
+        dataclasses.replace(
+            clip, scores={"pesq_wb": Score(None, "short"), "si_sdr": Score(-float(number))}
+        )
         for number, clip in enumerate(plain.systems[0].clips)
     ]
     systems = (dataclasses.replace(plain.systems[0], clips=tuple(clips)),)
     assert ranked_clips(dataclasses.replace(plain, metrics=METRICS, systems=systems)) == [2, 1, 0]
 
 
-@pytest.mark.parametrize(("count", "expected"), [(0, ()), (1, (0,)), (2, (0, 6)), (3, (0, 3, 6)), (9, tuple(range(7)))])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, ()), (1, (0,)), (2, (0, 6)), (3, (0, 3, 6)), (9, tuple(range(7)))]
+)
 def test_the_worst_and_the_best_are_chosen_and_what_lies_evenly_between(tmp_path, count, expected):
     assert choose_clips(make_evaluation(tmp_path, clips=7), count) == expected
 
 
 def test_clips_without_recordings_are_not_chosen(tmp_path):
     evaluation = make_evaluation(tmp_path, clips=3)
-    references = (dataclasses.replace(evaluation.references[0], audio=None), *evaluation.references[1:])
+    references = (
+        dataclasses.replace(evaluation.references[0], audio=None),
+        *evaluation.references[1:],
+    )
     assert choose_clips(dataclasses.replace(evaluation, references=references), 9) == (1, 2)
 
 

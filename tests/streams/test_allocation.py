@@ -1,4 +1,6 @@
-"""How stages are spread over frames: within the budget, as much of it as can be, and more where it is louder."""
+"""How stages are spread over frames: within the budget, as much of it as can be, and more where it
+is louder.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from codec.training.stage_dropout import group_levels as group_levels_of_tensors
 
 
 def cost_bits(depths: np.ndarray, bits: list[int]) -> int:
-    """What a channel's packet takes, counted in the simplest way; the field of depths but for its last byte's fill."""
+    """What a channel's packet takes, counted in the simplest way; the field of depths but for its
+    last byte's fill.
+    """
     field = int.from_bytes(pack_depths(depths, len(bits)), "big")
     length = 8 * len(pack_depths(depths, len(bits)))
     steps = np.diff(depths[0, ::GROUP_FRAMES], prepend=(len(bits) + 1) // 2)
@@ -34,8 +38,12 @@ def cost_bits(depths: np.ndarray, bits: list[int]) -> int:
 
 def levels_of(powers: np.ndarray) -> np.ndarray:
     """Level in dB of the group that each frame is in, group by group."""
-    groups = [powers[:, start : start + GROUP_FRAMES] for start in range(0, powers.shape[1], GROUP_FRAMES)]
-    means = [np.repeat(group.mean(axis=1, keepdims=True), group.shape[1], axis=1) for group in groups]
+    groups = [
+        powers[:, start : start + GROUP_FRAMES] for start in range(0, powers.shape[1], GROUP_FRAMES)
+    ]
+    means = [
+        np.repeat(group.mean(axis=1, keepdims=True), group.shape[1], axis=1) for group in groups
+    ]
     return 10 * np.log10(np.concatenate(means, axis=1) + SMALLEST_POWER)
 
 
@@ -51,7 +59,9 @@ def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
     powers = 10 ** rng.uniform(-8.9, -1, (1, frames))
     budget = bits[0] + share * (sum(bits) - bits[0])
     depths = allocate(powers, bits, budget, least_stages)
-    least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[None, :frames]
+    least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[
+        None, :frames
+    ]
     assert depths.shape == powers.shape
     assert (depths >= least).all()
     assert depths.max() <= len(bits)
@@ -100,7 +110,9 @@ def test_channels_do_not_share():
     powers = 10 ** rng.uniform(-8, -1, (2, 60))
     both = allocate(powers, [10] * 8, 35.0, 0)
     for channel in range(2):
-        np.testing.assert_array_equal(both[channel], allocate(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0])
+        np.testing.assert_array_equal(
+            both[channel], allocate(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0]
+        )
 
 
 @pytest.mark.parametrize("budget", [20.0, 27.0, 45.0, 75.0])
@@ -138,7 +150,9 @@ def test_an_allocator_takes_pieces_of_any_size(piece):
     blocks = [wave[:, start : start + 5 * piece] for start in range(0, wave.shape[1], 5 * piece)]
     for given_block, passed in zip(blocks, allocator.observe(iter(blocks)), strict=True):
         np.testing.assert_array_equal(passed, given_block)
-    made = list(allocator.truncate(codes[..., start : start + piece] for start in range(0, 47, piece)))
+    made = list(
+        allocator.truncate(codes[..., start : start + piece] for start in range(0, 47, piece))
+    )
     assert [packet.shape[2] for packet in made] == [20, 20, 7]
     powers = frame_powers(wave, 20)
     for number, packet in enumerate(made):

@@ -20,7 +20,8 @@ LENGTHS = [3200, 0, 320, 50_000, 1, 16_000, 15_999, 15_000, 700, 47_000, 16_000,
 
 
 def layered(items: np.ndarray, _first_frame: object = 0) -> np.ndarray:
-    """Two filters with an offset between them, in integers' exact arithmetic: a frame sees 6 before and 2 after.
+    """Two filters with an offset between them, in integers' exact arithmetic: a frame sees 6 before
+    and 2 after.
 
     Zeros behind the end of the input are not what the second filter sees behind the end of its own.
     """
@@ -53,7 +54,12 @@ def test_items_and_outputs_per_frame():
 
     clips = [np.arange(4 * length, dtype=np.float64) % 5 for length in (9, 30, 29, 25)]
     results = batched(
-        clips, doubled, context=Context(before=6, after=2), most_frames=200, items_per_frame=4, outputs_per_frame=2
+        clips,
+        doubled,
+        context=Context(before=6, after=2),
+        most_frames=200,
+        items_per_frame=4,
+        outputs_per_frame=2,
     )
     for clip, result in zip(clips, results, strict=True):
         np.testing.assert_array_equal(result, doubled(clip[None])[0])
@@ -82,7 +88,12 @@ def test_ends_of_all_batches_are_computed_together():
     results = batched(clips, compute, context=Context(before=6, after=2), most_frames=80)
     for clip, result in zip(clips, results, strict=True):
         np.testing.assert_array_equal(result, layered(clip))
-    assert shapes == [(2, 40), (3, 20), (2, 8), (3, 8)]  # the last: of the three that are not their batch's longest
+    assert shapes == [
+        (2, 40),
+        (3, 20),
+        (2, 8),
+        (3, 8),
+    ]  # the last: of the three that are not their batch's longest
 
 
 def test_each_clip_of_a_batch_knows_where_it_begins():
@@ -91,7 +102,9 @@ def test_each_clip_of_a_batch_knows_where_it_begins():
 
     clips = [np.zeros(length) for length in (40, 38, 20, 19, 18, 8, 300)]
     for clip, result in zip(
-        clips, batched(clips, numbered, context=Context(before=6, after=2), most_frames=80), strict=True
+        clips,
+        batched(clips, numbered, context=Context(before=6, after=2), most_frames=80),
+        strict=True,
     ):
         np.testing.assert_array_equal(result, np.arange(len(clip)))
 
@@ -101,7 +114,9 @@ def test_a_last_frame_that_is_not_whole_is_filled_with_zeros():
         return layered(batch.reshape(len(batch), -1, 4).sum(2))
 
     clips = [1 + np.arange(length, dtype=np.float64) % 5 for length in (1, 41, 40, 39, 400)]
-    results = batched(clips, framed, context=Context(before=6, after=2), most_frames=20, items_per_frame=4)
+    results = batched(
+        clips, framed, context=Context(before=6, after=2), most_frames=20, items_per_frame=4
+    )
     for clip, result in zip(clips, results, strict=True):
         np.testing.assert_array_equal(result, framed(np.pad(clip, (0, -len(clip) % 4))[None])[0])
 
@@ -126,7 +141,9 @@ def test_a_batch_of_clips_is_coded_as_each_alone(tiny, waves, batch_seconds):
     assert [clip.to_bytes() for clip in together] == [clip.to_bytes() for clip in alone]
 
     sources = [clip if number % 2 else clip.to_bytes() for number, clip in enumerate(together)]
-    heard = tiny.decode_batch(sources, sample_rate_hz="model", stages=2, batch_seconds=batch_seconds)
+    heard = tiny.decode_batch(
+        sources, sample_rate_hz="model", stages=2, batch_seconds=batch_seconds
+    )
     for audio, clip in zip(heard, alone, strict=True):
         expected = tiny.decode(clip, sample_rate_hz="model", stages=2)
         assert audio.sample_rate_hz == expected.sample_rate_hz == 16_000

@@ -1,4 +1,6 @@
-"""A stream in pieces of any sizes gives what one pass gives, on both backends; nothing depends on what comes later."""
+"""A stream in pieces of any sizes gives what one pass gives, on both backends; nothing depends on
+what comes later.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def test_a_copy_goes_on_alike(networks, name):
 
 @each
 def test_latency_is_what_the_layers_say(networks, name):
-    """A sample comes out one hop and the look-ahead of both ends after it went in, at the latest."""
+    """A sample comes out one hop and the look-ahead of both ends after it went in, at the
+    latest.
+    """
     config, network = CONFIGS[name], networks(name, TorchBackend)
     encoder = FrameEncoder(network, config, channels=1)
     decoder = FrameDecoder(network, config, channels=1)
@@ -143,4 +147,6 @@ def test_the_filterbank_layout_is_refused():
 
 
 def _weights(config):
-    return {name: value.detach().numpy() for name, value in CodecModel.plain(config).named_parameters()}
+    return {
+        name: value.detach().numpy() for name, value in CodecModel.plain(config).named_parameters()
+    }

@@ -44,10 +44,15 @@ def packets(file, *, rate=16_000, max_seconds=None, recover=False):
 def test_a_hollow_stream_is_refused_unless_it_is_asked_for(kind):
     data = silent_stream(2000)
     assert len(data) < 60
-    with pytest.raises(BitstreamError, match=r"too long: its \d+ bytes decode to \d+ s .* and 30\d s are allowed"):
+    with pytest.raises(
+        BitstreamError, match=r"too long: its \d+ bytes decode to \d+ s .* and 30\d s are allowed"
+    ):
         packets(kind(data))
     assert len(packets(kind(data), max_seconds=1000)) == 2
-    with pytest.raises(BitstreamError, match=r"decode to 1000 s over all channels, and 999 s are allowed; max_seconds"):
+    with pytest.raises(
+        BitstreamError,
+        match=r"decode to 1000 s over all channels, and 999 s are allowed; max_seconds",
+    ):
         packets(kind(data), max_seconds=999)
     assert len(packets(kind(silent_stream(600)))) == 1
 
@@ -68,14 +73,20 @@ def test_claimed_losses_count():
     for kind in (io.BytesIO, Pipe):
         with pytest.raises(BitstreamError, match=r"decode to \d+ s over all channels"):
             packets(kind(hollow), recover=True)
-        assert [p.codes for p in packets(kind(hollow), recover=True, max_seconds=2000)] == [None, None]
+        assert [p.codes for p in packets(kind(hollow), recover=True, max_seconds=2000)] == [
+            None,
+            None,
+        ]
 
 
 def test_a_pipe_is_stopped_as_soon_as_it_is_too_long():
     file = Pipe(silent_stream(200_000))
     with pytest.raises(BitstreamError, match="decode to 500 s"):
         packets(file)
-    assert StreamReader(io.BytesIO(silent_stream(200_000))).measure() == (200_000, len(silent_stream(200_000)))
+    assert StreamReader(io.BytesIO(silent_stream(200_000))).measure() == (
+        200_000,
+        len(silent_stream(200_000)),
+    )
 
 
 def test_measuring_leaves_the_stream_where_it_was():

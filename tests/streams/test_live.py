@@ -1,4 +1,6 @@
-"""Encoder and decoder for calls: packets of any rates and lengths, in any blocks, with losses, changes and copies."""
+"""Encoder and decoder for calls: packets of any rates and lengths, in any blocks, with losses,
+changes and copies.
+"""
 
 from __future__ import annotations
 
@@ -44,21 +46,32 @@ def wave_of(decoder, packets):
 
 
 def test_packets_hold_the_codes_of_the_file_and_decode_as_it_does(codec, wave):
-    encoder, decoder = codec.live_encoder(sample_rate_hz=16_000), codec.live_decoder(sample_rate_hz=16_000)
+    encoder, decoder = (
+        codec.live_encoder(sample_rate_hz=16_000),
+        codec.live_decoder(sample_rate_hz=16_000),
+    )
     packets = packets_of(encoder, wave)
     expected = codec.encode(np.pad(wave, (0, -len(wave) % 960)), sample_rate_hz=16_000)
     codes = codes_of(encoder, packets)
     assert (codes != expected.codes).any(axis=1).mean() <= 0.02
-    assert_near(wave_of(decoder, packets), codec.decode(dataclasses.replace(expected, codes=codes)).wave[0])
+    assert_near(
+        wave_of(decoder, packets), codec.decode(dataclasses.replace(expected, codes=codes)).wave[0]
+    )
 
 
 @settings(max_examples=4, deadline=None, phases=[Phase.generate])
-@given(st.integers(0, 2**32 - 1), st.sampled_from([8000, 16_000, 48_000]), st.sampled_from([20, 40, 60, 120]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([8000, 16_000, 48_000]),
+    st.sampled_from([20, 40, 60, 120]),
+)
 def test_nothing_depends_on_the_blocks(codec, wave, seed, rate, packet_ms):
     rng = np.random.default_rng(seed)
 
     def encoder():
-        return codec.live_encoder(sample_rate_hz=rate, bitrate_kbps=0.6, packet_ms=packet_ms, copies=1, dtx=True)
+        return codec.live_encoder(
+            sample_rate_hz=rate, bitrate_kbps=0.6, packet_ms=packet_ms, copies=1, dtx=True
+        )
 
     whole = encoder()
     at_once = whole.push(wave[:16_000]) + whole.flush()
@@ -67,7 +80,10 @@ def test_nothing_depends_on_the_blocks(codec, wave, seed, rate, packet_ms):
         size = int(rng.integers(0, 900))
         made += pieces.push(wave[start : min(start + size, 16_000)])
         start += size
-        assert len(made) * packet_ms / 1000 >= min(start, 16_000) / rate - pieces.latency_seconds - packet_ms / 1000
+        assert (
+            len(made) * packet_ms / 1000
+            >= min(start, 16_000) / rate - pieces.latency_seconds - packet_ms / 1000
+        )
     assert made + pieces.flush() == at_once
     decoder = codec.live_decoder(sample_rate_hz=rate)
     heard = wave_of(decoder, at_once)
@@ -75,7 +91,9 @@ def test_nothing_depends_on_the_blocks(codec, wave, seed, rate, packet_ms):
 
 
 def test_latency_is_what_both_ends_promise(codec, wave):
-    """With 20 ms packets: each sample is out that long after it went in, and not one sample is late."""
+    """With 20 ms packets: each sample is out that long after it went in, and not one sample is
+    late.
+    """
     encoder = codec.live_encoder(sample_rate_hz=16_000, packet_ms=20)
     decoder = codec.live_decoder(sample_rate_hz=16_000)
     promised = encoder.latency_seconds + decoder.latency_seconds
@@ -85,8 +103,12 @@ def test_latency_is_what_both_ends_promise(codec, wave):
         for packet in encoder.push(wave[given_samples - 160 : given_samples]):
             out += len(decoder.push(packet))
         assert given_samples - out <= promised * 16_000
-    assert codec.live_encoder(sample_rate_hz=16_000, packet_ms=60).latency_seconds == pytest.approx(0.090)
-    assert codec.live_encoder(sample_rate_hz=48_000, packet_ms=20).latency_seconds == pytest.approx(0.053)
+    assert codec.live_encoder(sample_rate_hz=16_000, packet_ms=60).latency_seconds == pytest.approx(
+        0.090
+    )
+    assert codec.live_encoder(sample_rate_hz=48_000, packet_ms=20).latency_seconds == pytest.approx(
+        0.053
+    )
 
 
 def test_lost_packets_are_made_up_in_their_length(codec, wave):
@@ -119,7 +141,9 @@ def test_two_channels_are_coded_each_by_itself(codec, wave):
     codes = codes_of(encoder, packets)
     for channel in range(2):
         single = codec.live_encoder(sample_rate_hz=16_000)
-        np.testing.assert_array_equal(codes[channel : channel + 1], codes_of(single, packets_of(single, both[channel])))
+        np.testing.assert_array_equal(
+            codes[channel : channel + 1], codes_of(single, packets_of(single, both[channel]))
+        )
     heard = wave_of(codec.live_decoder(sample_rate_hz=16_000, channels=2), packets)
     assert heard.shape == (2, codes.shape[2] * 320)
     with pytest.raises(ConfigError, match="takes 2 channels, not 1"):
@@ -162,7 +186,9 @@ def test_the_bitrate_is_kept_on_average_and_nearly_at_any_time(kbps):
     rng = np.random.default_rng(1)
     levels = np.repeat(rng.uniform(-70, -15, 400), 15)
     allocation = LiveAllocation([6] * 4, frame_rate_hz=50, bitrate_kbps=kbps, least_depth=1)
-    depths = np.concatenate([allocation.depths(10 ** (group / 10)) for group in np.split(levels, 2000)])
+    depths = np.concatenate(
+        [allocation.depths(10 ** (group / 10)) for group in np.split(levels, 2000)]
+    )
     bits = 6.0 * depths * 50 / 1000  # kbps of each frame
     assert bits.mean() <= kbps * 1.001 + 1e-9
     assert bits.mean() >= kbps * 0.93
@@ -189,7 +215,10 @@ def test_what_cannot_be_is_named(codec, arguments, reason):
 
 
 def test_a_damaged_packet_is_refused_and_changes_nothing(codec, wave):
-    encoder, decoder = codec.live_encoder(sample_rate_hz=16_000), codec.live_decoder(sample_rate_hz=16_000)
+    encoder, decoder = (
+        codec.live_encoder(sample_rate_hz=16_000),
+        codec.live_decoder(sample_rate_hz=16_000),
+    )
     packets = packets_of(encoder, wave)
     decoder.push(packets[0])
     other = decoder.copy()

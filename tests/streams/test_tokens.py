@@ -31,12 +31,16 @@ def clips() -> list[np.ndarray]:
 @pytest.mark.parametrize("options", [{}, {"stages": 2}, {"bitrate_kbps": 0.7}])
 def test_the_same_codes_alone_in_a_batch_and_from_a_file(tiny, tiny_model, clips, options):
     alone = [tiny.encode(clip, sample_rate_hz=RATE, **options).codes for clip in clips]
-    other_backend = Codec.load(tiny_model, device="cpu", backend="onnx" if "Torch" in network_of(tiny) else "torch")
+    other_backend = Codec.load(
+        tiny_model, device="cpu", backend="onnx" if "Torch" in network_of(tiny) else "torch"
+    )
     batch = tiny.encode_batch(clips, sample_rate_hz=RATE, **options)
     for clip, codes, of_batch in zip(clips, alone, batch, strict=True):
         assert codes.shape[2] == -(-len(clip) // tiny.config.hop)
         np.testing.assert_array_equal(of_batch.codes, codes)
-        np.testing.assert_array_equal(other_backend.encode(clip, sample_rate_hz=RATE, **options).codes, codes)
+        np.testing.assert_array_equal(
+            other_backend.encode(clip, sample_rate_hz=RATE, **options).codes, codes
+        )
         np.testing.assert_array_equal(codes_of_file(tiny, clip, options), codes)
 
 
@@ -55,7 +59,10 @@ def codes_of_file(codec: Codec, clip: np.ndarray, options: dict) -> np.ndarray:
 
 
 def test_the_torch_module_has_these_codes_too_padded_or_not(tiny_model, clips):
-    codec, module = Codec.load(tiny_model, device="cpu", backend="onnx"), DiveqCodecModel.from_pretrained(tiny_model)
+    codec, module = (
+        Codec.load(tiny_model, device="cpu", backend="onnx"),
+        DiveqCodecModel.from_pretrained(tiny_model),
+    )
     padded, mask = torch.zeros(len(clips), len(clips[0])), torch.zeros(len(clips), len(clips[0]))
     for row, clip in enumerate(clips):
         padded[row, : len(clip)], mask[row, : len(clip)] = torch.from_numpy(clip), 1
@@ -77,7 +84,10 @@ def test_codes_alone_decode_as_their_stream_does(tiny, clips, kind):
     expected = tiny.decode(encoded).wave
     for codes in (encoded.codes, encoded.codes[0]):
         audio = tiny.decode_codes(kind(codes))
-        assert (audio.sample_rate_hz, audio.wave.shape) == (RATE, (1, encoded.frames * tiny.config.hop))
+        assert (audio.sample_rate_hz, audio.wave.shape) == (
+            RATE,
+            (1, encoded.frames * tiny.config.hop),
+        )
         np.testing.assert_array_equal(audio.wave[:, : expected.shape[1]], expected)
 
 
@@ -87,7 +97,9 @@ def test_another_rate_channels_and_fewer_stages(tiny, clips):
     audio = tiny.decode_codes(codes[:, :2], sample_rate_hz=8000)
     assert (audio.sample_rate_hz, audio.wave.shape) == (8000, (2, 24_000))
     encoded = tiny.encode(both, sample_rate_hz=RATE)
-    np.testing.assert_array_equal(audio.wave, tiny.decode(encoded, sample_rate_hz=8000, stages=2).wave)
+    np.testing.assert_array_equal(
+        audio.wave, tiny.decode(encoded, sample_rate_hz=8000, stages=2).wave
+    )
 
 
 def test_a_padded_batch(tiny, clips):
@@ -155,7 +167,9 @@ def test_what_does_not_fit_the_model_is_refused(tiny):
         tiny.latents(np.zeros((5, 2), int))
     with pytest.raises(BitstreamError, match=r"lengths are 0 to 3 frames, not 1 to 4"):
         tiny.decode_codes(np.zeros((2, 4, 3), int), lengths=[1, 4])
-    with pytest.raises(BitstreamError, match=r"lengths has the shape \(batch,\), here \(2,\), not \(3,\)"):
+    with pytest.raises(
+        BitstreamError, match=r"lengths has the shape \(batch,\), here \(2,\), not \(3,\)"
+    ):
         tiny.decode_codes(np.zeros((2, 4, 3), int), lengths=[1, 2, 3])
     with pytest.raises(BitstreamError, match=r"\(batch, stages, frames\), not \(4, 3\)"):
         tiny.decode_codes(np.zeros((4, 3), int), lengths=[1])

@@ -35,13 +35,21 @@ def cut_up(array: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
 )
 def test_any_window_and_any_blocks_equal_one_pass(frames, window, lengths):
     items = np.arange(2 * frames, dtype=np.float64).reshape(2, frames) % 7
-    pieces = list(windowed(cut_up(items, lengths), filtered, context=Context(before=3, after=1), window=window))
+    pieces = list(
+        windowed(
+            cut_up(items, lengths), filtered, context=Context(before=3, after=1), window=window
+        )
+    )
     assert all(0 < piece.shape[1] <= window for piece in pieces)
     result = np.concatenate([np.zeros((2, 0)), *pieces], axis=1)
     np.testing.assert_array_equal(result, filtered(items))
 
 
-@given(frames=st.integers(1, 20), window=st.integers(1, 25), blocks=st.lists(st.integers(0, 50), max_size=6))
+@given(
+    frames=st.integers(1, 20),
+    window=st.integers(1, 25),
+    blocks=st.lists(st.integers(0, 50), max_size=6),
+)
 def test_items_and_outputs_per_frame(frames, window, blocks):
     """Four items a frame in, two a frame out; blocks need not hold whole frames."""
 
@@ -60,13 +68,20 @@ def test_items_and_outputs_per_frame(frames, window, blocks):
     np.testing.assert_array_equal(np.concatenate(list(pieces), axis=1), halves(items))
 
 
-@given(frames=st.integers(1, 40), window=st.integers(1, 50), lengths=st.lists(st.integers(0, 9), max_size=8))
+@given(
+    frames=st.integers(1, 40),
+    window=st.integers(1, 50),
+    lengths=st.lists(st.integers(0, 9), max_size=8),
+)
 def test_windows_know_where_they_begin(frames, window, lengths):
     def numbered(items: np.ndarray, first_frame: int) -> np.ndarray:
         return items + np.arange(first_frame, first_frame + items.shape[1])
 
     pieces = windowed(
-        cut_up(np.zeros((1, frames)), lengths), numbered, context=Context(before=3, after=1), window=window
+        cut_up(np.zeros((1, frames)), lengths),
+        numbered,
+        context=Context(before=3, after=1),
+        window=window,
     )
     np.testing.assert_array_equal(np.concatenate(list(pieces), axis=1)[0], np.arange(frames))
 
@@ -80,7 +95,10 @@ def test_memory_is_one_window_not_the_stream():
         return filtered(items)
 
     blocks = (np.ones((1, 10)) for _ in range(500))
-    total = sum(piece.shape[1] for piece in windowed(blocks, compute, context=Context(before=3, after=1), window=8))
+    total = sum(
+        piece.shape[1]
+        for piece in windowed(blocks, compute, context=Context(before=3, after=1), window=8)
+    )
     assert total == 5000
     assert longest <= 8 + 3 + 1
 
@@ -100,19 +118,35 @@ def test_the_model_in_windows_equals_the_model_in_one_pass(config, window, seed)
 
     def encode(samples: np.ndarray, _first_frame: object = 0) -> np.ndarray:
         with torch.inference_mode():
-            return model.encode(torch.from_numpy(np.ascontiguousarray(samples))[:, None], bits).numpy()
+            return model.encode(
+                torch.from_numpy(np.ascontiguousarray(samples))[:, None], bits
+            ).numpy()
 
     def decode(codes: np.ndarray, first_frame: int = 0) -> np.ndarray:
-        noise = torch.from_numpy(decoder_noise(first_frame, codes.shape[2], config.noise_values))[None]
+        noise = torch.from_numpy(decoder_noise(first_frame, codes.shape[2], config.noise_values))[
+            None
+        ]
         with torch.inference_mode():
-            return model.decode(torch.from_numpy(np.ascontiguousarray(codes)), bits, noise)[:, 0].numpy()
+            return model.decode(torch.from_numpy(np.ascontiguousarray(codes)), bits, noise)[
+                :, 0
+            ].numpy()
 
     codes = encode(wave.numpy())
     pieces = windowed(
-        [wave.numpy()], encode, context=config.layout.encoder_context, window=window, items_per_frame=config.hop
+        [wave.numpy()],
+        encode,
+        context=config.layout.encoder_context,
+        window=window,
+        items_per_frame=config.hop,
     )
     np.testing.assert_array_equal(np.concatenate(list(pieces), axis=-1), codes)
     pieces = windowed(
-        [codes], decode, context=config.layout.decoder_context, window=window, outputs_per_frame=config.hop
+        [codes],
+        decode,
+        context=config.layout.decoder_context,
+        window=window,
+        outputs_per_frame=config.hop,
     )
-    np.testing.assert_allclose(np.concatenate(list(pieces), axis=-1), decode(codes), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate(list(pieces), axis=-1), decode(codes), rtol=0, atol=1e-5
+    )

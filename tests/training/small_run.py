@@ -1,4 +1,6 @@
-"""A run that takes a second: a tiny model, small discriminators, 0.16 s of synthetic speech per clip."""
+"""A run that takes a second: a tiny model, small discriminators, 0.16 s of synthetic speech per
+clip.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ SETTINGS = TrainingConfig(
     initialise_vectors=64,  # 4 batches
     replace_every_steps=3,
     rate_warmup_steps=5,
-    discriminator=DiscriminatorConfig(periods=(2,), windows=(256,), period_width=1, spectral_width=2),
+    discriminator=DiscriminatorConfig(
+        periods=(2,), windows=(256,), period_width=1, spectral_width=2
+    ),
 )
 
 
@@ -44,5 +48,7 @@ def _speech() -> torch.Tensor:
 
 
 def batches(step: int) -> torch.Tensor:
-    starts = torch.randint(len(_speech()) - CLIP_SAMPLES, (2,), generator=torch.Generator().manual_seed(step))
+    starts = torch.randint(
+        len(_speech()) - CLIP_SAMPLES, (2,), generator=torch.Generator().manual_seed(step)
+    )
     return torch.stack([_speech()[start : start + CLIP_SAMPLES] for start in starts])[:, None]

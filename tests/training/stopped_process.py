@@ -14,7 +14,9 @@ from .small_run import batches, small_trainer
 
 
 def main(folder: str) -> None:
-    signal.alarm(100)  # where the two wait for each other for ever, as this test is to find, they end all the same
+    signal.alarm(
+        100
+    )  # where the two wait for each other for ever, as this test is to find, they end all the same
     torch.set_num_threads(1)
     trainer = small_trainer(Path(folder), steps=40, adversarial_from=1.0)
 
@@ -24,7 +26,9 @@ def main(folder: str) -> None:
         return batches(step)
 
     never = {"save_every_minutes": 1e9, "validate_every_minutes": 1e9}
-    finished = train(trainer, data, Path(folder), validate=lambda *_: {}, log_every_steps=4, **never)
+    finished = train(
+        trainer, data, Path(folder), validate=lambda *_: {}, log_every_steps=4, **never
+    )
     assert not finished
     left = [name for name in threads() if "gloo" in name]
     assert not left, f"the process group still has {left}, which may abort the process at its end"

@@ -23,7 +23,9 @@ def open_log(folder: Path, at_step: int = 0) -> RunLog:
 
 
 def tensorboard(folder: Path) -> EventAccumulator:
-    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"audio": 0, "images": 0, "scalars": 0}).Reload()
+    return EventAccumulator(
+        str(folder / "tensorboard"), size_guidance={"audio": 0, "images": 0, "scalars": 0}
+    ).Reload()
 
 
 def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
@@ -31,7 +33,13 @@ def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
 
 
 def test_a_record_is_a_line_and_its_numbers_are_scalars(tmp_path):
-    values = {"mel": 1.5, "used": [0.25, 0.75], "2_stages": {"estoi": 0.5, "pesq_wb": None}, "note": "text", "loss": 2}
+    values = {
+        "mel": 1.5,
+        "used": [0.25, 0.75],
+        "2_stages": {"estoi": 0.5, "pesq_wb": None},
+        "note": "text",
+        "loss": 2,
+    }
     with open_log(tmp_path) as log:
         log.write(3, "train", values)
     assert read_metrics(tmp_path / METRICS) == [{"step": 3, "event": "train", **values}]
@@ -43,15 +51,21 @@ def test_a_record_is_a_line_and_its_numbers_are_scalars(tmp_path):
 
 def test_numbers_that_json_lacks_are_null(tmp_path):
     with open_log(tmp_path) as log:
-        log.write(1, "train", {"mel": math.nan, "errors": [math.inf, 1.0], "inner": {"x": -math.inf}})
+        log.write(
+            1, "train", {"mel": math.nan, "errors": [math.inf, 1.0], "inner": {"x": -math.inf}}
+        )
 
     def refuse(name: str) -> Any:
         raise AssertionError(f"{name} is no JSON")
 
     (line,) = (tmp_path / METRICS).read_text().splitlines()
     assert json.loads(line, parse_constant=refuse) == {
-        "step": 1, "event": "train", "mel": None, "errors": [None, 1.0], "inner": {"x": None},
-    }  # fmt: skip
+        "step": 1,
+        "event": "train",
+        "mel": None,
+        "errors": [None, 1.0],
+        "inner": {"x": None},
+    }
     assert scalars(tmp_path, "train/errors/2") == [(1, 1.0)]
     assert "train/mel" not in tensorboard(tmp_path).Tags()["scalars"]
 
@@ -62,8 +76,12 @@ def test_a_log_opened_at_a_step_forgets_what_came_after(tmp_path):
             for step in steps:
                 log.write(step, "train", {"mel": float(step * 10 + at_step)})
     assert [(r["step"], r["mel"]) for r in read_metrics(tmp_path / METRICS)] == [
-        (1, 10), (2, 20), (3, 32), (4, 42), (5, 52),
-    ]  # fmt: skip
+        (1, 10),
+        (2, 20),
+        (3, 32),
+        (4, 42),
+        (5, 52),
+    ]
     assert scalars(tmp_path, "train/mel") == [(1, 10), (2, 20), (3, 32), (4, 42), (5, 52)]
 
 
@@ -89,7 +107,9 @@ def test_a_spectrogram_shows_a_tone_where_it_is():
     assert image.shape == (257, (16_000 - 512) // 128 + 1)
     assert image.min() >= 0
     assert image.max() == 1
-    np.testing.assert_array_equal(image.argmax(axis=0), 256 - 64)  # 2,000 of 8,000 Hz, low frequencies at the bottom
+    np.testing.assert_array_equal(
+        image.argmax(axis=0), 256 - 64
+    )  # 2,000 of 8,000 Hz, low frequencies at the bottom
     assert image[0].max() == 0  # nothing at 8 kHz
 
 

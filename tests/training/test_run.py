@@ -77,14 +77,31 @@ def test_a_run_of_steps_is_logged_validated_and_saved(tmp_path):
         validated.append((model, step))
         return {"2_stages": {"pesq_wb": 1.25, "estoi": None}}
 
-    assert run(trainer, tmp_path, validate=validate, log_every_steps=5, data_facts={"folder": "speech"}) is True
+    assert (
+        run(
+            trainer, tmp_path, validate=validate, log_every_steps=5, data_facts={"folder": "speech"}
+        )
+        is True
+    )
     assert validated == [(trainer.averaged, 12)]
     assert [(record["step"], record["event"]) for record in read_metrics(tmp_path / METRICS)] == [
-        (4, "initialise"), (5, "train"), (10, "train"), (12, "train"), (12, "validation"),
-    ]  # fmt: skip
+        (4, "initialise"),
+        (5, "train"),
+        (10, "train"),
+        (12, "train"),
+        (12, "validation"),
+    ]
     last, validation = read_metrics(tmp_path / METRICS)[-2:]
     assert validation["2_stages"] == {"pesq_wb": 1.25, "estoi": None}
-    assert {"mel", "total", "adversarial", "gradient_norm", "learning_rate", "audio_s_per_s", "elapsed_s"} <= set(last)
+    assert {
+        "mel",
+        "total",
+        "adversarial",
+        "gradient_norm",
+        "learning_rate",
+        "audio_s_per_s",
+        "elapsed_s",
+    } <= set(last)
     assert {len(last[name]) for name in ("used", "perplexity", "error", "scale")} == {4}
     state = load_state(tmp_path)
     assert_equal_states(state["trainer"], trainer.state_dict())
@@ -99,7 +116,9 @@ def test_figures_are_means_over_the_steps_since_the_last_line(tmp_path):
     single = {r["step"]: r["mel"] for r in read_metrics(every / METRICS) if r["event"] == "train"}
     means = {r["step"]: r["mel"] for r in read_metrics(fifth / METRICS) if r["event"] == "train"}
     assert means[4] == pytest.approx(sum(single[step] for step in (1, 2, 3, 4)) / 4, rel=1e-5)
-    assert means[8] == pytest.approx(sum(single[step] for step in (7, 8)) / 2, rel=1e-5)  # adversarial from 7 on
+    assert means[8] == pytest.approx(
+        sum(single[step] for step in (7, 8)) / 2, rel=1e-5
+    )  # adversarial from 7 on
     assert means[12] == pytest.approx(sum(single[step] for step in (9, 10, 11, 12)) / 4, rel=1e-5)
 
 
@@ -108,14 +127,25 @@ def test_a_run_of_minutes_saves_and_validates_by_its_clock(tmp_path, monkeypatch
     trainer = small_trainer(tmp_path, steps=None, max_minutes=1.0)
     pauses, saved, validated = [], [], []
     monkeypatch.setattr(clock_module, "monotonic", lambda: 1000 + 6 * trainer.steps + sum(pauses))
-    monkeypatch.setattr(run_module, "save_state", lambda folder, state: saved.append(state["trainer"]["steps"]))
+    monkeypatch.setattr(
+        run_module, "save_state", lambda folder, state: saved.append(state["trainer"]["steps"])
+    )
 
     def validate(_model, _log, step: int) -> dict[str, Any]:
         validated.append(step)
         pauses.append(12)
         return {}
 
-    assert run(trainer, tmp_path, validate=validate, save_every_minutes=0.25, validate_every_minutes=0.5) is True
+    assert (
+        run(
+            trainer,
+            tmp_path,
+            validate=validate,
+            save_every_minutes=0.25,
+            validate_every_minutes=0.5,
+        )
+        is True
+    )
     # Seconds after each step: 6 12 18 24 30, validation to 42, 48 54 60.
     assert (saved, validated) == ([3, 5, 6, 8], [5, 8])
     records = [record for record in read_metrics(tmp_path / METRICS) if record["event"] == "train"]
@@ -138,9 +168,12 @@ def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkey
     changes = {"steps": None, "max_minutes": 1.5, "quantize_from": 0.0}
     for stops in ([5], []):
         done = run(
-            small_trainer(tmp_path, **changes), tmp_path, data, validate_every_minutes=0.5,
+            small_trainer(tmp_path, **changes),
+            tmp_path,
+            data,
+            validate_every_minutes=0.5,
             validate=lambda _model, _log, step: validated.append(step) or {},
-        )  # fmt: skip
+        )
         now[0] += 3600  # the machine was away
         assert done is not bool(stops)
     # The start of the codebooks reads 4 batches: 30 s after the first step.
@@ -148,7 +181,9 @@ def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkey
     assert validated == [1, 11]  # at 30 and 90 s; the stop came at 60, and is not kept waiting
 
 
-@pytest.mark.parametrize("name", ["log_every_steps", "save_every_minutes", "validate_every_minutes"])
+@pytest.mark.parametrize(
+    "name", ["log_every_steps", "save_every_minutes", "validate_every_minutes"]
+)
 def test_intervals_are_positive(tmp_path, name):
     with pytest.raises(ConfigError, match=f"{name} is positive, not 0"):
         run(small_trainer(tmp_path), tmp_path, **{name: 0})
@@ -158,7 +193,9 @@ def test_intervals_are_positive(tmp_path, name):
 
 
 def test_a_stop_ends_a_validation_at_once(tmp_path):
-    """Nothing is lost: the state was saved before. At the end of a run, the stop is not forgotten either."""
+    """Nothing is lost: the state was saved before. At the end of a run, the stop is not forgotten
+    either.
+    """
 
     def validate(_model, _log, _step: int) -> dict[str, Any]:
         signal.raise_signal(signal.SIGTERM)
@@ -208,11 +245,16 @@ def test_a_run_stopped_and_killed_ends_as_an_unbroken_one(kind, tmp_path):
 
     assert_equal_states(load_state(broken)["trainer"], load_state(unbroken)["trainer"])
     one, other = (
-        [{k: v for k, v in record.items() if k not in TIMES} for record in read_metrics(folder / METRICS)]
+        [
+            {k: v for k, v in record.items() if k not in TIMES}
+            for record in read_metrics(folder / METRICS)
+        ]
         for folder in (unbroken, broken)
     )
     assert one == other
-    assert [event["elapsed_s"] for event in read_metrics(broken / METRICS) if "elapsed_s" in event] == sorted(
+    assert [
+        event["elapsed_s"] for event in read_metrics(broken / METRICS) if "elapsed_s" in event
+    ] == sorted(
         event["elapsed_s"] for event in read_metrics(broken / METRICS) if "elapsed_s" in event
     )
 
@@ -263,14 +305,20 @@ def broken_from(first: int, last: float = float("inf")) -> Any:
 
 @pytest.mark.parametrize("looked_at", ["log_every_steps", "save_every_minutes"])
 def test_broken_steps_that_persist_end_the_run_and_keep_the_state(tmp_path, monkeypatch, looked_at):
-    assert run(small_trainer(tmp_path, steps=400), tmp_path, failing_from(2, send(signal.SIGTERM))) is False
+    assert (
+        run(small_trainer(tmp_path, steps=400), tmp_path, failing_from(2, send(signal.SIGTERM)))
+        is False
+    )
     saved = (tmp_path / STATE).read_bytes()
     trainer = small_trainer(tmp_path, steps=400)
-    weights = {name: value.clone() for name, value in load_state(tmp_path)["trainer"]["model"].items()}
+    weights = {
+        name: value.clone() for name, value in load_state(tmp_path)["trainer"]["model"].items()
+    }
     monkeypatch.setattr(clock_module, "monotonic", lambda: float(trainer.steps))
     intervals = {"log_every_steps": 10_000, "save_every_minutes": NEVER} | {looked_at: 1}
     with pytest.raises(
-        TrainingError, match=r"[56]\d steps in a row gave a gradient that is not finite .* learning_rate"
+        TrainingError,
+        match=r"[56]\d steps in a row gave a gradient that is not finite .* learning_rate",
     ):
         run(trainer, tmp_path, broken_from(3), **intervals)
     assert (tmp_path / STATE).read_bytes() == saved
@@ -280,7 +328,11 @@ def test_broken_steps_that_persist_end_the_run_and_keep_the_state(tmp_path, monk
 def test_a_few_broken_steps_are_counted_and_survived(tmp_path):
     trainer = small_trainer(tmp_path)
     assert run(trainer, tmp_path, broken_from(8, 10)) is True
-    records = {record["step"]: record for record in read_metrics(tmp_path / METRICS) if record["event"] == "train"}
+    records = {
+        record["step"]: record
+        for record in read_metrics(tmp_path / METRICS)
+        if record["event"] == "train"
+    }
     assert [records[step]["mel"] is None for step in (8, 9, 10, 11)] == [False, True, True, False]
     assert [records[step]["skipped_steps"] for step in (8, 9, 10, 12)] == [0, 1, 2, 2]
     assert all(value.isfinite().all() for value in trainer.averaged.state_dict().values())
@@ -296,13 +348,20 @@ def test_codebooks_do_not_start_from_broken_latents(tmp_path):
 
 
 def test_a_signal_to_any_process_stops_all(tmp_path):
-    """Only the second process gets it; both must leave the loop at the same step, or they wait for ever."""
+    """Only the second process gets it; both must leave the loop at the same step, or they wait for
+    ever.
+    """
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     tests = str(Path(__file__).parents[1])
     done = subprocess.run(
         [*launch, "-m", "training.stopped_process", str(tmp_path)],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests},
+    )
     assert done.returncode == 0, done.stderr
-    assert load_state(tmp_path)["trainer"]["steps"] == 8  # they agree at lines of the log, or every tenth step
+    assert (
+        load_state(tmp_path)["trainer"]["steps"] == 8
+    )  # they agree at lines of the log, or every tenth step
     assert steps_of(tmp_path, "train") == [4, 8]

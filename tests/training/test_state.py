@@ -1,4 +1,6 @@
-"""Training states: written whole, refused when damaged, hostile or of something else, and small enough to share."""
+"""Training states: written whole, refused when damaged, hostile or of something else, and small
+enough to share.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,9 @@ class Hostile:
 def test_a_state_that_would_run_code_is_refused_and_does_not_run(trained, tmp_path):
     path, trace = tmp_path / "state.pt", tmp_path / "trace"
     torch.save(state_of(trained, device=Hostile(trace)), path)
-    with pytest.raises(CheckpointError, match="it holds more than tensors and plain values") as caught:
+    with pytest.raises(
+        CheckpointError, match="it holds more than tensors and plain values"
+    ) as caught:
         load_state(path)
     assert "weights_only" not in str(caught.value)  # torch's own text says how to run it
     assert not trace.exists()
@@ -136,10 +140,14 @@ def test_a_state_that_would_run_code_is_refused_and_does_not_run(trained, tmp_pa
     assert trace.exists()
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"format": "diveq-codec training state 0"}, {"model": torch.zeros(3)}])
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"format": "diveq-codec training state 0"}, {"model": torch.zeros(3)}]
+)
 def test_other_files_of_torch_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match=r"not a training state of this version: its format is .*, not 'diveq"):
+    with pytest.raises(
+        CheckpointError, match=r"not a training state of this version: its format is .*, not 'diveq"
+    ):
         load_state(tmp_path / "other.pt")
 
 
@@ -170,9 +178,18 @@ def test_length_and_machine_may_change(trained, saved):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 1e-3, "seed": 1}, "other settings: it has seed 0, not 1; learning_rate 0.0005, not 0.001."),
-        ({"batch_size": 4}, "other settings: it has batch_size 2, not 4. Ask for the same, or begin in another"),
-        ({"kind": "sf_diveq"}, r"another model: it has stages\[0\].kind 'diveq', not 'sf_diveq'; .*; and 1 more"),
+        (
+            {"learning_rate": 1e-3, "seed": 1},
+            "other settings: it has seed 0, not 1; learning_rate 0.0005, not 0.001.",
+        ),
+        (
+            {"batch_size": 4},
+            "other settings: it has batch_size 2, not 4. Ask for the same, or begin in another",
+        ),
+        (
+            {"kind": "sf_diveq"},
+            r"another model: it has stages\[0\].kind 'diveq', not 'sf_diveq'; .*; and 1 more",
+        ),
         (
             {"discriminator": DiscriminatorConfig(periods=(3,), windows=())},
             r"other discriminators: it has periods \(2,\), not \(3,\); windows \(256,\), not \(\);",
@@ -192,7 +209,11 @@ def test_a_new_run_begins_from_the_averaged_weights_and_discriminators(trained, 
     start = open_run(trainer, tmp_path, init=saved)
     assert_equal_states(trainer.model.state_dict(), trained.averaged.state_dict())
     assert_equal_states(trainer.discriminator.state_dict(), trained.discriminator.state_dict())
-    assert (trainer.steps, trainer.quantizing, trainer.optimiser.state_dict()["state"]) == (0, True, {})
+    assert (trainer.steps, trainer.quantizing, trainer.optimiser.state_dict()["state"]) == (
+        0,
+        True,
+        {},
+    )
     assert start.elapsed_s == 0
     assert start.origin == training_facts(load_state(saved))
 
@@ -228,7 +249,10 @@ def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
             codes = one.encode(wave, [0] * 8)
             assert torch.equal(codes[:, :4], model.encode(wave, [0] * 4))
             left = [
-                (latent - one.quantizer.decode(codes[:, :count], [0] * count)).square().mean().item()
+                (latent - one.quantizer.decode(codes[:, :count], [0] * count))
+                .square()
+                .mean()
+                .item()
                 for count in range(4, 9)
             ]
             assert left == sorted(left, reverse=True)
@@ -236,7 +260,9 @@ def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
 
 
 def test_a_model_gains_noise_and_concealment(tmp_path):
-    """What the file has computes as before where the noise is turned off; other changes are refused."""
+    """What the file has computes as before where the noise is turned off; other changes are
+    refused.
+    """
     before = CodecModel(tiny_transform()).folded()
     path = tmp_path / "model.safetensors"
     to_checkpoint(before, weight_type="float32", facts={}).save(path)
@@ -256,7 +282,9 @@ def test_a_model_gains_noise_and_concealment(tmp_path):
 
 @pytest.mark.parametrize("is_file", [True, False])
 def test_a_model_loses_look_ahead(tmp_path, is_file):
-    """What lasts is seen as before, as weights of frames out of sight go to the last one in sight."""
+    """What lasts is seen as before, as weights of frames out of sight go to the last one in
+    sight.
+    """
     whole = Trainer(tiny_transform(kernel=5), SETTINGS, Accelerator(cpu=True))
     if is_file:
         init = tmp_path / "model.safetensors"
@@ -268,12 +296,16 @@ def test_a_model_loses_look_ahead(tmp_path, is_file):
     open_run(trainer, tmp_path / "new", init=init)
     before, after = whole.averaged, trainer.averaged
     lasting = torch.randn(24, generator=torch.Generator().manual_seed(0)).expand(1, 12, 24)
-    torch.testing.assert_close(after.encoder.blocks(lasting)[:, 9], before.encoder.blocks(lasting)[:, 6])
+    torch.testing.assert_close(
+        after.encoder.blocks(lasting)[:, 9], before.encoder.blocks(lasting)[:, 6]
+    )
     kernels = [model.decoder.blocks[1].depthwise.weight[:, 0] for model in (before, after)]
     assert torch.equal(kernels[1][:, :2], torch.zeros(24, 2))
     assert torch.equal(kernels[1][:, 2:4], kernels[0][:, :2])
     torch.testing.assert_close(kernels[1][:, 4], kernels[0][:, 2:].sum(1))
-    with pytest.raises(CheckpointError, match=r"has transform.encoder_look_ahead \(1, 0\), not \(\)"):
+    with pytest.raises(
+        CheckpointError, match=r"has transform.encoder_look_ahead \(1, 0\), not \(\)"
+    ):
         open_run(
             Trainer(tiny_transform(kernel=5), SETTINGS, Accelerator(cpu=True)),
             tmp_path / "other",
@@ -287,8 +319,12 @@ def test_discriminators_travel_in_a_file_of_their_own(trained, saved, tmp_path):
     trainer = small_trainer(tmp_path)
     load_discriminators(trainer, path)
     for name, value in trained.discriminator.state_dict().items():
-        torch.testing.assert_close(trainer.discriminator.state_dict()[name], value, rtol=2**-10, atol=1e-7)
-    other = dataclasses.replace(SETTINGS, discriminator=dataclasses.replace(SETTINGS.discriminator, period_width=2))
+        torch.testing.assert_close(
+            trainer.discriminator.state_dict()[name], value, rtol=2**-10, atol=1e-7
+        )
+    other = dataclasses.replace(
+        SETTINGS, discriminator=dataclasses.replace(SETTINGS.discriminator, period_width=2)
+    )
     with pytest.raises(CheckpointError, match="other discriminators: it has period_width 1, not 2"):
         load_discriminators(Trainer(tiny(), other, Accelerator(cpu=True)), path)
     model = tmp_path / "model.safetensors"
@@ -320,10 +356,14 @@ def test_a_new_run_does_not_begin_from_another_model(saved, tmp_path, is_portabl
 def test_facts_say_what_was_heard_and_where_it_came_from(trained):
     facts = training_facts(state_of(trained))
     assert facts == {
-        "data": {"folder": "speech"}, "steps": 10, "seconds_heard": pytest.approx(10 * 2 * 0.16),
-        "training_seconds": 90.0, "device": "1 CPU thread(s)", "commit": "0123456789ab",
+        "data": {"folder": "speech"},
+        "steps": 10,
+        "seconds_heard": pytest.approx(10 * 2 * 0.16),
+        "training_seconds": 90.0,
+        "device": "1 CPU thread(s)",
+        "commit": "0123456789ab",
         "settings": trained.settings.to_dict(),
-    }  # fmt: skip
+    }
     tuned = training_facts(state_of(trained, origin=facts))
     assert tuned["fine_tuned_from"] == facts
 
@@ -341,7 +381,9 @@ def test_a_portable_state_holds_what_a_run_begins_from_and_no_more(trained, save
             if name.startswith("quantizer."):
                 assert torch.equal(found, value), name
             torch.testing.assert_close(found.float(), value, rtol=2**-8, atol=0)
-    rounded = {name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.bfloat16}
+    rounded = {
+        name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.bfloat16
+    }
     assert {"decoder.0.conv.parametrizations.weight.original1"} <= rounded
 
 
@@ -360,7 +402,9 @@ def test_a_run_begins_from_a_portable_state(trained, saved, tmp_path):
 
 def test_no_run_goes_on_from_a_portable_state(saved, tmp_path):
     main(saved, tmp_path / STATE)
-    with pytest.raises(CheckpointError, match=r"is a portable state; no run goes on from it, .* \(--init\)"):
+    with pytest.raises(
+        CheckpointError, match=r"is a portable state; no run goes on from it, .* \(--init\)"
+    ):
         open_run(small_trainer(tmp_path), tmp_path)
 
 
@@ -374,17 +418,26 @@ def test_generator_and_discriminators_of_the_default_model_fit_into_30_mb(tmp_pa
     kept = portable({"trainer": trainer})
     save_state(tmp_path, kept)
     assert (tmp_path / STATE).stat().st_size < 30e6
-    exact = {name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.float32}
-    assert {name for name in trainer["averaged"] if name.startswith("quantizer.")} <= exact  # codes stay what they were
+    exact = {
+        name for name, value in kept["trainer"]["averaged"].items() if value.dtype == torch.float32
+    }
+    assert {
+        name for name in trainer["averaged"] if name.startswith("quantizer.")
+    } <= exact  # codes stay what they were
 
 
 def test_the_command_makes_one_and_keeps_what_exists(saved, tmp_path):
     command = [sys.executable, "-m", "codec.training.state", str(saved), str(tmp_path / "small.pt")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.endswith("MB\n")
     before = (tmp_path / "small.pt").read_bytes()
-    with pytest.raises(CheckpointError, match="exists already; choose another name, or allow overwriting with --force"):
+    with pytest.raises(
+        CheckpointError,
+        match="exists already; choose another name, or allow overwriting with --force",
+    ):
         main(saved, tmp_path / "small.pt")
     assert (tmp_path / "small.pt").read_bytes() == before
     main(saved, tmp_path / "small.pt", force=True)

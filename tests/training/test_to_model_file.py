@@ -33,7 +33,10 @@ def quantizing_state(folder: Path, kind: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory) -> dict[str, dict[str, Any]]:
-    return {kind: quantizing_state(tmp_path_factory.mktemp(kind), kind) for kind in ("diveq", "sf_diveq")}
+    return {
+        kind: quantizing_state(tmp_path_factory.mktemp(kind), kind)
+        for kind in ("diveq", "sf_diveq")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,9 @@ def test_a_model_sounds_as_its_averaged_weights(states, speech, kind):
     wave, bits = torch.from_numpy(speech)[None, None], [0] * 4
     with torch.no_grad():
         codes = [model.encode(wave, bits) for model in (trained, exported)]
-        sounds = [model.decode(code, bits) for model, code in zip((trained, exported), codes, strict=True)]
+        sounds = [
+            model.decode(code, bits) for model, code in zip((trained, exported), codes, strict=True)
+        ]
     torch.testing.assert_close(sounds[1], sounds[0], rtol=1e-3, atol=1e-4)
     assert sounds[0].std() > 1e-3
     assert torch.equal(codes[0], codes[1]) is (kind == "sf_diveq")
@@ -60,16 +65,22 @@ def test_a_model_sounds_as_its_averaged_weights(states, speech, kind):
 def test_diveq_codebooks_are_in_an_order_where_neighbours_are_near(states):
     before = CodecModel(tiny())
     before.load_state_dict(states["diveq"]["trainer"]["averaged"])
-    for stage, plain in zip(averaged_model(states["diveq"]).quantizer, before.folded().quantizer, strict=True):
+    for stage, plain in zip(
+        averaged_model(states["diveq"]).quantizer, before.folded().quantizer, strict=True
+    ):
         steps = [book.diff(dim=0).norm(dim=1).sum() for book in (stage.codebook, plain.codebook)]
         assert steps[0] <= steps[1] * 1.001
-        assert {tuple(row) for row in stage.codebook.tolist()} == {tuple(row) for row in plain.codebook.tolist()}
+        assert {tuple(row) for row in stage.codebook.tolist()} == {
+            tuple(row) for row in plain.codebook.tolist()
+        }
 
 
 @pytest.mark.parametrize("weight_type", ["float16", "float32"])
 def test_the_file_codes_as_the_model(states, speech, tmp_path, weight_type):
     model = averaged_model(states["diveq"])
-    to_checkpoint(model, weight_type=weight_type, facts={"steps": 3}).save(tmp_path / "model.safetensors")
+    to_checkpoint(model, weight_type=weight_type, facts={"steps": 3}).save(
+        tmp_path / "model.safetensors"
+    )
     stored = Checkpoint.load(tmp_path / "model.safetensors")
     assert {weight.dtype.name for weight in stored.weights.values()} == {weight_type}
     codec = Codec.load(tmp_path / "model.safetensors", device="cpu")
@@ -79,13 +90,18 @@ def test_the_file_codes_as_the_model(states, speech, tmp_path, weight_type):
         wave = torch.from_numpy(speech)[None, None]
         expected = model.decode(model.encode(wave, [0] * 4), [0] * 4)[0, 0].numpy()
     error = np.sqrt(np.mean((decoded - expected) ** 2) / np.mean(expected**2))
-    assert error < (0.1 if weight_type == "float16" else 1e-3)  # a rounded weight may choose another codeword
+    assert error < (
+        0.1 if weight_type == "float16" else 1e-3
+    )  # a rounded weight may choose another codeword
 
 
 def test_weights_beyond_float16_are_refused_and_fit_float32(states):
     model = copy.deepcopy(averaged_model(states["diveq"]))
     next(model.decoder.parameters()).data.flatten()[0] = 70_000.0
-    with pytest.raises(CheckpointError, match=r"the weights decoder\.\S+ reach 7e\+04, beyond float16: export float32"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"the weights decoder\.\S+ reach 7e\+04, beyond float16: export float32",
+    ):
         to_checkpoint(model, weight_type="float16")
     to_checkpoint(model, weight_type="float32")
     next(model.decoder.parameters()).data.flatten()[0] = float("nan")
@@ -110,7 +126,10 @@ def test_weights_of_another_configuration_are_refused(states):
 def test_tables_fitted_on_the_codes_make_files_smaller(states, speech):
     model = averaged_model(states["diveq"])
     plain = Codec(to_checkpoint(model), name="plain", device="cpu")
-    codes = [plain.encode(synthesize_speech(8.0, seed=seed), sample_rate_hz=16_000).codes[0] for seed in (3, 4)]
+    codes = [
+        plain.encode(synthesize_speech(8.0, seed=seed), sample_rate_hz=16_000).codes[0]
+        for seed in (3, 4)
+    ]
     tables = model_tables(model.config, codes)
     coded = Codec(to_checkpoint(model, tables=tables), name="coded", device="cpu")
     assert coded.fingerprint != plain.fingerprint
@@ -122,7 +141,9 @@ def test_tables_fitted_on_the_codes_make_files_smaller(states, speech):
 def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     command = ["git", *identity, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_the_commit_is_that_of_the_source_and_of_nothing_around_it(tmp_path, monkeypatch):

@@ -46,7 +46,9 @@ def settings(**changes) -> TrainingConfig:
 
 def crops(step: int, batch: int = 4, samples: int = 6400) -> torch.Tensor:
     wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
-    starts = torch.randint(len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step))
+    starts = torch.randint(
+        len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
+    )
     return torch.stack([wave[start : start + samples] for start in starts])[:, None]
 
 
@@ -66,7 +68,9 @@ def advance(subject: Trainer, until: int, batches=crops) -> list[float]:
 
 
 def test_the_transform_layout_starts_from_the_first_batches():
-    """Before any step, the loss is far below that of random weights; averaged weights start alike; seeds agree."""
+    """Before any step, the loss is far below that of random weights; averaged weights start alike;
+    seeds agree.
+    """
     made = [trainer(tiny_transform(width=64), settings(initialise_vectors=400)) for _ in range(3)]
     for one in made[:2]:
         one.start(crops)
@@ -74,7 +78,10 @@ def test_the_transform_layout_starts_from_the_first_batches():
     assert torch.equal(outer[0], outer[1])
     assert torch.equal(made[0].averaged.decoder.exit.weight, outer[0])
     wave = crops(9)
-    mel = [one.objective.spectral(one.model(wave, quantize=False).wave, wave).mel.item() for one in made]
+    mel = [
+        one.objective.spectral(one.model(wave, quantize=False).wave, wave).mel.item()
+        for one in made
+    ]
     assert mel[0] == mel[1] < 0.5 * mel[2]
 
 
@@ -111,9 +118,16 @@ def test_one_second_of_speech_is_overfitted():
     """The spectral loss falls to less than half within 150 steps through four quantizer stages."""
     wave = torch.from_numpy(synthesize_speech(1.0, seed=2))[None, None]
     run = settings(
-        steps=150, batch_size=1, quantize_from=0.3, adversarial_from=1.0, table_from=1.0, learning_rate=3e-3,
-        initialise_vectors=64, dropout_share=0.0, ema_decay=0.9,
-    )  # fmt: skip
+        steps=150,
+        batch_size=1,
+        quantize_from=0.3,
+        adversarial_from=1.0,
+        table_from=1.0,
+        learning_rate=3e-3,
+        initialise_vectors=64,
+        dropout_share=0.0,
+        ema_decay=0.9,
+    )
     subject = trainer(tiny(), run)
     losses = advance(subject, 150, lambda step: wave[..., :16_000])
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
@@ -130,7 +144,9 @@ def test_one_second_of_speech_is_overfitted():
 def test_a_broken_gradient_changes_nothing_and_is_counted():
     subject = trainer()
     advance(subject, 5)
-    before = copy.deepcopy({"m": subject.model.state_dict(), "d": subject.discriminator.state_dict()})
+    before = copy.deepcopy(
+        {"m": subject.model.state_dict(), "d": subject.discriminator.state_dict()}
+    )
     moments = copy.deepcopy(subject.optimiser.state_dict()["state"])
     broken = crops(5)
     broken[0, 0, 100] = float("nan")
@@ -166,7 +182,9 @@ def test_micro_batches_add_up_to_the_batch():
 
 
 def test_dropped_stages_are_shared_out_by_level():
-    """Louder groups keep as many stages as softer ones, or more; clips that are not dropped keep all."""
+    """Louder groups keep as many stages as softer ones, or more; clips that are not dropped keep
+    all.
+    """
     subject = trainer(dataclasses.replace(tiny(), least_stages=0), settings(dropout_share=0.7))
     level = torch.linspace(-3, 0, 24).repeat_interleave(320)
     wave = 10**level * torch.randn(64, 1, 7680, generator=torch.Generator().manual_seed(0))
@@ -212,8 +230,12 @@ def test_frames_are_lost_in_bursts():
 
 
 def test_discriminators_are_drawn_and_hear_a_part():
-    """Each step trains the one that was drawn; over some steps all get their turn, and the generator hears of it."""
-    run = settings(adversarial_from=0.0, quantize_from=0.0, discriminators_per_step=1, discriminator_share=0.5)
+    """Each step trains the one that was drawn; over some steps all get their turn, and the
+    generator hears of it.
+    """
+    run = settings(
+        adversarial_from=0.0, quantize_from=0.0, discriminators_per_step=1, discriminator_share=0.5
+    )
     subject = trainer(tiny_noisy(width=32), run)
     subject.start(crops)
     subject.start_quantizing(crops)
@@ -283,32 +305,43 @@ def test_settings_are_checked(changes, message):
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
 def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
-    """Losses to rounding; the start of the codebooks and their replacement the same on both ranks."""
+    """Losses to rounding; the start of the codebooks and their replacement the same on both
+    ranks.
+    """
     (one,) = run_processes(1, kind, tmp_path)
     ranks = run_processes(2, kind, tmp_path)
     assert_equal_states(ranks[0], ranks[1])
-    # A latent half-way between two codewords may fall to either side after rounding, and later steps build on it.
+    # A latent half-way between two codewords may fall to either side after rounding, and later
+    # steps build on it.
     torch.testing.assert_close(ranks[0]["losses"][:6], one["losses"][:6], rtol=5e-3, atol=1e-4)
     torch.testing.assert_close(ranks[0]["losses"], one["losses"], rtol=1e-2, atol=1e-4)
     torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
 
 
 def test_processes_that_step_alone_meet_at_every_third_step(tmp_path):
-    """In between each has weights of its own, also after the start of the codebooks; a broken step is everybody's."""
+    """In between each has weights of its own, also after the start of the codebooks; a broken step
+    is everybody's.
+    """
     first, second = run_processes(2, "diveq", tmp_path, average_every=3)
-    # The step that one process cannot do is number 1, so that after it both still are as after step 0.
+    # The step that one process cannot do is number 1, so that after it both still are as after step
+    # 0.
     same = (first["norms"] == second["norms"]).tolist()
     assert same == [False, False, True, False, False, True, False, False]
     assert first["skipped"] == second["skipped"] == 1
     assert first["norms"][1] == first["norms"][0]
     assert second["norms"][1] == second["norms"][0]
-    torch.testing.assert_close(first["losses"][2:], second["losses"][2:], rtol=0, atol=0)  # figures are of all
+    torch.testing.assert_close(
+        first["losses"][2:], second["losses"][2:], rtol=0, atol=0
+    )  # figures are of all
 
 
-def run_processes(count: int, kind: str, folder: Path, average_every: int = 1) -> list[dict[str, Any]]:
+def run_processes(
+    count: int, kind: str, folder: Path, average_every: int = 1
+) -> list[dict[str, Any]]:
     """What each process of `two_processes.py` left.
 
-    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a word.
+    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a
+    word.
     """
     script = Path(__file__).parent / "two_processes.py"
     environment = {
@@ -316,8 +349,16 @@ def run_processes(count: int, kind: str, folder: Path, average_every: int = 1) -
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(script.parents[1]), str(script.parent)]),
     }
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={count}",
+    ]
     command = [*launch, str(script), kind, str(folder / f"{count}"), str(average_every)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    return [torch.load(folder / f"{count}-rank{rank}.pt", weights_only=True) for rank in range(count)]
+    return [
+        torch.load(folder / f"{count}-rank{rank}.pt", weights_only=True) for rank in range(count)
+    ]

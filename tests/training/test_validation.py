@@ -1,4 +1,6 @@
-"""Scores on held-out clips: from the bits of whole files, by the averaged model, at the model's rate."""
+"""Scores on held-out clips: from the bits of whole files, by the averaged model, at the model's
+rate.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="module")
 def clips() -> list[HeldOut]:
-    return [HeldOut(name=f"{seed}", wave=synthesize_speech(2.0 + seed, seed=seed)) for seed in range(2)]
+    return [
+        HeldOut(name=f"{seed}", wave=synthesize_speech(2.0 + seed, seed=seed)) for seed in range(2)
+    ]
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 48_000])
@@ -51,7 +55,10 @@ def test_clips_of_a_folder_are_named_by_their_place(tmp_path):
         (tmp_path / speaker).mkdir()
         soundfile.write(tmp_path / speaker / "clip.wav", np.zeros(160), 16_000)
     (tmp_path / "notes.txt").write_text("not audio")
-    assert [clip.name for clip in read_held_out(audio_files(tmp_path), 16_000)] == ["a/clip", "b/clip"]
+    assert [clip.name for clip in read_held_out(audio_files(tmp_path), 16_000)] == [
+        "a/clip",
+        "b/clip",
+    ]
     with pytest.raises(AudioError, match="no audio files below"):
         audio_files(tmp_path / "nowhere")
 
@@ -59,7 +66,9 @@ def test_clips_of_a_folder_are_named_by_their_place(tmp_path):
 def test_channels_are_averaged(tmp_path):
     left, right = np.full(1600, 0.5), np.full(1600, -0.25)
     soundfile.write(tmp_path / "clip.wav", np.stack([left, right], axis=1), 16_000, subtype="FLOAT")
-    np.testing.assert_allclose(read_clip(tmp_path / "clip.wav", 16_000), np.full(1600, 0.125), atol=1e-6)
+    np.testing.assert_allclose(
+        read_clip(tmp_path / "clip.wav", 16_000), np.full(1600, 0.125), atol=1e-6
+    )
 
 
 def test_a_row_holds_the_bits_of_the_files_and_the_mean_scores(codec, clips):
@@ -73,7 +82,9 @@ def test_a_row_holds_the_bits_of_the_files_and_the_mean_scores(codec, clips):
         for clip, file in zip(clips, files, strict=True)
     ]
     for name in MEASURES:
-        assert rows[1][name] == pytest.approx(np.mean([clip_scores[name].value for clip_scores in scores]))
+        assert rows[1][name] == pytest.approx(
+            np.mean([clip_scores[name].value for clip_scores in scores])
+        )
     assert rows[1]["failed"] == 0
 
 
@@ -82,7 +93,10 @@ def test_a_measure_that_fails_is_counted_and_left_out_of_the_mean(codec, clips):
     (alone,) = rate_table(codec, clips[:1], [2])
     (row,) = rate_table(codec, [clips[0], silence], [2])
     assert row["pesq_wb"] == alone["pesq_wb"]
-    failed = [s.failure for s in score(silence.wave, silence.wave, sample_rate_hz=16_000, names=MEASURES).values()]
+    failed = [
+        s.failure
+        for s in score(silence.wave, silence.wave, sample_rate_hz=16_000, names=MEASURES).values()
+    ]
     assert row["failed"] >= sum(failure is not None for failure in failed) > 0
     (nothing,) = rate_table(codec, [silence], [2])
     assert nothing["pesq_wb"] is None

@@ -1,4 +1,5 @@
-"""One of the processes of `test_trainer.py`: kind, output prefix, and after how many steps processes average weights.
+"""One of the processes of `test_trainer.py`: kind, output prefix, and after how many steps
+processes average weights.
 
 Where they do, the second process's batch at step 1 is broken.
 """

@@ -41,7 +41,9 @@ class Network:
     leave_out_silence: bool = False
 
     def run(self, seconds, arrivals, *, receiver=None):
-        """`arrivals(packet number, time sent)` are times; returns what was played, tick by tick, and the receiver."""
+        """`arrivals(packet number, time sent)` are times; returns what was played, tick by tick,
+        and the receiver.
+        """
         sender = RtpSender(clock_hz=CLOCK_HZ, leave_out_silence=self.leave_out_silence)
         receiver = receiver or RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ)
         events, packets, length = [], [], self.frames_per_packet
@@ -68,8 +70,14 @@ class Network:
 
 
 def numbers(played):
-    """Frame numbers, None where a frame was made up; without what was played before and after the stream."""
-    made = [None if (codes == LOST).all() else int(number_of(codes)) for codes in played if codes is not None]
+    """Frame numbers, None where a frame was made up; without what was played before and after the
+    stream.
+    """
+    made = [
+        None if (codes == LOST).all() else int(number_of(codes))
+        for codes in played
+        if codes is not None
+    ]
     while made and made[-1] is None:
         made.pop()
     return made
@@ -79,7 +87,12 @@ def test_a_quiet_network_plays_every_frame_once():
     played, receiver = Network().run(6, lambda _, sent: [sent + 0.01])
     assert numbers(played) == list(range(300))
     statistics = receiver.statistics()
-    assert (statistics.packets, statistics.lost, statistics.late, statistics.malformed) == (100, 0, 0, 0)
+    assert (statistics.packets, statistics.lost, statistics.late, statistics.malformed) == (
+        100,
+        0,
+        0,
+        0,
+    )
     assert statistics.jitter_seconds == pytest.approx(0, abs=1e-9)
 
 
@@ -106,7 +119,9 @@ def test_lost_packets_are_made_up_in_their_place():
 def test_the_delay_adapts_to_copies_so_that_they_fill_the_place_of_lost_packets():
     rng = np.random.default_rng(5)
     lost = set(np.flatnonzero(rng.random(500) < 0.2)) - {0}
-    played, receiver = Network(copies=2).run(30, lambda index, sent: [] if index in lost else [sent])
+    played, receiver = Network(copies=2).run(
+        30, lambda index, sent: [] if index in lost else [sent]
+    )
     made = numbers(played)
     gone = [n for n in lost if {n, n + 1, n + 2} <= lost]
     assert made[made.index(600) :].count(None) <= 3 * len(gone) + 3
@@ -175,11 +190,22 @@ def test_what_is_malformed_or_foreign_is_counted_and_nothing_else():
     receiver.receive(other.bye(), HOME, 0.0)
     first, second = sender.wrap(packet, samples=HOP), sender.wrap(packet, samples=HOP)
     receiver.receive(first, HOME, 0.0)
-    for datagram in (b"", b"hello", second[:16], second[:-1] + bytes([second[-1] ^ 1]), b"\x80\x00" + second[2:]):
+    for datagram in (
+        b"",
+        b"hello",
+        second[:16],
+        second[:-1] + bytes([second[-1] ^ 1]),
+        b"\x80\x00" + second[2:],
+    ):
         receiver.receive(datagram, HOME, 0.0)
     jumped = RtpPacket.from_bytes(second)
     for timestamp in (jumped.timestamp + 1, jumped.timestamp + HOP * (1 << 20)):
-        bad = RtpPacket(sequence=jumped.sequence, timestamp=timestamp % (1 << 32), source=sender.source, payload=packet)
+        bad = RtpPacket(
+            sequence=jumped.sequence,
+            timestamp=timestamp % (1 << 32),
+            source=sender.source,
+            payload=packet,
+        )
         receiver.receive(bad.to_bytes(), HOME, 0.0)
     receiver.receive(second, ("127.0.0.1", 7), 0.0)
     receiver.receive(other.wrap(packet, samples=HOP), HOME, 0.0)
@@ -207,7 +233,10 @@ def test_clocks_that_drift_keep_the_delay_and_lose_nothing(drift):
     rng = np.random.default_rng(0)
     receiver = RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ)
     sender = RtpSender(clock_hz=CLOCK_HZ)
-    speech, pause = (LIVE.pack(LivePacket(sequence=0, codes=frame_codes(1, depth).repeat(6, 2))) for depth in (2, 0))
+    speech, pause = (
+        LIVE.pack(LivePacket(sequence=0, codes=frame_codes(1, depth).repeat(6, 2)))
+        for depth in (2, 0)
+    )
     coming, sent, delays, waiting = [], 0, [], []
     for tick in range(30_000):
         now = FRAME * tick

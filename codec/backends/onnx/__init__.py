@@ -1,1 +1,3 @@
-"""A model as ONNX graphs, built from its configuration and weights without PyTorch or the `onnx` package, and run."""
+"""A model as ONNX graphs, built from its configuration and weights without PyTorch or the `onnx`
+package, and run.
+"""

@@ -1,4 +1,6 @@
-"""A model as ONNX graphs in a folder, for programs in other languages; this package itself runs model files."""
+"""A model as ONNX graphs in a folder, for programs in other languages; this package itself runs
+model files.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,17 @@ DESCRIPTION = "model.json"
 def export_onnx(
     name_or_path: str | PathLike[str], folder: str | PathLike[str], *, overwrite: bool = False
 ) -> dict[str, int]:
-    """Write a model as `encoder.onnx`, `decoder.onnx`, `tables.safetensors` and `model.json`; returns their sizes.
+    """Write a model as `encoder.onnx`, `decoder.onnx`, `tables.safetensors` and `model.json`;
+    returns their sizes.
 
     encoder.onnx: `wave` float32 (batch, 1, frames·hop) → `codes` int32 (batch, stages, frames).
-    decoder.onnx: `codes` int32 (batch, any number of first stages, frames), -1 where a frame has no more stages →
-    `wave` float32 (batch, 1, frames·hop).
-    Where the model has SF-DiVeQ stages, both also take `positions` int32 (stages,): how many positions an index has
-    per codeword, 2^position_bits, and 1 for DiVeQ stages.
-    tables.safetensors, where the model has them: the integer counts of the entropy coder (bitstream/FORMAT.md).
-    model.json: fingerprint, configuration, the frames that each graph sees around one, how the model was trained, and
-    the SHA-256 of the other files. It is written last.
+    decoder.onnx: `codes` int32 (batch, any number of first stages, frames), -1 where a frame has no
+    more stages → `wave` float32 (batch, 1, frames·hop).
+    Where the model has SF-DiVeQ stages, both also take `positions` int32 (stages,): how many
+    positions an index has per codeword, 2^position_bits, and 1 for DiVeQ stages.
+    tables.safetensors, where the model has them: the integer counts of the entropy coder
+    (bitstream/FORMAT.md). model.json: fingerprint, configuration, the frames that each graph sees
+    around one, how the model was trained, and the SHA-256 of the other files. It is written last.
 
     Args:
         name_or_path: a shipped model's name, or a model file.

@@ -1,7 +1,8 @@
 """ONNX graphs put together in Python: a node at a time, each giving the name of its result.
 
-Knows the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, whose field numbers stand here) and nothing
-of codecs. The operators are those of opset 17, which onnxruntime has had since 1.12.
+Knows the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, whose field numbers stand
+here) and nothing of codecs. The operators are those of opset 17, which onnxruntime has had since
+1.12.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ _INT, _INTS = 2, 7  # AttributeProto.AttributeType
 
 
 class Graph:
-    """A graph under construction. Values are known by name; `node` and `constant` give new names."""
+    """A graph under construction. Values are known by name; `node` and `constant` give new
+    names.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._nodes: list[bytes] = []
-        self._constants: dict[str, np.ndarray] = {}  # turned into bytes late: it takes time, and may never be asked for
+        self._constants: dict[
+            str, np.ndarray
+        ] = {}  # turned into bytes late: it takes time, and may never be asked for
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
         self._values = 0
@@ -46,7 +51,9 @@ class Graph:
         """The result of an operator."""
         name = self._new_name(operator)
         described = [_attribute(key, value) for key, value in attributes.items()]
-        self._nodes.append(message((1, inputs), (2, [name]), (3, name), (4, operator), (5, described)))
+        self._nodes.append(
+            message((1, inputs), (2, [name]), (3, name), (4, operator), (5, described))
+        )
         return name
 
     def integer(self, value: int) -> str:
@@ -72,7 +79,9 @@ class Graph:
     def slice(self, value: str, start: int, end: int | None, *, axis: int) -> str:
         """What `value[start:end]` is, along one axis."""
         stop = np.iinfo(np.int64).max if end is None else end
-        return self.node("Slice", value, self.integers(start), self.integers(stop), self.integers(axis))
+        return self.node(
+            "Slice", value, self.integers(start), self.integers(stop), self.integers(axis)
+        )
 
     def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
         """Give a value back under `name` when the graph runs."""
@@ -82,10 +91,18 @@ class Graph:
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """The `.onnx` file."""
         constants = [_tensor(name, array) for name, array in self._constants.items()]
-        graph = message((1, self._nodes), (2, self.name), (5, constants), (11, self._inputs), (12, self._outputs))
+        graph = message(
+            (1, self._nodes),
+            (2, self.name),
+            (5, constants),
+            (11, self._inputs),
+            (12, self._outputs),
+        )
         properties = [message((1, key), (2, value)) for key, value in (metadata or {}).items()]
         opset = message((1, ""), (2, _OPSET))
-        return message((1, _IR_VERSION), (2, "diveq-codec"), (7, graph), (8, opset), (14, properties))
+        return message(
+            (1, _IR_VERSION), (2, "diveq-codec"), (7, graph), (8, opset), (14, properties)
+        )
 
     def _new_name(self, kind: str) -> str:
         self._values += 1
@@ -94,7 +111,9 @@ class Graph:
 
 def _tensor(name: str, array: np.ndarray) -> bytes:
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return message((1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes()))
+    return message(
+        (1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes())
+    )
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
@@ -104,6 +123,9 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def _value_info(name: str, dtype: str, shape: Shape) -> bytes:
-    dimensions = [message((1, length)) if isinstance(length, int) else message((2, length)) for length in shape]
+    dimensions = [
+        message((1, length)) if isinstance(length, int) else message((2, length))
+        for length in shape
+    ]
     tensor = message((1, _TYPES[dtype]), (2, message((1, dimensions))))
     return message((1, name), (2, message((1, tensor))))

@@ -28,13 +28,14 @@ class ModelGraphs:
     """A model as two graphs.
 
     encoder: wave float32 (batch, 1, frames·hop) → codes int32 (batch, stages, frames).
-    decoder: codes int32 (batch, any number of first stages, frames) → wave float32 (batch, 1, frames·hop); a code of -1
-    stands for none, of a frame that has fewer stages.
+    decoder: codes int32 (batch, any number of first stages, frames) → wave float32 (batch, 1,
+    frames·hop); a code of -1 stands for none, of a frame that has fewer stages.
 
     Where the model has noise, the decoder takes `noise` float32 (1 or batch, frames, values), which
     `codec.layouts.noise` makes. Where it conceals, codes of LOST stand for a lost frame.
 
-    Where the model has SF stages, both take `positions` int32 (stages,): positions per segment, 1 for other stages.
+    Where the model has SF stages, both take `positions` int32 (stages,): positions per segment, 1
+    for other stages.
     """
 
     encoder: Graph
@@ -67,9 +68,15 @@ def _build_encoder(model: Part, config: ModelConfig) -> None:
 def _build_decoder(model: Part, config: ModelConfig) -> None:
     graph = model.graph
     codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
-    noise = graph.input("noise", "float32", ["noises", "frames", config.noise_values]) if config.noise_values else ""
+    noise = (
+        graph.input("noise", "float32", ["noises", "frames", config.noise_values])
+        if config.noise_values
+        else ""
+    )
     latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
     lost = lost_frames(graph, codes) if config.conceals else ""
     _, decoder = NODES[type(config.layout)]
-    wave = decoder(model.child("decoder"), latent, noise, lost, config.layout, config.latent_channels)
+    wave = decoder(
+        model.child("decoder"), latent, noise, lost, config.layout, config.latent_channels
+    )
     graph.output("wave", wave, "float32", ["batch", 1, "samples"])

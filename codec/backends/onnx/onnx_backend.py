@@ -29,7 +29,9 @@ class OnnxBackend:
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
         if device not in ("auto", "cpu"):
-            raise ConfigError(f"device {device!r} needs the torch backend; onnxruntime computes on the cpu")
+            raise ConfigError(
+                f"device {device!r} needs the torch backend; onnxruntime computes on the cpu"
+            )
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
         graphs = model_graphs(checkpoint.config, checkpoint.weights)
@@ -44,7 +46,9 @@ class OnnxBackend:
         codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
         return codes[:, : len(position_bits)]
 
-    def decode(self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None) -> np.ndarray:
+    def decode(
+        self, codes: np.ndarray, position_bits: Sequence[int], noise: np.ndarray | None = None
+    ) -> np.ndarray:
         if noise is None:
             noise = decoder_noise(0, codes.shape[2], self._config.noise_values)[None]
         inputs = {"noise": noise} if self._config.noise_values else {}
@@ -55,16 +59,26 @@ class OnnxBackend:
         self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
     ) -> tuple[np.ndarray, Arrays]:
         positions = self._positions(position_bits)
-        codes, after = _run_step(self._encoder_step.get(), "codes", state, first, end, hops=hops, **positions)
+        codes, after = _run_step(
+            self._encoder_step.get(), "codes", state, first, end, hops=hops, **positions
+        )
         return codes[:, : len(position_bits)], after
 
     def decode_step(
-        self, codes: np.ndarray, noise: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self,
+        codes: np.ndarray,
+        noise: np.ndarray,
+        state: Arrays,
+        first: int,
+        end: int,
+        position_bits: Sequence[int],
     ) -> tuple[np.ndarray, Arrays]:
         inputs = {"noise": noise[None]} if self._config.noise_values else {}
         codes = codes.astype(np.int32, copy=False)
         positions = self._positions(position_bits)
-        return _run_step(self._decoder_step.get(), "hops", state, first, end, codes=codes, **inputs, **positions)
+        return _run_step(
+            self._decoder_step.get(), "hops", state, first, end, codes=codes, **inputs, **positions
+        )
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not has_curves(self._config):
@@ -74,8 +88,8 @@ class OnnxBackend:
 
 
 class _LazySession:
-    """A session that is made once, at its first use by any thread; a forked process, which has no threads of its
-    parent's session, makes its own.
+    """A session that is made once, at its first use by any thread; a forked process, which has no
+    threads of its parent's session, makes its own.
 
     Args:
         graph: makes the ONNX file's bytes.
@@ -83,14 +97,17 @@ class _LazySession:
 
     def __init__(self, graph: Callable[[], bytes]) -> None:
         self._graph = graph
-        self._locks: dict[int, threading.Lock] = {}  # by process: a fork may copy one that is locked for ever
+        self._locks: dict[
+            int, threading.Lock
+        ] = {}  # by process: a fork may copy one that is locked for ever
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
 
     def get(self) -> onnxruntime.InferenceSession:
         process = os.getpid()
         with self._locks.setdefault(process, threading.Lock()):
             if process not in self._sessions:
-                # The parent's stays as well: to end it would wait for its threads, which are not here.
+                # The parent's stays as well: to end it would wait for its threads, which are not
+                # here.
                 self._sessions[process] = _session(self._graph())
             return self._sessions[process]
 
@@ -98,13 +115,17 @@ class _LazySession:
         return _LazySession, (self._graph,)
 
 
-def _graph_bytes(make: Callable[..., Any], *, config: ModelConfig, weights: Mapping[str, np.ndarray]) -> bytes:
+def _graph_bytes(
+    make: Callable[..., Any], *, config: ModelConfig, weights: Mapping[str, np.ndarray]
+) -> bytes:
     return make(config, weights).to_bytes()
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = allowed_threads()  # its own choice ignores OMP_NUM_THREADS and the affinity
+    options.intra_op_num_threads = (
+        allowed_threads()
+    )  # its own choice ignores OMP_NUM_THREADS and the affinity
     options.log_severity_level = _ERRORS_ONLY
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
@@ -115,7 +136,12 @@ def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndar
 
 
 def _run_step(
-    session: onnxruntime.InferenceSession, result: str, state: Arrays, first: int, end: int, **inputs: np.ndarray
+    session: onnxruntime.InferenceSession,
+    result: str,
+    state: Arrays,
+    first: int,
+    end: int,
+    **inputs: np.ndarray,
 ) -> tuple[np.ndarray, Arrays]:
     """The result and the new state of a graph of `streaming_graph`."""
     states = {f"state_{number}": array for number, array in enumerate(state)}

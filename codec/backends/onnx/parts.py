@@ -14,7 +14,9 @@ from .graph import Graph
 
 @dataclass(frozen=True)
 class Part:
-    """A module of the model: where its nodes go and what its weights are called. Follows torch's names."""
+    """A module of the model: where its nodes go and what its weights are called. Follows torch's
+    names.
+    """
 
     graph: Graph
     weights: Mapping[str, np.ndarray]

@@ -1,4 +1,5 @@
-"""Protocol buffers' wire format, as far as an ONNX file needs it: integers, floats, bytes, and messages of these.
+"""Protocol buffers' wire format, as far as an ONNX file needs it: integers, floats, bytes, and
+messages of these.
 
 A message is a sequence of fields; a field is a varint `number << 3 | kind`, then its value:
 

@@ -1,10 +1,12 @@
-"""The residual quantizer as nodes of a graph: what `ResidualQuantizer.encode` and `.decode` compute.
+"""The residual quantizer as nodes of a graph: what `ResidualQuantizer.encode` and `.decode`
+compute.
 
-SF stages take their number of positions per segment from the graph's input `positions`, one for each stage, so that
-one graph serves all; it is 1 for a stage without a curve. Index = codeword · positions + position.
+SF stages take their number of positions per segment from the graph's input `positions`, one for
+each stage, so that one graph serves all; it is 1 for a stage without a curve. Index = codeword ·
+positions + position.
 
-A stage sees the residual as z, its projection, with a 1 behind it: so a product with one matrix gives z·p + offset for
-all points p.
+A stage sees the residual as z, its projection, with a 1 behind it: so a product with one matrix
+gives z·p + offset for all points p.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _RUN = 64  # scores that are compared at once
 
 @dataclass(frozen=True)
 class _Stage:
-    """`directions` (dim, channels) project down and, transposed, back; `codebook` is (codewords, dim)."""
+    """`directions` (dim, channels) project down and, transposed, back; `codebook` is (codewords,
+    dim).
+    """
 
     config: StageConfig
     directions: np.ndarray
@@ -48,8 +52,8 @@ def lost_frames(graph: Graph, codes: str) -> str:
 def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
     """Latent (batch, channels, frames) → int32 codes (batch, stages, frames).
 
-    As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that of those before it
-    means nothing any more.
+    As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that
+    of those before it means nothing any more.
     """
     graph, stages = part.graph, _stages(part, config)
     views = [np.pad(stage.directions, [(0, 1), (0, 0)]) for stage in stages]
@@ -68,7 +72,9 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
             code, entry = _nearest(graph, z, stage.codebook)
         codes.append(code)
         if number + 1 < len(stages):
-            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ np.concatenate(views).T))
+            taken = graph.node(
+                "MatMul", entry, graph.constant(stage.directions @ np.concatenate(views).T)
+            )
             seen = graph.node("Sub", seen, taken)
         start = end
     found = graph.cast(graph.node("Concat", *codes, axis=2), "int32")
@@ -76,20 +82,25 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
 
 
 def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> str:
-    """Int32 codes (batch, any first stages, frames), -1 for none → latent (batch, channels, frames).
+    """Int32 codes (batch, any first stages, frames), -1 for none → latent (batch, channels,
+    frames).
 
-    All stages' codewords stand in one table, at the latent's own size, so that the stages are looked up at once.
+    All stages' codewords stand in one table, at the latent's own size, so that the stages are
+    looked up at once.
     """
     graph = part.graph
     latents = [stage.codebook @ stage.directions for stage in _stages(part, config)]
-    # Rows behind: where a segment would end that the last codeword of all does not have, and what -1 stands for.
+    # Rows behind: where a segment would end that the last codeword of all does not have, and what
+    # -1 stands for.
     nothing = np.zeros_like(latents[-1][:2])
     table = graph.constant(np.concatenate([*latents, latents[-1][-1:], nothing]))
     none = graph.constant(np.array(sum(map(len, latents)) + 1, np.int32))
     starts = np.cumsum([0, *(len(latent) for latent in latents[:-1])], dtype=np.int32)
     starts = _of_first_stages(graph, codes, graph.constant(starts))
     if has_curves(config):
-        entries = _on_curves(graph, codes, _of_first_stages(graph, codes, positions), table, starts, none)
+        entries = _on_curves(
+            graph, codes, _of_first_stages(graph, codes, positions), table, starts, none
+        )
     else:
         entries = graph.node("Gather", table, _row(graph, codes, codes, starts, none))
     latent = graph.node("ReduceSum", entries, graph.integers(1), keepdims=0)
@@ -115,7 +126,9 @@ def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
 
 
 def _closeness(graph: Graph, z: str, codebook: np.ndarray) -> str:
-    """z·c − ‖c‖²/2 for all codewords c, largest where ‖z − c‖ is least: (batch, frames, codewords)."""
+    """z·c − ‖c‖²/2 for all codewords c, largest where ‖z − c‖ is least: (batch, frames,
+    codewords).
+    """
     return _products(graph, z, codebook, -0.5 * np.square(codebook).sum(1))
 
 
@@ -125,10 +138,11 @@ def _products(graph: Graph, z: str, points: np.ndarray, offsets: np.ndarray) -> 
 
 
 def _argmax(graph: Graph, scores: str, count: int) -> str:
-    """Index (batch, frames, 1) of the largest of `count` scores (a power of two), the first of equals.
+    """Index (batch, frames, 1) of the largest of `count` scores (a power of two), the first of
+    equals.
 
-    onnxruntime finds a largest value five times as fast as its place: so first the largest of each run, then the run,
-    and then the place in it.
+    onnxruntime finds a largest value five times as fast as its place: so first the largest of each
+    run, then the run, and then the place in it.
     """
     length = min(_RUN, count)
     runs = graph.node("Reshape", scores, graph.integers(0, 0, count // length, length))
@@ -140,9 +154,10 @@ def _argmax(graph: Graph, scores: str, count: int) -> str:
 def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) -> tuple[str, str]:
     """Index and value of the nearest of `count` (a float) evenly spaced points on each segment.
 
-    With d the segment that starts at c, and λ how far along it a point lies, the closeness of c + λd to z is that of
-    c plus λ(z·d − c·d) − λ²‖d‖²/2. This is a parabola in λ, so a segment's nearest point is the one nearest to its
-    top at λ = (z·d − c·d)/‖d‖². The last codeword has no segment, so there d = 0 and λ = 0.
+    With d the segment that starts at c, and λ how far along it a point lies, the closeness of c +
+    λd to z is that of c plus λ(z·d − c·d) − λ²‖d‖²/2. This is a parabola in λ, so a segment's
+    nearest point is the one nearest to its top at λ = (z·d − c·d)/‖d‖². The last codeword has no
+    segment, so there d = 0 and λ = 0.
     """
     segments = np.diff(codebook, axis=0, append=codebook[-1:])
     lengths = np.square(segments).sum(1)
@@ -154,7 +169,9 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     share = graph.node("Div", position, count)
     bend = graph.node("Mul", share, graph.constant(-0.5 * lengths))
     gain = graph.node("Mul", share, graph.node("Add", slope, bend))
-    codeword = _argmax(graph, graph.node("Add", _closeness(graph, z, codebook), gain), len(codebook))
+    codeword = _argmax(
+        graph, graph.node("Add", _closeness(graph, z, codebook), gain), len(codebook)
+    )
 
     share = graph.node("GatherElements", share, codeword, axis=2)
     position = graph.node("GatherElements", position, codeword, axis=2)

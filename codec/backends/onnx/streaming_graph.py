@@ -1,4 +1,6 @@
-"""The transform layout on a stream as graphs with state in and out, layer by layer as `codec.model.streaming`."""
+"""The transform layout on a stream as graphs with state in and out, layer by layer as
+`codec.model.streaming`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from .quantizer_graph import dequantize, lost_frames, positions_input, quantize
 
 
 class _Step:
-    """The new frames on their way through the layers; `behind` is how many frames their numbers have fallen behind.
+    """The new frames on their way through the layers; `behind` is how many frames their numbers
+    have fallen behind.
 
     Makes the inputs `first`, `end`, `state_0`, …, and the outputs `new_state_0`, ….
     """
@@ -39,7 +42,9 @@ class _Step:
         self._end = graph.input("end", "int64", [])
         count = graph.node("Gather", graph.node("Shape", x), graph.integer(axis))
         self._there: dict[int, str] = {}  # by how far the numbers are behind
-        self._numbers = graph.node("Range", first, graph.node("Add", first, count), graph.integer(1))
+        self._numbers = graph.node(
+            "Range", first, graph.node("Add", first, count), graph.integer(1)
+        )
 
     def window(self, x: str) -> str:
         """What the next layer sees: the frames that it kept, and these."""
@@ -63,12 +68,17 @@ class _Step:
         graph = self._graph
         if self.behind not in self._there:
             numbers = self.numbers()
-            is_before, is_within = graph.node("Less", numbers, graph.integer(0)), graph.node("Less", numbers, self._end)
+            is_before, is_within = (
+                graph.node("Less", numbers, graph.integer(0)),
+                graph.node("Less", numbers, self._end),
+            )
             self._there[self.behind] = graph.node("And", graph.node("Not", is_before), is_within)
         return graph.node("Where", self._there[self.behind], x, graph.number(0.0))
 
     def level_power(self, power: str, after: int) -> str:
-        """Means over the frame before, the frame and `after` frames; the stream's ends count in place of others."""
+        """Means over the frame before, the frame and `after` frames; the stream's ends count in
+        place of others.
+        """
         graph, numbers = self._graph, self.numbers()
         own = graph.slice(power, 1, -after if after else None, axis=1)
         before = graph.slice(power, 0, -1 - after, axis=1)
@@ -82,24 +92,37 @@ class _Step:
 
 
 def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → codes (batch, stages, frames), states."""
+    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → codes (batch, stages,
+    frames), states.
+    """
     layout = _layout(config)
     model = Part(Graph("encoder_step"), weights, "")
     graph, part = model.graph, model.child("encoder")
     hops = graph.input("hops", "float32", ["batch", "frames", layout.hop])
     step = _Step(graph, layout.encoder_layers, hops, axis=1)
     window = step.window(hops)
-    spans = graph.node("Concat", graph.slice(window, 0, -1, axis=1), graph.slice(window, 1, None, axis=1), axis=2)
+    spans = graph.node(
+        "Concat", graph.slice(window, 0, -1, axis=1), graph.slice(window, 1, None, axis=1), axis=2
+    )
     coefficients = graph.node("MatMul", spans, graph.constant(mdct_basis(layout.hop).T))
     window = step.window(coefficients)
-    power = graph.node("MatMul", graph.node("Mul", window, window), graph.constant(band_pool(layout.bands)))
+    power = graph.node(
+        "MatMul", graph.node("Mul", window, window), graph.constant(band_pool(layout.bands))
+    )
     power = step.level_power(power, layout.level_look_ahead)
     own = graph.slice(window, 1, -layout.level_look_ahead or None, axis=1)
-    x = linear(part.child("entry"), features(graph, own, power, layout), layout.hop + len(layout.bands), layout.width)
+    x = linear(
+        part.child("entry"),
+        features(graph, own, power, layout),
+        layout.hop + len(layout.bands),
+        layout.width,
+    )
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(step, child, x, layout, ahead)
     latent = graph.node(
-        "Transpose", linear(part.child("exit"), x, layout.width, config.latent_channels), perm=[0, 2, 1]
+        "Transpose",
+        linear(part.child("exit"), x, layout.width, config.latent_channels),
+        perm=[0, 2, 1],
     )
     codes = quantize(model.child("quantizer"), latent, positions_input(graph, config), config)
     graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
@@ -107,19 +130,29 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
 
 
 def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`decode_step`: codes, noise (1, look-ahead + frames, values), first, end, states → hops, states."""
+    """`decode_step`: codes, noise (1, look-ahead + frames, values), first, end, states → hops,
+    states.
+    """
     layout = _layout(config)
     layers = layout.decoder_layers
     model = Part(Graph("decoder_step"), weights, "")
     graph, part = model.graph, model.child("decoder")
     codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
-    noise = graph.input("noise", "float32", [1, "padded", config.noise_values]) if config.noise_values else ""
+    noise = (
+        graph.input("noise", "float32", [1, "padded", config.noise_values])
+        if config.noise_values
+        else ""
+    )
     step = _Step(graph, layers, codes, axis=2)
     latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
     lost = lost_frames(graph, codes) if config.conceals else ""
     x = enter(part, latent, lost, layout, config.latent_channels)
     for number, ahead in enumerate(layout.decoder_reach):
-        here = graph.slice(noise, look_ahead(layers) - step.behind, -step.behind or None, axis=1) if noise else ""
+        here = (
+            graph.slice(noise, look_ahead(layers) - step.behind, -step.behind or None, axis=1)
+            if noise
+            else ""
+        )
         x = add_noise(part, number, x, here, layout)
         x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))

@@ -1,1 +1,3 @@
-"""The filterbank layout: strided convolutions, as in DAC. One file each for configuration, torch, ONNX."""
+"""The filterbank layout: strided convolutions, as in DAC. One file each for configuration, torch,
+ONNX.
+"""

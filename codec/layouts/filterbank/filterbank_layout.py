@@ -11,10 +11,12 @@ from ..require import require
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilterbankLayout:
-    """DAC's layout behind a strided filterbank: strided stages of residual units on ever fewer, wider frames.
+    """DAC's layout behind a strided filterbank: strided stages of residual units on ever fewer,
+    wider frames.
 
-    The front end is one convolution of `frontend_kernel` taps and `frontend_stride`; each entry of `strides`
-    is a stage of residual units (one per dilation) and a downsampling that doubles the width.
+    The front end is one convolution of `frontend_kernel` taps and `frontend_stride`; each entry of
+    `strides` is a stage of residual units (one per dilation) and a downsampling that doubles the
+    width.
     """
 
     frontend_kernel: int
@@ -31,10 +33,17 @@ class FilterbankLayout:
             require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
         require(
             self.frontend_kernel >= self.frontend_stride,
-            f"frontend_kernel {self.frontend_kernel} is shorter than frontend_stride {self.frontend_stride}",
+            f"frontend_kernel {self.frontend_kernel} is shorter than frontend_stride "
+            f"{self.frontend_stride}",
         )
-        require(bool(self.strides) and min(self.strides) >= 1, f"strides are positive, not {self.strides}")
-        require(bool(self.dilations) and min(self.dilations) >= 1, f"dilations are positive, not {self.dilations}")
+        require(
+            bool(self.strides) and min(self.strides) >= 1,
+            f"strides are positive, not {self.strides}",
+        )
+        require(
+            bool(self.dilations) and min(self.dilations) >= 1,
+            f"dilations are positive, not {self.dilations}",
+        )
         require(
             self.residual_kernel % 2 == 1 and self.residual_kernel > 0,
             f"residual_kernel is odd, not {self.residual_kernel}",
@@ -42,7 +51,8 @@ class FilterbankLayout:
         halvings = 1 << len(self.strides)
         require(
             self.decoder_width % halvings == 0,
-            f"decoder_width {self.decoder_width} cannot be halved once per stride ({len(self.strides)} times)",
+            f"decoder_width {self.decoder_width} cannot be halved once per stride "
+            f"({len(self.strides)} times)",
         )
 
     @property
@@ -51,7 +61,9 @@ class FilterbankLayout:
 
     @property
     def least_weights(self) -> int:
-        """Encoder and decoder have more weights than this: those of the front end and of the strided layers."""
+        """Encoder and decoder have more weights than this: those of the front end and of the
+        strided layers.
+        """
         widest = self.encoder_width << len(self.strides) - 1
         front_end = self.encoder_width * self.frontend_kernel
         return front_end + widest * max(widest, self.residual_kernel) + self.decoder_width
@@ -69,7 +81,10 @@ class FilterbankLayout:
     @property
     def encoder_context(self) -> Context:
         """Frames of audio around one frame that its latent depends on."""
-        first, last = 0, 0  # the range of inputs behind output 0, layer by layer from the latent to the waveform
+        first, last = (
+            0,
+            0,
+        )  # the range of inputs behind output 0, layer by layer from the latent to the waveform
         for layer in reversed(_encoder_layers(self)):
             span = (layer.kernel - 1) * layer.dilation
             left, _ = split_padding(span + 1 - layer.stride, self.causal)
@@ -80,7 +95,10 @@ class FilterbankLayout:
     @property
     def decoder_context(self) -> Context:
         """Frames of codes around one frame that its samples depend on."""
-        first, last = 0, self.hop - 1  # from the waveform's first frame to the latent, through the mirrored layers
+        first, last = (
+            0,
+            self.hop - 1,
+        )  # from the waveform's first frame to the latent, through the mirrored layers
         for layer in reversed(_decoder_layers(self)):
             span = (layer.kernel - 1) * layer.dilation
             if layer.stride == 1:
@@ -101,7 +119,10 @@ class _Convolution:
 
 
 def _residual_units(layout: FilterbankLayout) -> list[_Convolution]:
-    return [_Convolution(kernel=layout.residual_kernel, dilation=dilation) for dilation in layout.dilations]
+    return [
+        _Convolution(kernel=layout.residual_kernel, dilation=dilation)
+        for dilation in layout.dilations
+    ]
 
 
 def _encoder_layers(layout: FilterbankLayout) -> list[_Convolution]:

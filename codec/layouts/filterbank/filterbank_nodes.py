@@ -1,4 +1,6 @@
-"""The filterbank layout as nodes of a graph, layer by layer as `codec.layouts.filterbank.filterbank_network`."""
+"""The filterbank layout as nodes of a graph, layer by layer as
+`codec.layouts.filterbank.filterbank_network`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,20 @@ if TYPE_CHECKING:
 def filterbank_encoder(part: Part, x: str, layout: FilterbankLayout, latent_channels: int) -> str:
     """`FilterbankEncoder`: wave → latent (batch, latent_channels, frames)."""
     layers, width, causal = part.children(), layout.encoder_width, layout.causal
-    x = conv(next(layers), x, 1, width, layout.frontend_kernel, causal=causal, stride=layout.frontend_stride)
+    x = conv(
+        next(layers),
+        x,
+        1,
+        width,
+        layout.frontend_kernel,
+        causal=causal,
+        stride=layout.frontend_stride,
+    )
     for stride in layout.strides:
         for dilation in layout.dilations:
-            x = residual_unit(next(layers), x, width, layout.residual_kernel, dilation, causal=causal)
+            x = residual_unit(
+                next(layers), x, width, layout.residual_kernel, dilation, causal=causal
+            )
         x = snake(next(layers), x, width)
         x = conv(next(layers), x, width, 2 * width, 2 * stride, causal=causal, stride=stride)
         width *= 2
@@ -35,13 +47,23 @@ def filterbank_decoder(
     x = conv(next(layers), x, latent_channels, width, 7, causal=causal)
     for stride in reversed(layout.strides):
         x = snake(next(layers), x, width)
-        x = conv_transpose(next(layers), x, width, width // 2, 2 * stride, causal=causal, stride=stride)
+        x = conv_transpose(
+            next(layers), x, width, width // 2, 2 * stride, causal=causal, stride=stride
+        )
         width //= 2
         for dilation in layout.dilations:
-            x = residual_unit(next(layers), x, width, layout.residual_kernel, dilation, causal=causal)
+            x = residual_unit(
+                next(layers), x, width, layout.residual_kernel, dilation, causal=causal
+            )
     x = snake(next(layers), x, width)
     return conv_transpose(
-        next(layers), x, width, 1, layout.frontend_kernel, causal=causal, stride=layout.frontend_stride
+        next(layers),
+        x,
+        width,
+        1,
+        layout.frontend_kernel,
+        causal=causal,
+        stride=layout.frontend_stride,
     )
 
 
@@ -69,9 +91,18 @@ def conv(
 
 
 def conv_transpose(
-    part: Part, x: str, channels_in: int, channels_out: int, kernel: int, *, causal: bool, stride: int
+    part: Part,
+    x: str,
+    channels_in: int,
+    channels_out: int,
+    kernel: int,
+    *,
+    causal: bool,
+    stride: int,
 ) -> str:
-    """`layers.ConvTranspose`: (batch, channels_in, frames) → (batch, channels_out, frames·stride)."""
+    """`layers.ConvTranspose`: (batch, channels_in, frames) → (batch, channels_out,
+    frames·stride).
+    """
     right, left = split_padding(kernel - stride, causal)  # mirrored, as there
     return part.graph.node(
         "ConvTranspose",
@@ -89,10 +120,14 @@ def snake(part: Part, x: str, channels: int) -> str:
     alpha = part.weight("alpha", 1, channels, 1)
     sine = graph.node("Sin", graph.node("Mul", x, graph.constant(alpha)))
     square = graph.node("Mul", sine, sine)
-    return graph.node("Add", x, graph.node("Mul", square, graph.constant(1 / (alpha + np.float32(1e-9)))))
+    return graph.node(
+        "Add", x, graph.node("Mul", square, graph.constant(1 / (alpha + np.float32(1e-9))))
+    )
 
 
-def residual_unit(part: Part, x: str, channels: int, kernel: int, dilation: int, *, causal: bool) -> str:
+def residual_unit(
+    part: Part, x: str, channels: int, kernel: int, dilation: int, *, causal: bool
+) -> str:
     """`layers.ResidualUnit`: x + conv₁(snake(dilated conv(snake(x))))."""
     layers = part.child("layers").children()
     y = snake(next(layers), x, channels)

@@ -1,1 +1,3 @@
-"""The transform layout: MDCT frames, blocks at the frame rate. One file each for configuration, torch, ONNX."""
+"""The transform layout: MDCT frames, blocks at the frame rate. One file each for configuration,
+torch, ONNX.
+"""

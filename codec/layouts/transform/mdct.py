@@ -1,4 +1,6 @@
-"""The modified discrete cosine transform and its bands, as the matrices that both backends multiply with."""
+"""The modified discrete cosine transform and its bands, as the matrices that both backends multiply
+with.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ LEVEL_RANGE = (-14.0, 3.0)  # of a band's log level in the decoder, -122 dBFS to
 
 
 def mdct_basis(hop: int) -> np.ndarray:
-    """The orthonormal MDCT with a sine window: float32 (hop coefficients, 2·hop samples of a frame).
+    """The orthonormal MDCT with a sine window: float32 (hop coefficients, 2·hop samples of a
+    frame).
 
-    With B this matrix and frames x taken every hop samples, the frames' Bᵀ·B·x overlap and add up to the signal.
+    With B this matrix and frames x taken every hop samples, the frames' Bᵀ·B·x overlap and add up
+    to the signal.
 
     >>> basis = mdct_basis(4)
     >>> bool(np.allclose(basis @ basis.T, np.eye(4), atol=1e-6))
@@ -23,7 +27,9 @@ def mdct_basis(hop: int) -> np.ndarray:
     sample = np.arange(2 * hop) + 0.5
     frequency = (np.arange(hop) + 0.5)[:, None]
     window = np.sin(np.pi / (2 * hop) * sample)
-    return (np.sqrt(2 / hop) * window * np.cos(np.pi / hop * frequency * (sample + hop / 2))).astype(np.float32)
+    return (
+        np.sqrt(2 / hop) * window * np.cos(np.pi / hop * frequency * (sample + hop / 2))
+    ).astype(np.float32)
 
 
 def band_of(widths: Sequence[int]) -> np.ndarray:

@@ -12,15 +12,17 @@ MAX_HOP = 2048  # the transform's matrix holds 2·hop² numbers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformLayout:
-    """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once per frame.
+    """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once
+    per frame.
 
-    The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are grouped; each band
-    has a level of its own, averaged over the frame before, the frame itself and `level_look_ahead` frames after it.
-    A block is a ConvNeXt block on `width` channels: a depthwise convolution of `kernel` frames, and a perceptron
-    `expansion` times as wide. A block's convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
-    `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all kernels.
-    `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that `conceals` has a vector that
-    stands for the latent of a lost frame.
+    The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are
+    grouped; each band has a level of its own, averaged over the frame before, the frame itself and
+    `level_look_ahead` frames after it. A block is a ConvNeXt block on `width` channels: a depthwise
+    convolution of `kernel` frames, and a perceptron `expansion` times as wide. A block's
+    convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
+    `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all
+    kernels. `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that
+    `conceals` has a vector that stands for the latent of a lost frame.
     """
 
     bands: tuple[int, ...]
@@ -44,12 +46,16 @@ class TransformLayout:
         for name in ("encoder_blocks", "decoder_blocks", "noise_channels"):
             require(getattr(self, name) >= 0, f"{name} is at least 0, not {getattr(self, name)}")
         require(self.kernel % 2 == 1 and self.kernel > 0, f"kernel is odd, not {self.kernel}")
-        require(0 <= self.level_look_ahead <= 1, f"level_look_ahead is 0 or 1, not {self.level_look_ahead}")
+        require(
+            0 <= self.level_look_ahead <= 1,
+            f"level_look_ahead is 0 or 1, not {self.level_look_ahead}",
+        )
         for side in ("encoder", "decoder"):
             frames, blocks = getattr(self, f"{side}_look_ahead"), getattr(self, f"{side}_blocks")
             require(
                 len(frames) in (0, blocks) and all(0 <= ahead < self.kernel for ahead in frames),
-                f"{side}_look_ahead is empty or {blocks} numbers below {self.kernel}, one a block, not {frames}",
+                f"{side}_look_ahead is empty or {blocks} numbers below {self.kernel}, one a block, "
+                f"not {frames}",
             )
 
     @property
@@ -59,7 +65,9 @@ class TransformLayout:
 
     @property
     def least_weights(self) -> int:
-        """Encoder and decoder have more weights than this: those of the first layer and of the blocks."""
+        """Encoder and decoder have more weights than this: those of the first layer and of the
+        blocks.
+        """
         of_a_block = self.kernel + 2 * self.expansion * self.width
         blocks = (self.encoder_blocks + self.decoder_blocks) * of_a_block
         return self.width * (self.hop + blocks + self.noise_values)
@@ -83,8 +91,8 @@ class TransformLayout:
     def encoder_layers(self) -> list[Layer]:
         """MDCT, band levels, blocks: the layers of the encoder that see several frames.
 
-        The MDCT sees two hops of the waveform, which starts half a hop before its first sample: hop t reaches from
-        sample (t − ½)·hop to (t + ½)·hop.
+        The MDCT sees two hops of the waveform, which starts half a hop before its first sample: hop
+        t reaches from sample (t − ½)·hop to (t + ½)·hop.
         """
         transform = Layer(before=0, after=1, width=self.hop)
         levels = Layer(before=1, after=self.level_look_ahead, width=self.hop)
@@ -92,18 +100,26 @@ class TransformLayout:
 
     @property
     def decoder_layers(self) -> list[Layer]:
-        """Blocks and overlap-add: the layers of the decoder that see several frames; hops as in the encoder."""
+        """Blocks and overlap-add: the layers of the decoder that see several frames; hops as in the
+        encoder.
+        """
         return [*self._blocks(self.decoder_reach), Layer(before=1, after=0, width=self.hop)]
 
     @property
     def encoder_context(self) -> Context:
-        """Frames of audio around one frame that its latent depends on; a hop begins in the frame of audio before."""
+        """Frames of audio around one frame that its latent depends on; a hop begins in the frame of
+        audio before.
+        """
         return context(self.encoder_layers, before=1)
 
     @property
     def decoder_context(self) -> Context:
-        """Frames of codes around one frame that its samples depend on; a frame of audio ends in the next hop."""
+        """Frames of codes around one frame that its samples depend on; a frame of audio ends in the
+        next hop.
+        """
         return context(self.decoder_layers, after=1)
 
     def _blocks(self, reach: tuple[int, ...]) -> list[Layer]:
-        return [Layer(before=self.kernel - 1 - after, after=after, width=self.width) for after in reach]
+        return [
+            Layer(before=self.kernel - 1 - after, after=after, width=self.width) for after in reach
+        ]

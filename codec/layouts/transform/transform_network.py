@@ -1,15 +1,19 @@
-"""The transform layout: a codec of MDCT frames that starts as a working linear one and learns from there.
+"""The transform layout: a codec of MDCT frames that starts as a working linear one and learns from
+there.
 
-A frame's MDCT coefficients x (the window spans two hops, so that overlapping frames add up to the waveform again) are
-split, as in CELT (RFC 6716), into the levels of bands and the shape within them: g, per band the RMS of x smoothed over
-three frames, and u = x/g. Encoder and decoder work on [u, log g], so that speech is the same speech at any level, weak
-bands count beside strong ones, and gradients do not depend on the level:
+A frame's MDCT coefficients x (the window spans two hops, so that overlapping frames add up to the
+waveform again) are split, as in CELT (RFC 6716), into the levels of bands and the shape within
+them: g, per band the RMS of x smoothed over three frames, and u = x/g. Encoder and decoder work on
+[u, log g], so that speech is the same speech at any level, weak bands count beside strong ones, and
+gradients do not depend on the level:
 
-    wave → MDCT → u, log g → blocks → latent → quantizer → latent → blocks → u, log g → g·u → inverse MDCT → wave
+    wave → MDCT → u, log g → blocks → latent → quantizer → latent → blocks → u, log g → g·u →
+    inverse MDCT → wave
 
-All blocks run at the frame rate. `start_from_waves` sets the outer linear layers to the principal components of
-[u, log g], with the blocks near the identity: with a quantizer started on these latents the untrained codec
-is a transform coder with vector quantization, which is already intelligible.
+All blocks run at the frame rate. `start_from_waves` sets the outer linear layers to the principal
+components of [u, log g], with the blocks near the identity: with a quantizer started on these
+latents the untrained codec is a transform coder with vector quantization, which is already
+intelligible.
 """
 
 from __future__ import annotations
@@ -60,22 +64,32 @@ class Analysis(nn.Module):
         self.hop = layout.hop
         self.neighbours = (1, layout.level_look_ahead)
         self.bands = Bands(layout.bands)
-        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop))[:, None], persistent=False)
+        self.register_buffer(
+            "basis", torch.from_numpy(mdct_basis(layout.hop))[:, None], persistent=False
+        )
 
-    def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch frames features"]:
+    def forward(
+        self, wave: Float[Tensor, "batch 1 time"]
+    ) -> Float[Tensor, "batch frames features"]:
         half = self.hop // 2
-        coefficients = F.conv1d(F.pad(wave, (half, half)), self.basis, stride=self.hop).transpose(1, 2)
+        coefficients = F.conv1d(F.pad(wave, (half, half)), self.basis, stride=self.hop).transpose(
+            1, 2
+        )
         power = self.bands.mean(coefficients.square()).transpose(1, 2)  # batch bands frames
         padded = F.pad(power, self.neighbours, mode="replicate")
         smooth = F.avg_pool1d(padded, 1 + sum(self.neighbours), stride=1).transpose(1, 2)
         return self.features(coefficients, smooth)
 
     def features(
-        self, coefficients: Float[Tensor, "batch frames hop"], power: Float[Tensor, "batch frames bands"]
+        self,
+        coefficients: Float[Tensor, "batch frames hop"],
+        power: Float[Tensor, "batch frames bands"],
     ) -> Float[Tensor, "batch frames features"]:
         """[u, log g] from MDCT coefficients and the smoothed mean power of their bands."""
         level = (power + QUIETEST).sqrt()
-        return torch.cat([coefficients / self.bands.spread(level), level.log() - LEVEL_CENTRE], dim=-1)
+        return torch.cat(
+            [coefficients / self.bands.spread(level), level.log() - LEVEL_CENTRE], dim=-1
+        )
 
 
 class Synthesis(nn.Module):
@@ -89,13 +103,19 @@ class Synthesis(nn.Module):
         self.bands = Bands(layout.bands)
         self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
 
-    def forward(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch 1 time"]:
+    def forward(
+        self, features: Float[Tensor, "batch frames features"]
+    ) -> Float[Tensor, "batch 1 time"]:
         half = self.hop // 2
-        first, second = (self.coefficients(features) @ self.basis).chunk(2, dim=-1)  # batch frames hop
+        first, second = (self.coefficients(features) @ self.basis).chunk(
+            2, dim=-1
+        )  # batch frames hop
         hops = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
         return hops.flatten(1)[:, None, half:-half]
 
-    def coefficients(self, features: Float[Tensor, "batch frames features"]) -> Float[Tensor, "batch frames hop"]:
+    def coefficients(
+        self, features: Float[Tensor, "batch frames features"]
+    ) -> Float[Tensor, "batch frames hop"]:
         """g·u."""
         shape, log_level = features[..., : self.hop], features[..., self.hop :]
         level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
@@ -103,7 +123,9 @@ class Synthesis(nn.Module):
 
 
 class Block(nn.Module):
-    """ConvNeXt's block (Liu et al. 2022) along time: x + γ·perceptron(norm(depthwise convolution(x)))."""
+    """ConvNeXt's block (Liu et al. 2022) along time: x + γ·perceptron(norm(depthwise
+    convolution(x))).
+    """
 
     def __init__(self, layout: TransformLayout, look_ahead: int) -> None:
         super().__init__()
@@ -118,11 +140,17 @@ class Block(nn.Module):
             self.narrow.weight.mul_(_BRANCH_GAIN)
             self.narrow.bias.zero_()
 
-    def forward(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch frames width"]:
+    def forward(
+        self, x: Float[Tensor, "batch frames width"]
+    ) -> Float[Tensor, "batch frames width"]:
         return self.on_window(F.pad(x, (0, 0, *self.padding)))
 
-    def on_window(self, window: Float[Tensor, "batch padded width"]) -> Float[Tensor, "batch frames width"]:
-        """The result for frames that stand in their window, with what the convolution sees around them."""
+    def on_window(
+        self, window: Float[Tensor, "batch padded width"]
+    ) -> Float[Tensor, "batch frames width"]:
+        """The result for frames that stand in their window, with what the convolution sees around
+        them.
+        """
         before, after = self.padding
         x = window[:, before : window.shape[1] - after]
         y = self.norm(self.depthwise(window.transpose(1, 2)).transpose(1, 2))
@@ -139,7 +167,9 @@ class TransformEncoder(nn.Module):
         self.blocks = nn.Sequential(*(Block(layout, ahead) for ahead in layout.encoder_reach))
         self.exit = nn.Linear(layout.width, latent_channels)
 
-    def forward(self, wave: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch channels frames"]:
+    def forward(
+        self, wave: Float[Tensor, "batch 1 time"]
+    ) -> Float[Tensor, "batch channels frames"]:
         with torch.autocast(wave.device.type, enabled=False):
             features = self.analysis(wave.to(self.analysis.basis.dtype))
         return self.exit(self.blocks(self.entry(features))).transpose(1, 2)
@@ -151,11 +181,12 @@ class TransformEncoder(nn.Module):
 
 
 class TransformDecoder(nn.Module):
-    """Latent → waveform: the encoder's mirror, with noise that enters each block where the layout has any.
+    """Latent → waveform: the encoder's mirror, with noise that enters each block where the layout
+    has any.
 
-    Distances between spectra ask for one even carrier wherever the latent says nothing of the fine structure, and a
-    decoder without noise has no other (it was the same in every fricative). With noise and discriminators it can make
-    what is not sent anew in every frame.
+    Distances between spectra ask for one even carrier wherever the latent says nothing of the fine
+    structure, and a decoder without noise has no other (it was the same in every fricative). With
+    noise and discriminators it can make what is not sent anew in every frame.
     """
 
     def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
@@ -178,7 +209,9 @@ class TransformDecoder(nn.Module):
         noise: Float[Tensor, "_ frames values"] | None = None,
         lost: Bool[Tensor, "batch frames"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """`noise` has a batch of its own or one for all clips; frames that are `lost` do not see their latent."""
+        """`noise` has a batch of its own or one for all clips; frames that are `lost` do not see
+        their latent.
+        """
         x = self.enter(latent, lost)
         for number, block in enumerate(self.blocks):
             x = block(self.add_noise(number, x, noise))
@@ -187,7 +220,9 @@ class TransformDecoder(nn.Module):
             return self.synthesis(features.to(self.synthesis.basis.dtype))
 
     def enter(
-        self, latent: Float[Tensor, "batch channels frames"], lost: Bool[Tensor, "batch frames"] | None
+        self,
+        latent: Float[Tensor, "batch channels frames"],
+        lost: Bool[Tensor, "batch frames"] | None,
     ) -> Float[Tensor, "batch frames width"]:
         """What the first block sees."""
         x = latent.transpose(1, 2)
@@ -196,9 +231,14 @@ class TransformDecoder(nn.Module):
         return self.entry(x)
 
     def add_noise(
-        self, number: int, x: Float[Tensor, "batch frames width"], noise: Float[Tensor, "_ frames values"] | None
+        self,
+        number: int,
+        x: Float[Tensor, "batch frames width"],
+        noise: Float[Tensor, "_ frames values"] | None,
     ) -> Float[Tensor, "batch frames width"]:
-        """What enters block `number`: of the frames' noise, its own share goes through a linear layer of its own."""
+        """What enters block `number`: of the frames' noise, its own share goes through a linear
+        layer of its own.
+        """
         if not self.noise:
             return x
         assert noise is not None
@@ -215,11 +255,12 @@ class TransformDecoder(nn.Module):
 def start_from_waves(
     encoder: TransformEncoder, decoder: TransformDecoder, waves: Float[Tensor, "batch 1 time"]
 ) -> None:
-    """Set the outer layers to the principal components of the waves' features, most important first.
+    """Set the outer layers to the principal components of the waves' features, most important
+    first.
 
-    Features are weighted by what an error in them does to the waveform, but by its square root: a coefficient by its
-    band's long-term level to the power of a half, as the high frequencies of speech are weak and yet heard; the level
-    of a band of n coefficients like √n of them.
+    Features are weighted by what an error in them does to the waveform, but by its square root: a
+    coefficient by its band's long-term level to the power of a half, as the high frequencies of
+    speech are weak and yet heard; the level of a band of n coefficients like √n of them.
     """
     hop, bands = encoder.analysis.hop, encoder.analysis.bands
     features = encoder.analysis(waves).flatten(0, 1).double()
@@ -232,7 +273,9 @@ def start_from_waves(
     weighted = features * weight
     mean = weighted.mean(0)
     _, directions = torch.linalg.eigh((weighted - mean).T @ (weighted - mean))
-    components = directions.flip(1).T[: encoder.entry.out_features]  # eigh gives them in ascending order
+    components = directions.flip(1).T[
+        : encoder.entry.out_features
+    ]  # eigh gives them in ascending order
 
     _set(encoder.entry, components * weight, -(components @ mean))
     _set(encoder.exit, torch.eye(encoder.exit.out_features, encoder.exit.in_features))
@@ -241,10 +284,14 @@ def start_from_waves(
 
 
 @torch.no_grad()
-def limit_look_ahead(weights: Mapping[str, Tensor], theirs: TransformLayout, ours: TransformLayout) -> None:
-    """Make weights of a layout that looks further ahead those of `ours`, in place, to train on from.
+def limit_look_ahead(
+    weights: Mapping[str, Tensor], theirs: TransformLayout, ours: TransformLayout
+) -> None:
+    """Make weights of a layout that looks further ahead those of `ours`, in place, to train on
+    from.
 
-    A frame keeps its weight; the weights of frames that are out of sight now go to the last frame in sight.
+    A frame keeps its weight; the weights of frames that are out of sight now go to the last frame
+    in sight.
     """
     for side, before, after in (
         ("encoder", theirs.encoder_reach, ours.encoder_reach),
@@ -253,7 +300,9 @@ def limit_look_ahead(weights: Mapping[str, Tensor], theirs: TransformLayout, our
         for block, lost in enumerate(a - b for a, b in zip(before, after, strict=True)):
             if lost == 0:
                 continue
-            kernel = weights[f"{side}.blocks.{block}.depthwise.weight"]  # channels 1 kernel, from past to future
+            kernel = weights[
+                f"{side}.blocks.{block}.depthwise.weight"
+            ]  # channels 1 kernel, from past to future
             moved = F.pad(kernel[..., :-lost], (lost, 0))
             moved[..., -1] += kernel[..., -lost:].sum(-1)
             kernel.copy_(moved)

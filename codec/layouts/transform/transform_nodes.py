@@ -1,4 +1,6 @@
-"""The transform layout as nodes of a graph, layer by layer as `codec.layouts.transform.transform_network`."""
+"""The transform layout as nodes of a graph, layer by layer as
+`codec.layouts.transform.transform_network`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 
 def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_channels: int) -> str:
     """`TransformEncoder`: wave → latent (batch, latent_channels, frames)."""
-    x = linear(part.child("entry"), _analysis(part.graph, wave, layout), layout.hop + len(layout.bands), layout.width)
+    x = linear(
+        part.child("entry"),
+        _analysis(part.graph, wave, layout),
+        layout.hop + len(layout.bands),
+        layout.width,
+    )
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(child, x, layout, ahead)
     x = linear(part.child("exit"), x, layout.width, latent_channels)
@@ -24,7 +31,9 @@ def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_cha
 def transform_decoder(
     part: Part, latent: str, noise: str, lost: str, layout: TransformLayout, latent_channels: int
 ) -> str:
-    """`TransformDecoder`: latent, noise (1 or batch, frames, values), lost (batch, frames) → wave."""
+    """`TransformDecoder`: latent, noise (1 or batch, frames, values), lost (batch, frames) →
+    wave.
+    """
     x = enter(part, latent, lost, layout, latent_channels)
     blocks = part.child("blocks").children()
     for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
@@ -38,7 +47,9 @@ def enter(part: Part, latent: str, lost: str, layout: TransformLayout, latent_ch
     graph = part.graph
     x = graph.node("Transpose", latent, perm=[0, 2, 1])
     if layout.conceals:
-        x = graph.node("Where", graph.unsqueeze(lost, 2), part.constant("unknown", latent_channels), x)
+        x = graph.node(
+            "Where", graph.unsqueeze(lost, 2), part.constant("unknown", latent_channels), x
+        )
     return linear(part.child("entry"), x, latent_channels, layout.width)
 
 
@@ -65,12 +76,16 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     last = graph.slice(power, -1, None, axis=1)
     ahead = layout.level_look_ahead
     padded = graph.node("Concat", first, power, *[last] * ahead, axis=1)
-    smooth = graph.node("AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[2 + ahead])
+    smooth = graph.node(
+        "AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[2 + ahead]
+    )
     return features(graph, coefficients, graph.node("Transpose", smooth, perm=[0, 2, 1]), layout)
 
 
 def features(graph: Graph, coefficients: str, power: str, layout: TransformLayout) -> str:
-    """`Analysis.features`: coefficients (batch, frames, hop) and power (batch, frames, bands) → [u, log g]."""
+    """`Analysis.features`: coefficients (batch, frames, hop) and power (batch, frames, bands) → [u,
+    log g].
+    """
     level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
     shape = graph.node("Div", coefficients, _spread(graph, level, layout))
     log_level = graph.node("Sub", graph.node("Log", level), graph.number(LEVEL_CENTRE))
@@ -90,7 +105,10 @@ def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
 def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str:
     """`Synthesis.coefficients`: [u, log g] → g·u."""
     hop = layout.hop
-    shape, log_level = graph.slice(features, 0, hop, axis=2), graph.slice(features, hop, None, axis=2)
+    shape, log_level = (
+        graph.slice(features, 0, hop, axis=2),
+        graph.slice(features, hop, None, axis=2),
+    )
     log_level = graph.node("Add", log_level, graph.number(LEVEL_CENTRE))
     level = graph.node("Exp", graph.node("Clip", log_level, *map(graph.number, LEVEL_RANGE)))
     return graph.node("Mul", shape, _spread(graph, level, layout))
@@ -109,7 +127,9 @@ def _block(part: Part, x: str, layout: TransformLayout, look_ahead: int) -> str:
 
 
 def block(part: Part, x: str, window: str, layout: TransformLayout, pads: list[int]) -> str:
-    """`Block`: x + γ·perceptron(norm(depthwise convolution(window))), of a window that is padded so."""
+    """`Block`: x + γ·perceptron(norm(depthwise convolution(window))), of a window that is padded
+    so.
+    """
     graph, width, inner = part.graph, layout.width, layout.expansion * layout.width
     depthwise, norm = part.child("depthwise"), part.child("norm")
     y = graph.node(
@@ -121,7 +141,13 @@ def block(part: Part, x: str, window: str, layout: TransformLayout, pads: list[i
         pads=pads,
     )
     y = graph.node("Transpose", y, perm=[0, 2, 1])
-    y = graph.node("LayerNormalization", y, norm.constant("weight", width), norm.constant("bias", width), axis=-1)
+    y = graph.node(
+        "LayerNormalization",
+        y,
+        norm.constant("weight", width),
+        norm.constant("bias", width),
+        axis=-1,
+    )
     y = linear(part.child("widen"), y, width, inner)
     y = linear(part.child("narrow"), _gelu(graph, y), inner, width)
     return graph.node("Add", x, graph.node("Mul", y, part.constant("scale", width)))
@@ -137,12 +163,19 @@ def _gelu(graph: Graph, x: str) -> str:
 def linear(part: Part, x: str, channels_in: int, channels_out: int) -> str:
     """A linear layer on the last axis."""
     weight = part.graph.constant(part.weight("weight", channels_out, channels_in).T)
-    return part.graph.node("Add", part.graph.node("MatMul", x, weight), part.constant("bias", channels_out))
+    return part.graph.node(
+        "Add", part.graph.node("MatMul", x, weight), part.constant("bias", channels_out)
+    )
 
 
 def _spread(graph: Graph, x: str, layout: TransformLayout) -> str:
-    """`Bands.spread`: (batch, frames, bands) → (batch, frames, hop). Whole rows are gathered faster than values."""
+    """`Bands.spread`: (batch, frames, bands) → (batch, frames, hop). Whole rows are gathered faster
+    than values.
+    """
     rows = graph.node(
-        "Gather", graph.node("Transpose", x, perm=[0, 2, 1]), graph.constant(band_of(layout.bands)), axis=1
+        "Gather",
+        graph.node("Transpose", x, perm=[0, 2, 1]),
+        graph.constant(band_of(layout.bands)),
+        axis=1,
     )
     return graph.node("Transpose", rows, perm=[0, 2, 1])

@@ -1,6 +1,8 @@
-"""Light changes to crops: a tilted spectrum, a reverberant room, noise. Drawn from the crop's key alone.
+"""Light changes to crops: a tilted spectrum, a reverberant room, noise. Drawn from the crop's key
+alone.
 
-Each keeps the crop's RMS (noise comes on top), so that the level planned for a crop is the level it gets.
+Each keeps the crop's RMS (noise comes on top), so that the level planned for a crop is the level it
+gets.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ _LOWEST_HZ = 50.0
 class AugmentConfig:
     """How often, as a share of the crops, and how much: each amount is drawn evenly from its range.
 
-    `tilt_db_per_octave` turns the spectrum about 1 kHz. `reverb_seconds` is the time in which the tail falls by
-    60 dB, `reverb_ratio_db` the energy of the direct sound over that of the tail. `noise_snr_db` is the crop's
-    energy over that of the noise, whose spectrum falls by 0 to 6 dB per octave.
+    `tilt_db_per_octave` turns the spectrum about 1 kHz. `reverb_seconds` is the time in which the
+    tail falls by 60 dB, `reverb_ratio_db` the energy of the direct sound over that of the tail.
+    `noise_snr_db` is the crop's energy over that of the noise, whose spectrum falls by 0 to 6 dB
+    per octave.
     """
 
     tilt_share: float = 0.0
@@ -110,7 +113,9 @@ def _white(keys: Tensor, stream: int, time: Tensor) -> Tensor:
 
 
 def _sloped(sound: Tensor, slope_db: Tensor, sample_rate_hz: int) -> Tensor:
-    """Filter by a straight line in dB over octaves, flat below 50 Hz; zeros behind the sound take what wraps round."""
+    """Filter by a straight line in dB over octaves, flat below 50 Hz; zeros behind the sound take
+    what wraps round.
+    """
     size = 2 * sound.shape[1]
     frequency_hz = torch.arange(size // 2 + 1, device=sound.device) * (sample_rate_hz / size)
     octaves = torch.log2(frequency_hz.clamp(min=_LOWEST_HZ) / _PIVOT_HZ)
@@ -120,4 +125,6 @@ def _sloped(sound: Tensor, slope_db: Tensor, sample_rate_hz: int) -> Tensor:
 
 def _at_level_of(reference: Tensor, sound: Tensor) -> Tensor:
     """The sound at the RMS of the reference."""
-    return sound * (reference.norm(dim=1, keepdim=True) / sound.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    return sound * (
+        reference.norm(dim=1, keepdim=True) / sound.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    )

@@ -15,7 +15,14 @@ from typing import Any
 from ...errors import AudioError
 from ...files.output import atomic_output
 
-__all__ = ["LEVELS_PER_SECOND", "LOWEST_LEVEL_DB", "Clip", "Manifest", "read_manifest", "write_manifest"]
+__all__ = [
+    "LEVELS_PER_SECOND",
+    "LOWEST_LEVEL_DB",
+    "Clip",
+    "Manifest",
+    "read_manifest",
+    "write_manifest",
+]
 
 FORMAT = "diveq-codec manifest"
 VERSION = 1
@@ -27,9 +34,10 @@ LOWEST_LEVEL_DB = 120
 class Clip:
     """One audio file.
 
-    `path` is relative to the manifest's root, with forward slashes; `frames` counts samples per channel; `sha256` is
-    that of the file. `levels` has one byte per 0.1 s (block k starts at frame k · rate // 10): the RMS level of the
-    mean of the channels, without its offset, in whole dB *below* full scale, 0 to 120.
+    `path` is relative to the manifest's root, with forward slashes; `frames` counts samples per
+    channel; `sha256` is that of the file. `levels` has one byte per 0.1 s (block k starts at frame
+    k · rate // 10): the RMS level of the mean of the channels, without its offset, in whole dB
+    *below* full scale, 0 to 120.
     """
 
     path: str
@@ -42,10 +50,15 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.sample_rate_hz < LEVELS_PER_SECOND or self.channels < 1:
-            raise ValueError(f"frames {self.frames}, sample_rate_hz {self.sample_rate_hz}, channels {self.channels}")
+            raise ValueError(
+                f"frames {self.frames}, sample_rate_hz {self.sample_rate_hz}, channels "
+                f"{self.channels}"
+            )
         expected = level_count(self.frames, self.sample_rate_hz)
         if len(self.levels) != expected:
-            raise ValueError(f"{len(self.levels)} levels, expected {expected} for {self.seconds:.1f} s")
+            raise ValueError(
+                f"{len(self.levels)} levels, expected {expected} for {self.seconds:.1f} s"
+            )
 
     @property
     def seconds(self) -> float:
@@ -73,15 +86,25 @@ class Manifest:
         return hashlib.sha256("\n".join(map(_to_line, self.clips)).encode()).hexdigest()
 
 
-def write_manifest(manifest: Manifest, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write the file; its header gives the root relative to the file's folder, so that both can move together."""
-    header = {"format": FORMAT, "version": VERSION, "root": _relative_root(manifest.root, Path(path))}
+def write_manifest(
+    manifest: Manifest, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write the file; its header gives the root relative to the file's folder, so that both can
+    move together.
+    """
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "root": _relative_root(manifest.root, Path(path)),
+    }
     with atomic_output(path, overwrite=overwrite) as file:
         for line in (json.dumps(header), *map(_to_line, manifest.clips)):
             file.write(line.encode() + b"\n")
 
 
-def read_manifest(path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Manifest:
+def read_manifest(
+    path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+) -> Manifest:
     """Read and check a manifest.
 
     Args:
@@ -89,7 +112,8 @@ def read_manifest(path: str | os.PathLike[str], *, root: str | os.PathLike[str] 
         root: Where the audio lies now, if not where the header says.
 
     Raises:
-        AudioError: The file is missing, has no clips, or a line is not as it should be; names file and line.
+        AudioError: The file is missing, has no clips, or a line is not as it should be; names file
+            and line.
     """
     name = os.fspath(path)
     try:
@@ -97,10 +121,16 @@ def read_manifest(path: str | os.PathLike[str], *, root: str | os.PathLike[str] 
     except (OSError, UnicodeDecodeError) as error:
         raise AudioError(f"cannot read the manifest {name}: {error}") from error
     header_root = _read_header(lines, name)
-    clips = tuple(_from_line(line, f"{name}, line {number}") for number, line in enumerate(lines[1:], start=2) if line)
+    clips = tuple(
+        _from_line(line, f"{name}, line {number}")
+        for number, line in enumerate(lines[1:], start=2)
+        if line
+    )
     if not clips:
         raise AudioError(f"the manifest {name} lists no clips")
-    return Manifest(root=Path(root) if root is not None else Path(path).parent / header_root, clips=clips)
+    return Manifest(
+        root=Path(root) if root is not None else Path(path).parent / header_root, clips=clips
+    )
 
 
 def _relative_root(root: Path, manifest: Path) -> str:
@@ -112,28 +142,43 @@ def _relative_root(root: Path, manifest: Path) -> str:
 
 def _to_line(clip: Clip) -> str:
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
-    return json.dumps(fields | {"levels": base64.b64encode(clip.levels).decode()}, ensure_ascii=False)
+    return json.dumps(
+        fields | {"levels": base64.b64encode(clip.levels).decode()}, ensure_ascii=False
+    )
 
 
 def _read_header(lines: list[str], name: str) -> str:
     header = _json_object(lines[0] if lines else "", f"{name}, line 1")
     if header.get("format") != FORMAT or not isinstance(header.get("root"), str):
-        raise AudioError(f"{name} is no manifest: line 1 is not its header; make one with codec.training.data.manifest")
+        raise AudioError(
+            f"{name} is no manifest: line 1 is not its header; make one with "
+            f"codec.training.data.manifest"
+        )
     if header.get("version") != VERSION:
-        raise AudioError(f"{name} is a manifest of version {header.get('version')}; this program reads {VERSION}")
+        raise AudioError(
+            f"{name} is a manifest of version {header.get('version')}; this program reads {VERSION}"
+        )
     return header["root"]
 
 
 _FIELD_TYPES: dict[str, type] = {
-    "path": str, "frames": int, "sample_rate_hz": int, "channels": int, "speaker": str, "sha256": str, "levels": str,
-}  # fmt: skip
+    "path": str,
+    "frames": int,
+    "sample_rate_hz": int,
+    "channels": int,
+    "speaker": str,
+    "sha256": str,
+    "levels": str,
+}
 
 
 def _from_line(line: str, place: str) -> Clip:
     fields = _json_object(line, place)
     if fields.keys() != _FIELD_TYPES.keys():
         wrong = ", ".join(sorted(fields.keys() ^ _FIELD_TYPES.keys()))
-        raise AudioError(f"{place}: missing or unknown: {wrong}; a clip has {', '.join(_FIELD_TYPES)}")
+        raise AudioError(
+            f"{place}: missing or unknown: {wrong}; a clip has {', '.join(_FIELD_TYPES)}"
+        )
     for key, expected in _FIELD_TYPES.items():
         if type(fields[key]) is not expected:
             raise AudioError(f"{place}: {key} is {fields[key]!r}, expected {expected.__name__}")

@@ -1,8 +1,9 @@
 """Random numbers that are a function of where they are used, not of what was drawn before.
 
-A key per crop comes from (seed, epoch, index), and its n-th number from (key, n): the same for any batch, any number
-of workers or processes, after a resume, and on any device, since all is integer arithmetic modulo 2⁶⁴. The
-function is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+A key per crop comes from (seed, epoch, index), and its n-th number from (key, n): the same for any
+batch, any number of workers or processes, after a resume, and on any device, since all is integer
+arithmetic modulo 2⁶⁴. The function is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom
+number generators, 2014).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def item_keys(seed: int, epoch: int, indices: Int64[Tensor, " batch"]) -> Int64[
 
 
 def uniform(keys: Int64[Tensor, ...], count: Int64[Tensor, ...] | int) -> Float64[Tensor, ...]:
-    """The count-th number of each key, evenly in [0, 1); keys and counts broadcast against each other."""
+    """The count-th number of each key, evenly in [0, 1); keys and counts broadcast against each
+    other.
+    """
     steps = _signed(_GAMMA * (count + 1)) if isinstance(count, int) else _GAMMA * (count + 1)
     bits = _mix(keys + steps)
     return _shift(bits, 11).double() * 2.0**-53

@@ -1,7 +1,9 @@
-"""Crops for training, read from the audio files as they are needed. `MemoryBank` holds the whole set in memory.
+"""Crops for training, read from the audio files as they are needed. `MemoryBank` holds the whole
+set in memory.
 
-A crop is item `index` of an `epoch`; it depends on these two and the seed alone (see `crop_plan`), so neither the
-number of workers and processes nor a resume changes the data: the state of a run is (epoch, next index).
+A crop is item `index` of an `epoch`; it depends on these two and the seed alone (see `crop_plan`),
+so neither the number of workers and processes nor a resume changes the data: the state of a run is
+(epoch, next index).
 """
 
 from __future__ import annotations
@@ -25,18 +27,20 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _PEAK = 0.98
-# Far more than half the length of soxr's filters, so that a part of a file resamples as it does within the whole.
+# Far more than half the length of soxr's filters, so that a part of a file resamples as it does
+# within the whole.
 _MARGIN_SECONDS = 0.05
 
 
 class CropDataset(Dataset[Tensor]):
     """A map-style dataset of crops, (1, segment_samples) each.
 
-    It is indexed by position = epoch · crops_per_epoch + index, so that workers need not be told the epoch:
-    `epoch_positions` is the sampler of an epoch, or of what is left of it.
+    It is indexed by position = epoch · crops_per_epoch + index, so that workers need not be told
+    the epoch: `epoch_positions` is the sampler of an epoch, or of what is left of it.
 
     Example:
-        loader = DataLoader(dataset, batch_size=16, sampler=dataset.epoch_positions(epoch, next_index))
+        loader = DataLoader(dataset, batch_size=16, sampler=dataset.epoch_positions(epoch,
+        next_index))
     """
 
     def __init__(self, manifest: Manifest, config: CropConfig, *, crops_per_epoch: int) -> None:
@@ -53,7 +57,9 @@ class CropDataset(Dataset[Tensor]):
 
     def epoch_positions(self, epoch: int, next_index: int = 0) -> range:
         """The positions of an epoch from `next_index` on."""
-        return range(epoch * self._crops_per_epoch + next_index, (epoch + 1) * self._crops_per_epoch)
+        return range(
+            epoch * self._crops_per_epoch + next_index, (epoch + 1) * self._crops_per_epoch
+        )
 
     def __getitem__(self, position: int) -> Float[Tensor, "1 samples"]:
         epoch, index = divmod(position, self._crops_per_epoch)
@@ -75,7 +81,9 @@ class CropDataset(Dataset[Tensor]):
         first, last = max(start, 0), min(start + self._config.segment_samples, length)
         crop = np.zeros(self._config.segment_samples, dtype=np.float32)
         clip = self._manifest.clips[clip_index]
-        crop[first - start : last - start] = _read_part(self._manifest, clip, self._config.sample_rate_hz, first, last)
+        crop[first - start : last - start] = _read_part(
+            self._manifest, clip, self._config.sample_rate_hz, first, last
+        )
         return crop
 
 
@@ -104,8 +112,13 @@ def _read_part(
     """Samples [first, last) of the clip at `sample_rate_hz`; `last` None is its end."""
     with open_audio(manifest.root / clip.path) as reader:
         found = (reader.sample_rate_hz, reader.channels)
-        if found != (clip.sample_rate_hz, clip.channels) or reader.frames not in (clip.frames, None):
-            raise AudioError(f"{reader.name} has changed since the manifest was made; make the manifest anew")
+        if found != (clip.sample_rate_hz, clip.channels) or reader.frames not in (
+            clip.frames,
+            None,
+        ):
+            raise AudioError(
+                f"{reader.name} has changed since the manifest was made; make the manifest anew"
+            )
         begin, end, skipped = _source_range(clip, sample_rate_hz, first, last)
         block = reader.read(begin, end - begin).mean(axis=0, keepdims=True)
     blocks = resample_blocks([block], from_hz=clip.sample_rate_hz, to_hz=sample_rate_hz, channels=1)
@@ -113,12 +126,20 @@ def _read_part(
     return wave[first - skipped : None if last is None else last - skipped]
 
 
-def _source_range(clip: Clip, sample_rate_hz: int, first: int, last: int | None) -> tuple[int, int, int]:
-    """The frames [begin, end) of the file to read, and which sample at `sample_rate_hz` `begin` falls on."""
+def _source_range(
+    clip: Clip, sample_rate_hz: int, first: int, last: int | None
+) -> tuple[int, int, int]:
+    """The frames [begin, end) of the file to read, and which sample at `sample_rate_hz` `begin`
+    falls on.
+    """
     rate_hz = clip.sample_rate_hz
     margin = 0 if rate_hz == sample_rate_hz else round(_MARGIN_SECONDS * rate_hz)
     common = int(np.gcd(rate_hz, sample_rate_hz))
     step = rate_hz // common  # every so many frames one of them falls on a sample
     begin = max(0, first * rate_hz // sample_rate_hz - margin) // step * step
-    end = clip.frames if last is None else min(clip.frames, -(-last * rate_hz // sample_rate_hz) + margin)
+    end = (
+        clip.frames
+        if last is None
+        else min(clip.frames, -(-last * rate_hz // sample_rate_hz) + margin)
+    )
     return begin, end, begin // step * (sample_rate_hz // common)

@@ -46,8 +46,8 @@ _READ_SECONDS = 10  # a whole number of level blocks, at any rate
 class Limits:
     """What a clip must keep to be used.
 
-    `silent_below_dbfs`: the loudest 0.1 s of the clip reaches this level. `max_clipped_share`: at most this share
-    of the samples stands at full scale (0.999 and above).
+    `silent_below_dbfs`: the loudest 0.1 s of the clip reaches this level. `max_clipped_share`: at
+    most this share of the samples stands at full scale (0.999 and above).
     """
 
     min_seconds: float = 0.5
@@ -101,7 +101,8 @@ def build_manifest(
 
     Args:
         root: A folder. Files count as audio by their suffix; hidden ones are passed over.
-        speaker_rule: File path (the root's own name first) to speaker; an `AudioError` of it rejects the file.
+        speaker_rule: File path (the root's own name first) to speaker; an `AudioError` of it
+            rejects the file.
         limits: What a clip must keep, or `Limits()`.
         jobs: Files read at the same time.
         progress: Called after each file with the files done and all files.
@@ -128,7 +129,11 @@ def _find_audio(root: Path) -> list[str]:
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         paths = (Path(folder, name) for name in names if not name.startswith("."))
-        found += [path.relative_to(root).as_posix() for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+        found += [
+            path.relative_to(root).as_posix()
+            for path in paths
+            if path.suffix.lower() in AUDIO_SUFFIXES
+        ]
     return sorted(found)
 
 
@@ -153,9 +158,13 @@ def _inspect(root: Path, speaker_rule: SpeakerRule, limits: Limits, path: str) -
 
 
 def _scan(reader: AudioReader, limits: Limits) -> tuple[bytes, int, int]:
-    """Levels, frames and clipped samples of a file; stops early where its rate or length is beyond the limits."""
+    """Levels, frames and clipped samples of a file; stops early where its rate or length is beyond
+    the limits.
+    """
     if reader.sample_rate_hz < limits.min_sample_rate_hz:
-        raise AudioError(f"{reader.sample_rate_hz} Hz, below the limit of {limits.min_sample_rate_hz} Hz")
+        raise AudioError(
+            f"{reader.sample_rate_hz} Hz, below the limit of {limits.min_sample_rate_hz} Hz"
+        )
     levels = bytearray()
     frames = clipped = 0
     for block in reader.blocks(_READ_SECONDS * reader.sample_rate_hz):
@@ -176,7 +185,9 @@ def _levels(block: np.ndarray, sample_rate_hz: int) -> bytes:
     count = -(-len(mono) * LEVELS_PER_SECOND // sample_rate_hz)
     starts = np.arange(count) * sample_rate_hz // LEVELS_PER_SECOND
     lengths = np.diff(starts, append=len(mono))
-    variance = np.add.reduceat(mono**2, starts) / lengths - (np.add.reduceat(mono, starts) / lengths) ** 2
+    variance = (
+        np.add.reduceat(mono**2, starts) / lengths - (np.add.reduceat(mono, starts) / lengths) ** 2
+    )
     below = -10 * np.log10(np.maximum(variance, 10.0 ** (-LOWEST_LEVEL_DB / 10)))
     return np.clip(np.rint(below), 0, LOWEST_LEVEL_DB).astype(np.uint8).tobytes()
 
@@ -184,11 +195,14 @@ def _levels(block: np.ndarray, sample_rate_hz: int) -> bytes:
 def _check(clip: Clip, clipped: int, limits: Limits) -> None:
     loudest_dbfs = -min(clip.levels)
     if loudest_dbfs < limits.silent_below_dbfs:
-        raise AudioError(f"silent: its loudest 0.1 s has {loudest_dbfs} dBFS, below {limits.silent_below_dbfs:g}")
+        raise AudioError(
+            f"silent: its loudest 0.1 s has {loudest_dbfs} dBFS, below {limits.silent_below_dbfs:g}"
+        )
     share = clipped / (clip.frames * clip.channels)
     if share > limits.max_clipped_share:
         raise AudioError(
-            f"clipped: {share:.2%} of its samples stand at full scale, over {limits.max_clipped_share:.2%}"
+            f"clipped: {share:.2%} of its samples stand at full scale, over "
+            f"{limits.max_clipped_share:.2%}"
         )
 
 
@@ -214,8 +228,8 @@ def main(
     Args:
         root: Folder tree of audio files.
         out: Manifest to write, ".jsonl"; rejected files go beside it to ".rejected.jsonl".
-        speakers: Where the speaker is named: the file's folder, the file name before its last underscore, or
-            LibriTTS' layout speaker/chapter/file.
+        speakers: Where the speaker is named: the file's folder, the file name before its last
+            underscore, or LibriTTS' layout speaker/chapter/file.
         limits: What a clip must keep to be used.
         jobs: Files read at the same time.
         force: Overwrite existing manifests.
@@ -226,7 +240,9 @@ def main(
     rejected_path = out.with_suffix(".rejected.jsonl")
     for path in (out, rejected_path):
         if path.exists() and not force:
-            raise AudioError(f"{path} exists already; choose another name, or allow overwriting with --force")
+            raise AudioError(
+                f"{path} exists already; choose another name, or allow overwriting with --force"
+            )
     console = Console(stderr=True)
     with Bar(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
@@ -238,13 +254,18 @@ def main(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     with atomic_output(rejected_path, overwrite=force) as file:
-        file.writelines(json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in rejected)
+        file.writelines(
+            json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in rejected
+        )
     console.print(f"{len(rejected)} files rejected: {rejected_path}")
     if not manifest.clips:
         raise AudioError(f"no usable audio below {root}, so there is no manifest")
     write_manifest(manifest, out, overwrite=force)
     speaker_count = len({clip.speaker for clip in manifest.clips})
-    console.print(f"{len(manifest.clips)} clips, {manifest.seconds / 3600:.2f} hours, {speaker_count} speakers: {out}")
+    console.print(
+        f"{len(manifest.clips)} clips, {manifest.seconds / 3600:.2f} hours, {speaker_count} "
+        f"speakers: {out}"
+    )
 
 
 if __name__ == "__main__":

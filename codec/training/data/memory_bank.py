@@ -1,4 +1,6 @@
-"""All training audio in memory as 16-bit integers, and crops cut from it, on the CPU or on a GPU."""
+"""All training audio in memory as 16-bit integers, and crops cut from it, on the CPU or on a
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,11 @@ _FULL_SCALE = 32768
 
 
 class MemoryBank:
-    """A manifest's audio, decoded once: one int16 tensor, clip behind clip, at the model's rate, channels averaged.
+    """A manifest's audio, decoded once: one int16 tensor, clip behind clip, at the model's rate,
+    channels averaged.
 
-    Crops are those of a `CropDataset` with the same manifest and configuration (to the rounding to 16 bits, for
-    sources of other rates or more bits). An hour at 16 kHz takes 115 MB.
+    Crops are those of a `CropDataset` with the same manifest and configuration (to the rounding to
+    16 bits, for sources of other rates or more bits). An hour at 16 kHz takes 115 MB.
 
     Example:
         bank = MemoryBank.load(manifest, config, cache_folder=folder).to("cuda")
@@ -60,8 +63,9 @@ class MemoryBank:
         Args:
             manifest: What to decode.
             config: How crops are made; of it only the rate decides what is decoded.
-            cache_folder: Where to keep the decoded audio, in a file named by the manifest's checksum and the rate:
-                the next load, and other processes, map it and share its memory. None keeps nothing.
+            cache_folder: Where to keep the decoded audio, in a file named by the manifest's
+                checksum and the rate: the next load, and other processes, map it and share its
+                    memory. None keeps nothing.
             jobs: Files decoded at the same time.
 
         Raises:
@@ -77,7 +81,9 @@ class MemoryBank:
             if not path.exists():
                 _decode_to_file(manifest, planner, path, total, jobs)
             samples = _map_file(path, total)
-        with warnings.catch_warnings():  # torch would warn that the map is read-only; nothing writes to it
+        with (
+            warnings.catch_warnings()
+        ):  # torch would warn that the map is read-only; nothing writes to it
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return cls(torch.from_numpy(samples), planner)
 
@@ -92,10 +98,14 @@ class MemoryBank:
         self._planner.to(device)
         return self
 
-    def crops(self, epoch: int, indices: Int64[Tensor, " batch"] | Sequence[int]) -> Float[Tensor, "batch 1 samples"]:
-        """The crops of an epoch at the given indices: float32, peaks within ±0.98, on the bank's device.
+    def crops(
+        self, epoch: int, indices: Int64[Tensor, " batch"] | Sequence[int]
+    ) -> Float[Tensor, "batch 1 samples"]:
+        """The crops of an epoch at the given indices: float32, peaks within ±0.98, on the bank's
+        device.
 
-        Nothing waits for the device. The result does not depend on how indices are put into batches.
+        Nothing waits for the device. The result does not depend on how indices are put into
+        batches.
         """
         plan = self._planner.plan(epoch, torch.as_tensor(indices, dtype=torch.int64))
         time = torch.arange(self._config.segment_samples, device=self._samples.device)
@@ -112,8 +122,12 @@ def _cache_name(manifest: Manifest, sample_rate_hz: int) -> str:
     return f"bank-{sample_rate_hz}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
 
 
-def _decode_to_file(manifest: Manifest, planner: CropPlanner, path: Path, total: int, jobs: int) -> None:
-    """Two processes may do this at once: each writes its own file, and the last one's name stays."""
+def _decode_to_file(
+    manifest: Manifest, planner: CropPlanner, path: Path, total: int, jobs: int
+) -> None:
+    """Two processes may do this at once: each writes its own file, and the last one's name
+    stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path, overwrite=True) as temporary:
         samples = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.int16, shape=(total,))
@@ -127,9 +141,14 @@ def _map_file(path: Path, total: int) -> np.ndarray:
     try:
         samples = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise AudioError(f"cannot read the decoded audio {path}: {error}; delete the file") from error
+        raise AudioError(
+            f"cannot read the decoded audio {path}: {error}; delete the file"
+        ) from error
     if samples.dtype != np.int16 or samples.shape != (total,):
-        raise AudioError(f"{path} holds {samples.dtype} {samples.shape}, expected int16 ({total},); delete the file")
+        raise AudioError(
+            f"{path} holds {samples.dtype} {samples.shape}, expected int16 ({total},); delete the "
+            f"file"
+        )
     return samples
 
 

@@ -1,10 +1,11 @@
 """How much louder or softer each band of hearing is in an estimate than in its reference.
 
-A differentiable distance after the published structure of PESQ (Rix, Beerends, Hollier, Hekstra, "Perceptual
-evaluation of speech quality", ICASSP 2001): power in Bark bands, above the threshold of hearing, to Zwicker's loudness;
-differences within a quarter of the softer of the two are masked; and what an estimate adds counts more than what it
-leaves out, as what is added is heard as a sound of its own. It is no PESQ: there is no alignment in time or level, no
-average over the worst moments, and thresholds come from a formula.
+A differentiable distance after the published structure of PESQ (Rix, Beerends, Hollier, Hekstra,
+"Perceptual evaluation of speech quality", ICASSP 2001): power in Bark bands, above the threshold of
+hearing, to Zwicker's loudness; differences within a quarter of the softer of the two are masked;
+and what an estimate adds counts more than what it leaves out, as what is added is heard as a sound
+of its own. It is no PESQ: there is no alignment in time or level, no average over the worst
+moments, and thresholds come from a formula.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ ADDED_EXPONENT, ADDED_FLOOR, ADDED_LIMITS = 1.2, 50.0, (3.0, 12.0)
 
 
 class LoudnessCriterion(nn.Module):
-    """The mean over frames of the disturbance: 0 for equal inputs. The gradient goes to the estimate alone."""
+    """The mean over frames of the disturbance: 0 for equal inputs. The gradient goes to the
+    estimate alone.
+    """
 
     window: Tensor
     pool: Tensor
@@ -45,14 +48,23 @@ class LoudnessCriterion(nn.Module):
         self.frame_power = float(window.square().sum()) * self.length / 2
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("pool", torch.from_numpy(pool), persistent=False)
-        self.register_buffer("threshold", torch.from_numpy(10 ** (threshold_db / 10)).float(), persistent=False)
+        self.register_buffer(
+            "threshold", torch.from_numpy(10 ** (threshold_db / 10)).float(), persistent=False
+        )
 
     def forward(
-        self, estimate: Float[Tensor, "batch channels time"], reference: Float[Tensor, "batch channels time"]
+        self,
+        estimate: Float[Tensor, "batch channels time"],
+        reference: Float[Tensor, "batch channels time"],
     ) -> Float[Tensor, ""]:
         with torch.autocast(estimate.device.type, enabled=False):
-            estimate, reference = estimate.float().flatten(0, 1), reference.detach().float().flatten(0, 1)
-            level = reference.square().mean(1).clamp_min(QUIETEST_POWER).rsqrt() * (10 ** (SPEECH_DB / 20))
+            estimate, reference = (
+                estimate.float().flatten(0, 1),
+                reference.detach().float().flatten(0, 1),
+            )
+            level = reference.square().mean(1).clamp_min(QUIETEST_POWER).rsqrt() * (
+                10 ** (SPEECH_DB / 20)
+            )
             estimated, expected = self._power(estimate, level), self._power(reference, level)
             ours, theirs = self._loudness(estimated), self._loudness(expected)
             heard = ((ours - theirs).abs() - MASKED * torch.minimum(ours, theirs)).clamp_min(0)
@@ -61,28 +73,41 @@ class LoudnessCriterion(nn.Module):
             return (symmetric + ADDED_WEIGHT * added).mean()
 
     def _power(self, wave: Float[Tensor, "clips time"], gain: Float[Tensor, " clips"]) -> Tensor:
-        """Power in each band, (clips, frames, bands), 1 standing for 0 dB of sound pressure level."""
+        """Power in each band, (clips, frames, bands), 1 standing for 0 dB of sound pressure
+        level.
+        """
         spectrum = torch.stft(
-            wave * gain[:, None], self.length, self.length // 2, window=self.window, return_complex=True
+            wave * gain[:, None],
+            self.length,
+            self.length // 2,
+            window=self.window,
+            return_complex=True,
         )
         power = spectrum.real.square() + spectrum.imag.square()
         return power.transpose(1, 2) @ self.pool / self.frame_power
 
-    def _loudness(self, power: Float[Tensor, "clips frames bands"]) -> Float[Tensor, "clips frames bands"]:
+    def _loudness(
+        self, power: Float[Tensor, "clips frames bands"]
+    ) -> Float[Tensor, "clips frames bands"]:
         """Sone per Bark, but for a factor; 0 at and below the threshold of hearing."""
         above = (0.5 + 0.5 * power / self.threshold) ** EXPONENT - 1
         return (2 * self.threshold) ** EXPONENT * above.clamp_min(0)
 
 
-def added_weight(estimate: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """How much more a disturbance counts where the estimate has several times the power: 0 if less than 2.5 times."""
+def added_weight(
+    estimate: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """How much more a disturbance counts where the estimate has several times the power: 0 if less
+    than 2.5 times.
+    """
     lowest, highest = ADDED_LIMITS
     ratio = ((estimate + ADDED_FLOOR) / (reference + ADDED_FLOOR)) ** ADDED_EXPONENT
     return torch.where(ratio < lowest, 0.0, ratio.clamp_max(highest))
 
 
 def bark_bands(sample_rate_hz: int, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Equally wide bands on the Bark scale up to half the rate: shares (frequencies, bands), threshold of hearing, dB.
+    """Equally wide bands on the Bark scale up to half the rate: shares (frequencies, bands),
+    threshold of hearing, dB.
 
     A frequency of the transform is spread over the bands that its width falls in.
     """

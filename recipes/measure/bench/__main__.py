@@ -1,4 +1,5 @@
-"""Time the presets beside their neural peers, all with random weights, on the same cores in the same run.
+"""Time the presets beside their neural peers, all with random weights, on the same cores in the
+same run.
 
 python -m recipes.measure.bench --threads 2 --out runs/bench
 
@@ -27,7 +28,16 @@ from ..compare.neural import LAYOUTS
 from .candidates import find_candidates, noise, random_checkpoint
 from .growth import measure_growth
 from .machine import machine_facts
-from .report import draw_growth, floor_lines, growth_table, ratio_lines, ratios, share_lines, speed_table, write
+from .report import (
+    draw_growth,
+    floor_lines,
+    growth_table,
+    ratio_lines,
+    ratios,
+    share_lines,
+    speed_table,
+    write,
+)
 from .shares import encode_shares, operation_shares
 from .timing import measure
 
@@ -91,19 +101,28 @@ def _speeds(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
     machine = machine_facts(arguments.threads)
     compared = list(ratios(speeds))
     lines = [
-        f"{machine['processor']}, {arguments.threads} threads, PyTorch {machine['torch']}, random weights",
-        "", speed_table(candidates, speeds), "",
-        *ratio_lines(compared), "",
+        f"{machine['processor']}, {arguments.threads} threads, PyTorch {machine['torch']}, random "
+        f"weights",
+        "",
+        speed_table(candidates, speeds),
+        "",
+        *ratio_lines(compared),
+        "",
         *floor_lines(candidates, speeds, rates[-1]),
         *(f"not timed: {name}: {reason}" for name, reason in skipped.items()),
-    ]  # fmt: skip
+    ]
     result = {
         "machine": machine | {"multiply_adds_per_second": rates[-1]},
         "codecs": [
-            {name: getattr(candidate, name) for name in ("name", "note", "parameters", "encode_work", "decode_work")}
+            {
+                name: getattr(candidate, name)
+                for name in ("name", "note", "parameters", "encode_work", "decode_work")
+            }
             for candidate in candidates
         ],
-        "speeds": [dataclasses.asdict(s) | {"encode": s.encode, "decode": s.decode} for s in speeds],
+        "speeds": [
+            dataclasses.asdict(s) | {"encode": s.encode, "decode": s.decode} for s in speeds
+        ],
         "ratios": compared,
         "skipped": skipped,
     }
@@ -133,7 +152,9 @@ def _growth(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
     points = measure_growth(preset, lengths, threads, arguments.backends[0])
     if arguments.out:
         picture = io.BytesIO()
-        draw_growth(points, f"{preset}, {threads} threads where not varied").savefig(picture, format="png")
+        draw_growth(points, f"{preset}, {threads} threads where not varied").savefig(
+            picture, format="png"
+        )
         write(arguments.out / "growth.png", picture.getvalue())
     return {"growth": [dataclasses.asdict(point) for point in points]}, ["", growth_table(points)]
 

@@ -1,4 +1,6 @@
-"""What is timed: our presets through the product's whole path, and the neural peers' models alone."""
+"""What is timed: our presets through the product's whole path, and the neural peers' models
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How cost grows: time and peak memory of files through the product, each in a process of its own."""
+"""How cost grows: time and peak memory of files through the product, each in a process of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -44,17 +46,26 @@ class Point:
     decode: Cost
 
 
-def settings(lengths: Sequence[float], most_stages: int, threads: int) -> Iterator[tuple[str, Setting]]:
+def settings(
+    lengths: Sequence[float], most_stages: int, threads: int
+) -> Iterator[tuple[str, Setting]]:
     """One thing is varied at a time."""
     base = Setting(stages=most_stages, threads=threads)
     stages = [count for count in (1, 2, 4, 8, 12, 14) if count <= most_stages]
-    axes = {"seconds": lengths, "stages": stages, "threads": range(1, threads + 1), "channels": (1, 2, 4, 8)}
+    axes = {
+        "seconds": lengths,
+        "stages": stages,
+        "threads": range(1, threads + 1),
+        "channels": (1, 2, 4, 8),
+    }
     for axis, values in axes.items():
         for value in values:
             yield axis, dataclasses.replace(base, **{axis: value})
 
 
-def measure_growth(preset: str, lengths: Sequence[float], threads: int, backend: str) -> list[Point]:
+def measure_growth(
+    preset: str, lengths: Sequence[float], threads: int, backend: str
+) -> list[Point]:
     """All points, each measured once."""
     config = PRESETS[preset]()
     with TemporaryDirectory() as folder:
@@ -71,7 +82,9 @@ def measure_growth(preset: str, lengths: Sequence[float], threads: int, backend:
 def _costs(setting: Setting, model: Path, sample_rate_hz: int, backend: str) -> tuple[Cost, Cost]:
     """Of encoding and of decoding."""
     with TemporaryDirectory() as folder:
-        source, coded, heard = (Path(folder) / name for name in ("noise.wav", "coded.dvq", "heard.wav"))
+        source, coded, heard = (
+            Path(folder) / name for name in ("noise.wav", "coded.dvq", "heard.wav")
+        )
         _write_noise(source, setting, sample_rate_hz)
         encode = _run("encode", model, source, coded, setting, backend)
         decode = _run("decode", model, coded, heard, setting, backend)
@@ -88,11 +101,15 @@ def _write_noise(path: Path, setting: Setting, sample_rate_hz: int) -> None:
             file.write(np.repeat(block[:, None], setting.channels, axis=1))
 
 
-def _run(verb: str, model: Path, source: Path, target: Path, setting: Setting, backend: str) -> Cost:
+def _run(
+    verb: str, model: Path, source: Path, target: Path, setting: Setting, backend: str
+) -> Cost:
     options = [str(model), str(source), str(target), str(setting.stages), backend]
     command = [sys.executable, "-m", f"{__package__}.one_file", verb, *options]
     environment = os.environ | {"OMP_NUM_THREADS": str(setting.threads)}
-    process = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     if process.returncode:
         reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         raise DiveqCodecError(f"{verb} of {setting} failed: {reason}")

@@ -1,8 +1,8 @@
 """What might make the network faster on a GPU, measured before any of it goes into the product.
 
-A means is worth having only where codes stay what they are, so those that differ from the CPU's are counted, as is how
-far waveforms move. The product computes in float32, where PyTorch's own default on a GPU is TF32, of ten bits, in
-convolutions.
+A means is worth having only where codes stay what they are, so those that differ from the CPU's are
+counted, as is how far waveforms move. The product computes in float32, where PyTorch's own default
+on a GPU is TF32, of ten bits, in convolutions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def _plain(model: CodecModel) -> Network:
 
 
 def _bf16(model: CodecModel) -> Network:
-    """Encoder and decoder in bfloat16 where autocast thinks it safe; the search in float32, as in training."""
+    """Encoder and decoder in bfloat16 where autocast thinks it safe; the search in float32, as in
+    training.
+    """
     bits = [0] * len(model.config.stages)
 
     def encode(waves: Tensor) -> Tensor:
@@ -92,7 +94,9 @@ class _Captured:
 
     def _capture(self, given: Tensor) -> torch.cuda.CUDAGraph:
         self._given = given.clone()
-        aside = torch.cuda.Stream()  # capture needs libraries that have done the work once, on another stream
+        aside = (
+            torch.cuda.Stream()
+        )  # capture needs libraries that have done the work once, on another stream
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(_CAPTURE_WARM_UPS):
@@ -123,8 +127,10 @@ ON_GPU_ALONE = ("tf32", "graphs", "compile and graphs")
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """Throughput with a means, in hours of audio a minute; the share of codes that differ from those of the CPU, in
-    all stages and in the first; and the largest difference of a waveform's sample."""
+    """Throughput with a means, in hours of audio a minute; the share of codes that differ from
+    those of the CPU, in all stages and in the first; and the largest difference of a waveform's
+    sample.
+    """
 
     means: str
     clips: int
@@ -137,7 +143,11 @@ class Gain:
 
 @torch.inference_mode()
 def measure_means(
-    checkpoint: Checkpoint, names: Sequence[str], device: torch.device, waves: np.ndarray, repeats: int
+    checkpoint: Checkpoint,
+    names: Sequence[str],
+    device: torch.device,
+    waves: np.ndarray,
+    repeats: int,
 ) -> tuple[list[Gain], dict[str, str]]:
     """Of the network alone on one batch (clips, samples); and why means failed, by their names."""
     whole = torch.from_numpy(whole_frames(waves, checkpoint.config.hop))
@@ -166,8 +176,15 @@ def measure_means(
     hours = whole.numel() / checkpoint.config.sample_rate_hz / 3600
     return [
         Gain(
-            means=name, clips=len(whole), encode=60 * hours / encode, decode=60 * hours / decode,
-            codes_differ=float(every), first_codes_differ=float(first), wave_differs=float(distance),
+            means=name,
+            clips=len(whole),
+            encode=60 * hours / encode,
+            decode=60 * hours / decode,
+            codes_differ=float(every),
+            first_codes_differ=float(first),
+            wave_differs=float(distance),
         )
-        for (name, every, first, distance), encode, decode in zip(ready, times[::2], times[1::2], strict=True)
-    ], failed  # fmt: skip
+        for (name, every, first, distance), encode, decode in zip(
+            ready, times[::2], times[1::2], strict=True
+        )
+    ], failed

@@ -1,4 +1,5 @@
-"""Encode or decode one file, and print what that cost: the process that `growth` starts for each point.
+"""Encode or decode one file, and print what that cost: the process that `growth` starts for each
+point.
 
 python -m recipes.measure.bench.one_file encode MODEL SOURCE TARGET STAGES BACKEND
 """
@@ -19,7 +20,9 @@ from ...memory import peak_memory_mb
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """`elapsed_s` of wall clock without start and loading; the process's peak memory, and that before it began."""
+    """`elapsed_s` of wall clock without start and loading; the process's peak memory, and that
+    before it began.
+    """
 
     elapsed_s: float
     peak_mb: float
@@ -38,7 +41,9 @@ def main(verb: str, model: str, source: str, target: str, stages: str, backend: 
         codec.encode_file(source, target, stages=int(stages))
     else:
         codec.decode_file(source, target)
-    cost = Cost(elapsed_s=time.perf_counter() - started, peak_mb=peak_memory_mb(), ready_mb=ready_mb)
+    cost = Cost(
+        elapsed_s=time.perf_counter() - started, peak_mb=peak_memory_mb(), ready_mb=ready_mb
+    )
     print(json.dumps(dataclasses.asdict(cost)))
 
 

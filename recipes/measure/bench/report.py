@@ -22,7 +22,9 @@ def speed_table(candidates: Sequence[Candidate], speeds: Sequence[Speed]) -> str
     lengths = sorted({speed.seconds for speed in speeds})
     by_name = {(speed.name, speed.seconds): speed for speed in speeds}
     heads = ["codec", "coded at", "M weights", "G multiply-adds/s: encode", "decode"]
-    heads += [f"{verb} {length:g} s, x real time" for length in lengths for verb in ("encode", "decode")]
+    heads += [
+        f"{verb} {length:g} s, x real time" for length in lengths for verb in ("encode", "decode")
+    ]
     rows = []
     for candidate in candidates:
         cells = [candidate.name, candidate.note, f"{candidate.parameters / 1e6:.1f}"]
@@ -45,7 +47,11 @@ def ratios(speeds: Sequence[Speed]) -> Iterator[dict[str, Any]]:
     """How many times as fast each of ours is as each peer, at each length."""
     for ours in speeds:
         for peer in speeds:
-            if ours.name.startswith(OURS) and not peer.name.startswith(OURS) and ours.seconds == peer.seconds:
+            if (
+                ours.name.startswith(OURS)
+                and not peer.name.startswith(OURS)
+                and ours.seconds == peer.seconds
+            ):
                 yield {
                     "ours": ours.name,
                     "peer": peer.name,
@@ -61,17 +67,24 @@ def ratio_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     for ratio in found:
         goal = f" (goal {ratio['goal']:g})" if ratio["goal"] else ""
         yield (
-            f"{ratio['ours']} is {ratio['encode']:.1f} and {ratio['decode']:.1f} times as fast as {ratio['peer']} "
+            f"{ratio['ours']} is {ratio['encode']:.1f} and {ratio['decode']:.1f} times as fast as "
+            f"{ratio['peer']} "
             f"to encode and decode {ratio['seconds']:g} s{goal}"
         )
 
 
-def floor_lines(candidates: Sequence[Candidate], speeds: Sequence[Speed], machine_rate: float) -> Iterator[str]:
-    """How near each codec comes to doing nothing but multiply-adds, at the rate of large matrix products."""
+def floor_lines(
+    candidates: Sequence[Candidate], speeds: Sequence[Speed], machine_rate: float
+) -> Iterator[str]:
+    """How near each codec comes to doing nothing but multiply-adds, at the rate of large matrix
+    products.
+    """
     yield f"large matrix products: {machine_rate / 1e9:.1f} G multiply-adds a second"
     longest = max(speed.seconds for speed in speeds)
     for candidate in candidates:
-        speed = next(speed for speed in speeds if (speed.name, speed.seconds) == (candidate.name, longest))
+        speed = next(
+            speed for speed in speeds if (speed.name, speed.seconds) == (candidate.name, longest)
+        )
         encode = candidate.encode_work * speed.encode / machine_rate
         decode = candidate.decode_work * speed.decode / machine_rate
         yield f"{candidate.name}: {encode:.0%} of that to encode, {decode:.0%} to decode"
@@ -87,13 +100,22 @@ def share_lines(title: str, shares: dict[str, float]) -> Iterator[str]:
 def growth_table(points: Sequence[Point]) -> str:
     """Markdown: a line per point."""
     heads = ["varied", "audio s", "stages", "threads", "channels"]
-    heads += [f"{verb} {figure}" for verb in ("encode", "decode") for figure in ("x real time", "peak MB")]
+    heads += [
+        f"{verb} {figure}" for verb in ("encode", "decode") for figure in ("x real time", "peak MB")
+    ]
     rows = []
     for point in points:
         setting = point.setting
-        cells = [point.axis, f"{setting.seconds:g}", *map(str, (setting.stages, setting.threads, setting.channels))]
+        cells = [
+            point.axis,
+            f"{setting.seconds:g}",
+            *map(str, (setting.stages, setting.threads, setting.channels)),
+        ]
         for cost in (point.encode, point.decode):
-            cells += [f"{setting.seconds * setting.channels / cost.elapsed_s:.1f}", f"{cost.peak_mb:.0f}"]
+            cells += [
+                f"{setting.seconds * setting.channels / cost.elapsed_s:.1f}",
+                f"{cost.peak_mb:.0f}",
+            ]
         rows.append(cells)
     return table(heads, rows)
 
@@ -115,7 +137,10 @@ def draw_growth(points: Sequence[Point], title: str) -> Any:
 
 def _draw_axis(place: Any, points: Sequence[Point], axis: str, figure: str, label: str) -> None:
     values = [getattr(point.setting, axis) for point in points]
-    costs = {verb: [getattr(getattr(point, verb), figure) for point in points] for verb in ("encode", "decode")}
+    costs = {
+        verb: [getattr(getattr(point, verb), figure) for point in points]
+        for verb in ("encode", "decode")
+    }
     for (verb, found), color in zip(costs.items(), ("#1f5fa8", "#d1652a"), strict=True):
         place.plot(values, found, color=color, label=verb, marker="o", markersize=3)
     if axis == "seconds":

@@ -1,4 +1,6 @@
-"""What is timed in batches: from the product's whole path down to the network alone, for ours and for peers."""
+"""What is timed in batches: from the product's whole path down to the network alone, for ours and
+for peers.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from ..compare import neural
 from .candidates import OURS
 
 Span = Literal["product", "host", "network"]
-"""`product`: the public verbs; `host`: a network, with the ways from and to host memory; `network`: itself alone."""
+"""`product`: the public verbs; `host`: a network, with the ways from and to host memory; `network`:
+itself alone.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +53,14 @@ def our_routes(checkpoint: Checkpoint, name: str, device: str) -> list[Route]:
 
     def route(span: Span, prepare: Callable, encode: Callable, decode: Callable) -> Route:
         return Route(
-            codec=f"{OURS} {name}", span=span, sample_rate_hz=config.sample_rate_hz, weights_mb=_megabytes(model),
-            prepare=prepare, encode=encode, decode=decode,
-        )  # fmt: skip
+            codec=f"{OURS} {name}",
+            span=span,
+            sample_rate_hz=config.sample_rate_hz,
+            weights_mb=_megabytes(model),
+            prepare=prepare,
+            encode=encode,
+            decode=decode,
+        )
 
     return [
         _our_product(Codec(checkpoint, name=name, device=device, backend="torch"), route),
@@ -76,7 +85,9 @@ def _our_product(codec: Codec, route: Callable[..., Route]) -> Route:
 
     def encode(waves: Sequence[np.ndarray]) -> list[Encoded]:
         frames = sum(-(-len(wave) // codec.config.hop) for wave in waves)
-        return codec.encode_batch(waves, sample_rate_hz=rate, batch_seconds=(frames + 0.5) / frame_rate)
+        return codec.encode_batch(
+            waves, sample_rate_hz=rate, batch_seconds=(frames + 0.5) / frame_rate
+        )
 
     def decode(clips: Sequence[Encoded]) -> object:
         frames = sum(clip.codes.shape[-1] for clip in clips)
@@ -100,9 +111,14 @@ def peer_routes(layout: neural.Layout, device: str) -> list[Route]:
 
     def route(span: Span, prepare: Callable, encode: Callable, decode: Callable) -> Route:
         return Route(
-            codec=layout.family, span=span, sample_rate_hz=layout.sample_rate_hz, weights_mb=_megabytes(model.module),
-            prepare=prepare, encode=encode, decode=decode,
-        )  # fmt: skip
+            codec=layout.family,
+            span=span,
+            sample_rate_hz=layout.sample_rate_hz,
+            weights_mb=_megabytes(model.module),
+            prepare=prepare,
+            encode=encode,
+            decode=decode,
+        )
 
     return [
         route(
@@ -126,4 +142,9 @@ def whole_frames(waves: np.ndarray, hop: int) -> np.ndarray:
 
 
 def _megabytes(module: nn.Module) -> float:
-    return sum(part.numel() * part.element_size() for part in (*module.parameters(), *module.buffers())) / 1e6
+    return (
+        sum(
+            part.numel() * part.element_size() for part in (*module.parameters(), *module.buffers())
+        )
+        / 1e6
+    )

@@ -1,4 +1,6 @@
-"""Where the time of encoding goes: the parts of the product's path, and the operations of the networks."""
+"""Where the time of encoding goes: the parts of the product's path, and the operations of the
+networks.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ MOST_OPERATIONS = 8
 
 
 def encode_shares(codec: Codec, seconds: float, repeats: int) -> dict[str, float]:
-    """Share of each part in the time of `encode_file` on a WAV file, medians; they add up to about 1."""
+    """Share of each part in the time of `encode_file` on a WAV file, medians; they add up to about
+    1.
+    """
     rate = codec.config.sample_rate_hz
     found: dict[str, list[float]] = {part: [] for part in (*PARTS, REST)}
     with TemporaryDirectory() as folder, _watched() as spent:
@@ -87,7 +91,9 @@ def _timed(owner: type, method: str, add: Callable[[float], None]) -> Iterator[N
 
 
 def operation_shares(call: Callable[[], object]) -> dict[str, float]:
-    """The operations that take most of the processor's time in a call, by their share; the largest first."""
+    """The operations that take most of the processor's time in a call, by their share; the largest
+    first.
+    """
     call()
     with profile(activities=[ProfilerActivity.CPU]) as record:
         call()

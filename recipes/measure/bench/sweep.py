@@ -18,7 +18,9 @@ MOST_CALL_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Median times of one batch. `memory_mb`: weights, and the most that a call took beside; None on a CPU."""
+    """Median times of one batch. `memory_mb`: weights, and the most that a call took beside; None
+    on a CPU.
+    """
 
     codec: str
     span: Span
@@ -113,12 +115,18 @@ def synchronised(call: Callable[[], object], device: torch.device) -> Callable[[
 def _warm(
     route: Route, device: torch.device, seconds: float, clips: int
 ) -> tuple[float | None, Callable[[], None], Callable[[], None]]:
-    """The memory that the first calls take; and the calls to time, whose algorithms and memory are found by then."""
+    """The memory that the first calls take; and the calls to time, whose algorithms and memory are
+    found by then.
+    """
     given = route.prepare(np.tile(noise(seconds, route.sample_rate_hz), (clips, 1)))
     held = _start_counting(device)
     coded = route.encode(given)
     route.decode(coded)
-    memory = None if held is None else route.weights_mb + (torch.cuda.max_memory_allocated(device) - held) / 1e6
+    memory = (
+        None
+        if held is None
+        else route.weights_mb + (torch.cuda.max_memory_allocated(device) - held) / 1e6
+    )
     return (
         memory,
         synchronised(lambda: route.encode(given), device),

@@ -1,4 +1,5 @@
-"""Measure how many hours of audio a minute batches of clips take, on a GPU or a CPU, beside neural peers.
+"""Measure how many hours of audio a minute batches of clips take, on a GPU or a CPU, beside neural
+peers.
 
 python -m recipes.measure.bench.throughput --device cuda --out runs/throughput
 
@@ -54,7 +55,9 @@ class Arguments:
     means: tuple[str, ...] | None = None
     """What might make our network faster (default: all that the device has)."""
     speech: Path | None = None
-    """Folder of recordings on which differing codes are counted; noise, which forgives more, without it."""
+    """Folder of recordings on which differing codes are counted; noise, which forgives more,
+    without it.
+    """
     repeats: int = 5
 
     def __post_init__(self) -> None:
@@ -70,25 +73,33 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     path = find_model(arguments.model)
     checkpoint = Checkpoint.load(path)
-    ours = our_routes(checkpoint, path.stem, arguments.device)  # tells where the device is not there
+    ours = our_routes(
+        checkpoint, path.stem, arguments.device
+    )  # tells where the device is not there
     device = torch.device(arguments.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     peers, skipped = _peers(arguments)
-    found, stops = sweep([*ours, *peers], device, arguments.seconds, arguments.most_clips, arguments.repeats)
+    found, stops = sweep(
+        [*ours, *peers], device, arguments.seconds, arguments.most_clips, arguments.repeats
+    )
     machine = machine_facts(torch.get_num_threads()) | {"device": _device_name(device)}
     ratios = list(throughput_ratios(found))
     lines = [
-        f"{machine['device'] or machine['processor']}, PyTorch {machine['torch']}, clips of {arguments.seconds:g} s",
-        "", throughput_table(found), "",
+        f"{machine['device'] or machine['processor']}, PyTorch {machine['torch']}, clips of "
+        f"{arguments.seconds:g} s",
+        "",
+        throughput_table(found),
+        "",
         *(
-            f"{r['ours']} codes {r['encode']:.1f} and decodes {r['decode']:.1f} times as much as {r['peer']} "
+            f"{r['ours']} codes {r['encode']:.1f} and decodes {r['decode']:.1f} times as much as "
+            f"{r['peer']} "
             f"({r['span']}, each with its best batch)"
             for r in ratios
         ),
         *stop_lines(stops),
         *(f"not measured: {name}: {reason}" for name, reason in skipped.items()),
-    ]  # fmt: skip
+    ]
     print("\n".join(lines), flush=True)
     most = best(found, f"{OURS} {path.stem}", "network", "encode")
     gains, failed = _means(arguments, checkpoint, device, most.clips if most else 1)
@@ -101,7 +112,9 @@ def main(arguments: Arguments) -> None:
             "code": code_commit(),
             "machine": machine,
             "clip_seconds": arguments.seconds,
-            "throughputs": [dataclasses.asdict(p) | {"encode": p.encode, "decode": p.decode} for p in found],
+            "throughputs": [
+                dataclasses.asdict(p) | {"encode": p.encode, "decode": p.decode} for p in found
+            ],
             "ratios": ratios,
             "stops": [dataclasses.asdict(stop) for stop in stops],
             "means": [dataclasses.asdict(gain) for gain in gains],
@@ -136,10 +149,14 @@ def _means(
     for clips in sorted({min(_SMALL_BATCH, most_clips), most_clips}) if names else ():
         samples = round(arguments.seconds * rate)
         if arguments.speech:
-            speech = np.concatenate([read_clip(path, rate) for path in audio_files(arguments.speech)])
+            speech = np.concatenate(
+                [read_clip(path, rate) for path in audio_files(arguments.speech)]
+            )
             waves = np.resize(speech, (clips, samples))
         else:
-            waves = noise(clips * arguments.seconds, rate)[: clips * samples].reshape(clips, samples)
+            waves = noise(clips * arguments.seconds, rate)[: clips * samples].reshape(
+                clips, samples
+            )
         found, without = measure_means(checkpoint, names, device, waves, arguments.repeats)
         gains += found
         failed |= {f"{name}, {clips} clips": reason for name, reason in without.items()}

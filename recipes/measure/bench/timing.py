@@ -1,4 +1,6 @@
-"""Wall-clock times that can be compared: all calls in turn, round after round, and the median of each."""
+"""Wall-clock times that can be compared: all calls in turn, round after round, and the median of
+each.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,12 @@ def interleaved(tasks: Sequence[Callable[[], object]], repeats: int) -> list[flo
     return [median(taken) for taken in times]
 
 
-def measure(candidates: Sequence[Candidate], seconds: float, repeats: int) -> tuple[list[Speed], float]:
-    """Speeds on audio of this length, and the machine's multiply-adds per second, measured in the same rounds."""
+def measure(
+    candidates: Sequence[Candidate], seconds: float, repeats: int
+) -> tuple[list[Speed], float]:
+    """Speeds on audio of this length, and the machine's multiply-adds per second, measured in the
+    same rounds.
+    """
     tasks: list[Callable[[], object]] = [_gemm()]
     for candidate in candidates:
         wave = noise(seconds, candidate.sample_rate_hz)

@@ -23,7 +23,9 @@ COUNTED_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Of one call: multiply-adds of convolutions, matrix products and LSTMs, and values that were allocated."""
+    """Of one call: multiply-adds of convolutions, matrix products and LSTMs, and values that were
+    allocated.
+    """
 
     multiply_adds: float
     values: float
@@ -33,7 +35,9 @@ class Work:
 
 
 class _AllocationCounter(TorchDispatchMode):
-    """Counts the values of all tensors that operations make; views and results in place allocate nothing."""
+    """Counts the values of all tensors that operations make; views and results in place allocate
+    nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +48,9 @@ class _AllocationCounter(TorchDispatchMode):
         outputs = result if isinstance(result, tuple) else (result,)
         for output, declared in zip(outputs, func._schema.returns, strict=False):
             if declared.alias_info is None:
-                self.values += sum(leaf.numel() for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
+                self.values += sum(
+                    leaf.numel() for leaf in tree_leaves(output) if isinstance(leaf, Tensor)
+                )
         return result
 
 
@@ -67,7 +73,9 @@ class _LstmCounter:
     def _count(self, lstm: nn.LSTM, inputs: tuple[Tensor, ...], _: object) -> None:
         steps = inputs[0].numel() // lstm.input_size
         widths = [lstm.input_size] + [lstm.hidden_size] * (lstm.num_layers - 1)
-        self.multiply_adds += steps * sum(4 * lstm.hidden_size * (width + lstm.hidden_size) for width in widths)
+        self.multiply_adds += steps * sum(
+            4 * lstm.hidden_size * (width + lstm.hidden_size) for width in widths
+        )
 
 
 @torch.no_grad()
@@ -76,7 +84,9 @@ def count(module: nn.Module, call: Callable[[], Any]) -> Work:
     flops = FlopCounterMode(display=False)
     with _LstmCounter(module) as lstms, _AllocationCounter() as allocations, flops:
         call()
-    return Work(multiply_adds=flops.get_total_flops() / 2 + lstms.multiply_adds, values=allocations.values)
+    return Work(
+        multiply_adds=flops.get_total_flops() / 2 + lstms.multiply_adds, values=allocations.values
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 python -m recipes.measure.compare --data speech/val --out runs/compare
 diveq-codec report runs/compare/evaluation.json runs/compare/report.html
 
-Codecs that are not installed are named and left out. Neural peers need their weights on the disk (`--weights encodec
-FOLDER`); without, they are timed with random ones, and only timed. Nothing is downloaded.
+Codecs that are not installed are named and left out. Neural peers need their weights on the disk
+(`--weights encodec FOLDER`); without, they are timed with random ones, and only timed. Nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Arguments:
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     """Ours: names of shipped models, or model files."""
     bitrates: Bitrates = ()
-    """The bitrates of our models, in kbps; what one lacks is left out. By default, where there are no --stages, those
-    of 1, 2, 4, 8, … and all stages."""
+    """The bitrates of our models, in kbps; what one lacks is left out. By default, where there are
+    no --stages, those of 1, 2, 4, 8, … and all stages."""
     stages: StageCounts = ()
     """The numbers of stages of our models, the same for every frame; what one lacks is left out."""
     weights: dict[str, Path] = field(default_factory=dict)
@@ -76,16 +77,22 @@ class Arguments:
     def __post_init__(self) -> None:
         known = (*PROGRAMS, *LAYOUTS)
         if unknown := [name for name in self.systems if name not in known]:
-            raise ConfigError(f"there is no adapter for {', '.join(unknown)}; known: {', '.join(known)}")
+            raise ConfigError(
+                f"there is no adapter for {', '.join(unknown)}; known: {', '.join(known)}"
+            )
         if unknown := [name for name in self.weights if name not in LAYOUTS]:
-            raise ConfigError(f"--weights are for {', '.join(LAYOUTS)}, not for {', '.join(unknown)}")
+            raise ConfigError(
+                f"--weights are for {', '.join(LAYOUTS)}, not for {', '.join(unknown)}"
+            )
         if self.threads < 1 or self.workers < 1:
             raise ConfigError("--threads and --workers are at least 1")
 
 
 def main(arguments: Arguments) -> None:
     if (arguments.out / RESULT).exists() and not arguments.force:  # before the work, not after it
-        raise ConfigError(f"{arguments.out / RESULT} exists already; choose another folder, or give --force")
+        raise ConfigError(
+            f"{arguments.out / RESULT} exists already; choose another folder, or give --force"
+        )
     torch.set_num_threads(arguments.threads)
     sources = spread(find_sources(arguments.data), arguments.clips)
     evaluation = _with_timed(arguments, sources, _evaluate(arguments, sources))
@@ -100,7 +107,9 @@ def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
     candidates = [*ours(arguments), *_others(arguments)]
     with (
         score_workers(arguments.workers) as workers,
-        progress_on_stderr(f"{len(candidates)} systems, {len(sources)} clips", unit="files") as report,
+        progress_on_stderr(
+            f"{len(candidates)} systems, {len(sources)} clips", unit="files"
+        ) as report,
     ):
         done = iter(range(1, len(sources) + 1))
         return evaluate(
@@ -131,7 +140,9 @@ def _at_rates(codec: Codec, arguments: Arguments) -> list[ModelCandidate]:
     if not arguments.bitrates and not arguments.stages:
         return model_candidates(codec)
     bits = [stage.bits for stage in codec.config.stages]
-    least, most = (frame_bits * codec.config.frame_rate_hz / 1000 for frame_bits in (bits[0], sum(bits)))
+    least, most = (
+        frame_bits * codec.config.frame_rate_hz / 1000 for frame_bits in (bits[0], sum(bits))
+    )
     bitrates = [kbps for kbps in arguments.bitrates if least <= kbps <= most]
     counts = [count for count in arguments.stages if count <= len(bits)]
     if not bitrates and not counts:
@@ -154,7 +165,9 @@ def _others(arguments: Arguments) -> list[Candidate]:
     return found
 
 
-def _with_timed(arguments: Arguments, sources: Sequence[Source], evaluation: Evaluation) -> Evaluation:
+def _with_timed(
+    arguments: Arguments, sources: Sequence[Source], evaluation: Evaluation
+) -> Evaluation:
     """And the neural peers that have no weights here."""
     systems = list(evaluation.systems)
     for name in arguments.systems:

@@ -38,12 +38,21 @@ def codec2_peers() -> list[Peer]:
 
 def _code(wave: np.ndarray, mode: int) -> Coded:
     with TemporaryDirectory() as folder:
-        source, coded, heard = (Path(folder) / name for name in ("source.raw", "coded.bin", "heard.raw"))
-        whole = np.pad(wave, (0, -len(wave) % FRAME_SAMPLES[mode]))  # c2enc drops what fills no frame
+        source, coded, heard = (
+            Path(folder) / name for name in ("source.raw", "coded.bin", "heard.raw")
+        )
+        whole = np.pad(
+            wave, (0, -len(wave) % FRAME_SAMPLES[mode])
+        )  # c2enc drops what fills no frame
         samples = np.clip(np.round(_FULL_SCALE * whole), -_FULL_SCALE, _FULL_SCALE - 1)
         source.write_bytes(samples.astype("<i2").tobytes())
         encode_seconds = run("c2enc", str(mode), source, coded)
         decode_seconds = run("c2dec", str(mode), coded, heard)
-        decoded = np.frombuffer(heard.read_bytes(), dtype="<i2")[: len(wave)].astype(np.float32) / _FULL_SCALE
+        decoded = (
+            np.frombuffer(heard.read_bytes(), dtype="<i2")[: len(wave)].astype(np.float32)
+            / _FULL_SCALE
+        )
         bits = 8 * coded.stat().st_size
-    return Coded(wave=decoded, bits=bits, encode_seconds=encode_seconds, decode_seconds=decode_seconds)
+    return Coded(
+        wave=decoded, bits=bits, encode_seconds=encode_seconds, decode_seconds=decode_seconds
+    )

@@ -1,6 +1,8 @@
-"""Published neural codecs, through their own packages: with weights from the user's disk, or with random ones.
+"""Published neural codecs, through their own packages: with weights from the user's disk, or with
+random ones.
 
-Nothing is ever downloaded. Random weights in the published configuration say how fast a model is, and no more.
+Nothing is ever downloaded. Random weights in the published configuration say how fast a model is,
+and no more.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ from .peer import Coded, Peer
 Codes = Sequence[Tensor]
 
 TIMED_KBPS = 6.0
-"""Neural peers are timed at the rate of theirs that is nearest to this, that of 12 stages of 10 bits at 50 Hz."""
+"""Neural peers are timed at the rate of theirs that is nearest to this, that of 12 stages of 10
+bits at 50 Hz.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralModel:
-    """A model ready to run: `encode` maps a wave (1, 1, time) and a number of codebooks to codes, `decode` back."""
+    """A model ready to run: `encode` maps a wave (1, 1, time) and a number of codebooks to codes,
+    `decode` back.
+    """
 
     module: nn.Module
     sample_rate_hz: int
@@ -68,27 +74,42 @@ def load(layout: Layout, weights: Path | None) -> NeuralModel:
     """The model, in inference mode.
 
     Raises:
-        ConfigError: Its package is not installed, or the folder is not there or holds something else.
+        ConfigError: Its package is not installed, or the folder is not there or holds something
+            else.
     """
     if weights is not None and not (weights / "config.json").is_file():
-        raise ConfigError(f"{weights} is not a folder with {layout.family}'s config.json and weights")
+        raise ConfigError(
+            f"{weights} is not a folder with {layout.family}'s config.json and weights"
+        )
     try:
         model = layout.load(weights)
     except ImportError as error:
         raise ConfigError(
             f"{layout.family} needs the package {layout.package}: pip install {layout.package}"
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:  # whatever their loaders raise
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+    ) as error:  # whatever their loaders raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{weights or layout.family} cannot be loaded as {layout.family}: {reason}") from error
+        raise ConfigError(
+            f"{weights or layout.family} cannot be loaded as {layout.family}: {reason}"
+        ) from error
     if model.sample_rate_hz != layout.sample_rate_hz:
-        raise ConfigError(f"{weights or 'the model'} is for {model.sample_rate_hz} Hz: it is not {layout.family}")
+        raise ConfigError(
+            f"{weights or 'the model'} is for {model.sample_rate_hz} Hz: it is not {layout.family}"
+        )
     model.module.eval().requires_grad_(False)
     return model
 
 
 def _from_transformers(name: str, weights: Path | None, **published: Any) -> Any:
-    """`name`Model of Hugging Face transformers; `published` is what the configuration has beside the defaults."""
+    """`name`Model of Hugging Face transformers; `published` is what the configuration has beside
+    the defaults.
+    """
     transformers = importlib.import_module("transformers")
     model = getattr(transformers, f"{name}Model")
     if weights is None:
@@ -101,13 +122,16 @@ def _encodec(weights: Path | None) -> NeuralModel:
     return NeuralModel(
         module=model,
         sample_rate_hz=model.config.sampling_rate,
-        encode=lambda wave, codebooks: [model.encode(wave, bandwidth=ENCODEC.kbps[codebooks]).audio_codes],
+        encode=lambda wave, codebooks: [
+            model.encode(wave, bandwidth=ENCODEC.kbps[codebooks]).audio_codes
+        ],
         decode=lambda codes: model.decode(codes[0], [None]).audio_values,
     )
 
 
 def _dac(weights: Path | None) -> NeuralModel:
-    # descript/dac_16khz; the other values are the defaults: widths 64 and 1536, codebooks of 1,024 in 8 dimensions.
+    # descript/dac_16khz; the other values are the defaults: widths 64 and 1536, codebooks of 1,024
+    # in 8 dimensions.
     model = _from_transformers("Dac", weights, downsampling_ratios=[2, 4, 5, 8], n_codebooks=12)
     return NeuralModel(
         module=model,
@@ -131,10 +155,18 @@ def _snac(weights: Path | None) -> NeuralModel:
     package = importlib.import_module("snac").SNAC
     if weights is None:
         model = package(  # hubertsiuzdak/snac_24khz
-            sampling_rate=24_000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024,
-            decoder_rates=[8, 8, 4, 2], attn_window_size=None, codebook_size=4096, codebook_dim=8,
-            vq_strides=[4, 2, 1], noise=True, depthwise=True,
-        )  # fmt: skip
+            sampling_rate=24_000,
+            encoder_dim=48,
+            encoder_rates=[2, 4, 8, 8],
+            decoder_dim=1024,
+            decoder_rates=[8, 8, 4, 2],
+            attn_window_size=None,
+            codebook_size=4096,
+            codebook_dim=8,
+            vq_strides=[4, 2, 1],
+            noise=True,
+            depthwise=True,
+        )
     else:
         model = package.from_pretrained(str(weights))
     return NeuralModel(
@@ -146,21 +178,41 @@ def _snac(weights: Path | None) -> NeuralModel:
 
 
 ENCODEC = Layout(
-    family="EnCodec 24 kHz", package="transformers", sample_rate_hz=24_000, hop=320, code_bits=10,
-    kbps={2: 1.5, 4: 3.0, 8: 6.0, 16: 12.0}, load=_encodec,
-)  # fmt: skip
+    family="EnCodec 24 kHz",
+    package="transformers",
+    sample_rate_hz=24_000,
+    hop=320,
+    code_bits=10,
+    kbps={2: 1.5, 4: 3.0, 8: 6.0, 16: 12.0},
+    load=_encodec,
+)
 DAC = Layout(
-    family="DAC 16 kHz", package="transformers", sample_rate_hz=16_000, hop=320, code_bits=10,
-    kbps={3: 1.5, 6: 3.0, 9: 4.5, 12: 6.0}, load=_dac,
-)  # fmt: skip
+    family="DAC 16 kHz",
+    package="transformers",
+    sample_rate_hz=16_000,
+    hop=320,
+    code_bits=10,
+    kbps={3: 1.5, 6: 3.0, 9: 4.5, 12: 6.0},
+    load=_dac,
+)
 MIMI = Layout(
-    family="Mimi 24 kHz", package="transformers", sample_rate_hz=24_000, hop=1920, code_bits=11,
-    kbps={4: 0.55, 8: 1.1, 16: 2.2, 32: 4.4}, load=_mimi,
-)  # fmt: skip
+    family="Mimi 24 kHz",
+    package="transformers",
+    sample_rate_hz=24_000,
+    hop=1920,
+    code_bits=11,
+    kbps={4: 0.55, 8: 1.1, 16: 2.2, 32: 4.4},
+    load=_mimi,
+)
 SNAC = Layout(  # its three codebooks run at 12, 23 and 47 codes a second
-    family="SNAC 24 kHz", package="snac", sample_rate_hz=24_000, hop=2048, code_bits=12,
-    kbps={3: 0.98}, load=_snac,
-)  # fmt: skip
+    family="SNAC 24 kHz",
+    package="snac",
+    sample_rate_hz=24_000,
+    hop=2048,
+    code_bits=12,
+    kbps={3: 0.98},
+    load=_snac,
+)
 
 LAYOUTS = {"encodec": ENCODEC, "dac": DAC, "mimi": MIMI, "snac": SNAC}
 

@@ -32,7 +32,8 @@ def opus_peers() -> list[Peer]:
         Peer(
             name=f"Opus {kbps} kbps",
             family="Opus",
-            note="opusenc --speech --vbr, bits of the packets without Ogg, one thread, a process per clip",
+            note="opusenc --speech --vbr, bits of the packets without Ogg, one thread, a process "
+            "per clip",
             code=lambda wave, rate, kbps=kbps: _code(wave, rate, kbps),
         )
         for kbps in KBPS
@@ -41,19 +42,27 @@ def opus_peers() -> list[Peer]:
 
 def _code(wave: np.ndarray, sample_rate_hz: int, kbps: int) -> Coded:
     with TemporaryDirectory() as folder:
-        source, coded, heard = (Path(folder) / name for name in ("source.wav", "coded.opus", "heard.wav"))
+        source, coded, heard = (
+            Path(folder) / name for name in ("source.wav", "coded.opus", "heard.wav")
+        )
         soundfile.write(source, wave, sample_rate_hz, subtype="PCM_16")
         encode_seconds = run("opusenc", *_OPTIONS, "--bitrate", str(kbps), source, coded)
         decode_seconds = run("opusdec", "--quiet", "--rate", str(sample_rate_hz), coded, heard)
         decoded = read_signal(heard).wave[0]
         packets = ogg_packets(coded.read_bytes())[_HEADER_PACKETS:]
-    return Coded(wave=decoded, bits=8 * sum(packets), encode_seconds=encode_seconds, decode_seconds=decode_seconds)
+    return Coded(
+        wave=decoded,
+        bits=8 * sum(packets),
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+    )
 
 
 def ogg_packets(file: bytes) -> list[int]:
     """The length of each packet of an Ogg file with one stream, in bytes.
 
-    A page lists the lengths of pieces; one of 255 bytes goes on in the next, on the next page if need be.
+    A page lists the lengths of pieces; one of 255 bytes goes on in the next, on the next page if
+    need be.
 
     Raises:
         AudioError: It is not such a file.

@@ -43,7 +43,9 @@ class Peer:
         rate = self.sample_rate_hz or signal.sample_rate_hz
         channels = [self.code(wave, rate) for wave in signal.at(rate).wave]
         return Decoded(
-            signal=Signal(wave=_side_by_side([channel.wave for channel in channels]), sample_rate_hz=rate),
+            signal=Signal(
+                wave=_side_by_side([channel.wave for channel in channels]), sample_rate_hz=rate
+            ),
             bits=sum(channel.bits for channel in channels),
             encode_seconds=sum(channel.encode_seconds for channel in channels),
             decode_seconds=sum(channel.decode_seconds for channel in channels),

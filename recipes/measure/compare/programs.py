@@ -33,5 +33,7 @@ def run(*command: str | Path) -> float:
     elapsed = time.perf_counter() - started
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise AudioError(f"{command[0]} failed: {said[-1] if said else f'exit code {done.returncode}'}")
+        raise AudioError(
+            f"{command[0]} failed: {said[-1] if said else f'exit code {done.returncode}'}"
+        )
     return elapsed

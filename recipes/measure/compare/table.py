@@ -15,22 +15,31 @@ def as_markdown(evaluation: Evaluation) -> str:
     overall = [name for name in evaluation.metrics if name not in BAND_METRICS]
     bands = [name for name in evaluation.metrics if name in BAND_METRICS]
     heads = ["system", "kbps", *_titles(evaluation, overall), "encode x", "decode x", "note"]
-    rows = [_scores("original", None, evaluation.original_means, overall)] * bool(evaluation.original_means)
+    rows = [_scores("original", None, evaluation.original_means, overall)] * bool(
+        evaluation.original_means
+    )
     for system in evaluation.systems:
         speeds = [_number(speed, 1) for speed in (system.encode_speed, system.decode_speed)]
-        rows.append([*_scores(system.name, system.kbps, system.means, overall), *speeds, system.note])
+        rows.append(
+            [*_scores(system.name, system.kbps, system.means, overall), *speeds, system.note]
+        )
     rows = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
     if not bands:
         return table(heads, rows)
-    of_bands = [_scores(system.name, system.kbps, system.means, bands) for system in evaluation.systems]
-    return f"{table(heads, rows)}\n\n{table(['system', 'kbps', *_titles(evaluation, bands)], of_bands)}"
+    of_bands = [
+        _scores(system.name, system.kbps, system.means, bands) for system in evaluation.systems
+    ]
+    of_bands = table(["system", "kbps", *_titles(evaluation, bands)], of_bands)
+    return f"{table(heads, rows)}\n\n{of_bands}"
 
 
 def _titles(evaluation: Evaluation, names: Sequence[str]) -> list[str]:
     return [evaluation.metric(name).title for name in names]
 
 
-def _scores(system: str, kbps: float | None, means: Mapping[str, Mean], names: Sequence[str]) -> list[str]:
+def _scores(
+    system: str, kbps: float | None, means: Mapping[str, Mean], names: Sequence[str]
+) -> list[str]:
     return [system, _number(kbps, 2), *(_mean(means.get(name)) for name in names)]
 
 

@@ -1,4 +1,6 @@
-"""Neural peers without weights: random ones are as fast, and are timed, but nothing they decode is scored."""
+"""Neural peers without weights: random ones are as fast, and are timed, but nothing they decode is
+scored.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _TIMED_SECONDS = 30
 
 
 def timed_system(layout: Layout, sources: Sequence[Source], evaluation: Evaluation) -> System:
-    """The speed of a codec on the first half minute of the originals, as a system of the evaluation.
+    """The speed of a codec on the first half minute of the originals, as a system of the
+    evaluation.
 
     Raises:
         ConfigError: Its package is not installed.
@@ -39,7 +42,9 @@ def timed_system(layout: Layout, sources: Sequence[Source], evaluation: Evaluati
     )
 
 
-def _measure(layout: Layout, model: NeuralModel, sources: Sequence[Source]) -> tuple[float, float, float]:
+def _measure(
+    layout: Layout, model: NeuralModel, sources: Sequence[Source]
+) -> tuple[float, float, float]:
     """Seconds of audio, and those that encoding and decoding took; of whole clips."""
     spent = [0.0, 0.0, 0.0]
     for source in sources:

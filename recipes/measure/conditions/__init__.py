@@ -1,1 +1,3 @@
-"""How quality holds up when speech is quiet, loud, noisy, reverberant or not alone, and what becomes of music."""
+"""How quality holds up when speech is quiet, loud, noisy, reverberant or not alone, and what
+becomes of music.
+"""

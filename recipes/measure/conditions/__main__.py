@@ -1,6 +1,8 @@
-"""How quality holds up when speech is not clean: one model, held-out clips, a condition after another.
+"""How quality holds up when speech is not clean: one model, held-out clips, a condition after
+another.
 
-python -m recipes.measure.conditions --model speech_16khz --data speech/val --out runs/conditions --bitrates 1.5,3,6
+python -m recipes.measure.conditions --model speech_16khz \\
+    --data speech/val --out runs/conditions --bitrates 1.5,3,6
 
 Writes runs/conditions.json and runs/conditions.md.
 """
@@ -85,7 +87,10 @@ def _measure(arguments: Arguments, codec: Codec) -> list[Measured]:
     sources = find_sources(arguments.data)
     corpus = Corpus(sources, _speakers(arguments, sources), sample_rate_hz=rate)
     chosen = spread(sources, arguments.clips)
-    work = [(condition.name, [ChangedClip.of(condition, corpus, s) for s in chosen]) for condition in CONDITIONS]
+    work = [
+        (condition.name, [ChangedClip.of(condition, corpus, s) for s in chosen])
+        for condition in CONDITIONS
+    ]
     work.append((MUSIC, music_clips(len(chosen), sample_rate_hz=rate)))
     total = sum(len(clips) for _, clips in work)
     with (
@@ -105,7 +110,12 @@ class _Run:
     """One condition after another; says how far it is, and what fails."""
 
     def __init__(
-        self, codec: Codec, bitrates_kbps: Sequence[float], workers: Executor | int, report: Report, total: int
+        self,
+        codec: Codec,
+        bitrates_kbps: Sequence[float],
+        workers: Executor | int,
+        report: Report,
+        total: int,
     ) -> None:
         self._codec = codec
         self._bitrates_kbps = bitrates_kbps

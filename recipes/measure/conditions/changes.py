@@ -1,4 +1,6 @@
-"""What is done to speech before it is coded. A function of the samples and of a key, so the same on each run."""
+"""What is done to speech before it is coded. A function of the samples and of a key, so the same on
+each run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ _LOUD_SHARE = 20  # one block in so many
 def level_dbfs(wave: Wave, sample_rate_hz: int) -> float:
     """The RMS level of the speech in a clip, without its pauses, in dBFS (a constant 1 has 0).
 
-    As in training, a block of 0.1 s counts as speech within 20 dB of the loud ones, the loudest twentieth.
+    As in training, a block of 0.1 s counts as speech within 20 dB of the loud ones, the loudest
+    twentieth.
 
     Raises:
         AudioError: There is nothing but digital silence.
@@ -34,7 +37,9 @@ def level_dbfs(wave: Wave, sample_rate_hz: int) -> float:
     block = min(len(wave), round(_BLOCK_SECONDS * sample_rate_hz))
     if not block or not wave.any():
         raise AudioError("it is silent, and cannot be brought to a level")
-    power = np.square(wave[: len(wave) // block * block].reshape(-1, block), dtype=np.float64).mean(axis=1)
+    power = np.square(wave[: len(wave) // block * block].reshape(-1, block), dtype=np.float64).mean(
+        axis=1
+    )
     loud = np.sort(power)[-1 - len(power) // _LOUD_SHARE]
     return float(10 * np.log10(power[power >= loud * 10 ** (-_SPEECH_RANGE_DB / 10)].mean()))
 
@@ -45,19 +50,31 @@ def at_level(wave: Wave, sample_rate_hz: int, dbfs: float) -> Wave:
 
 
 def with_noise(wave: Wave, sample_rate_hz: int, *, key: int, snr_db: float) -> Wave:
-    """Noise added, whose spectrum falls by 0 to 6 dB per octave; energies are those of the whole clip."""
-    return _augmented(wave, sample_rate_hz, key, AugmentConfig(noise_share=1, noise_snr_db=(snr_db, snr_db)))
+    """Noise added, whose spectrum falls by 0 to 6 dB per octave; energies are those of the whole
+    clip.
+    """
+    return _augmented(
+        wave, sample_rate_hz, key, AugmentConfig(noise_share=1, noise_snr_db=(snr_db, snr_db))
+    )
 
 
-def reverberate(wave: Wave, sample_rate_hz: int, *, key: int, seconds: float, ratio_db: float) -> Wave:
-    """A tail of noise that falls by 60 dB in `seconds`; the direct sound has `ratio_db` more energy than the tail."""
-    config = AugmentConfig(reverb_share=1, reverb_seconds=(seconds, seconds), reverb_ratio_db=(ratio_db, ratio_db))
+def reverberate(
+    wave: Wave, sample_rate_hz: int, *, key: int, seconds: float, ratio_db: float
+) -> Wave:
+    """A tail of noise that falls by 60 dB in `seconds`; the direct sound has `ratio_db` more energy
+    than the tail.
+    """
+    config = AugmentConfig(
+        reverb_share=1, reverb_seconds=(seconds, seconds), reverb_ratio_db=(ratio_db, ratio_db)
+    )
     return _augmented(wave, sample_rate_hz, key, config)
 
 
 def add_talker(wave: Wave, other: Wave, sample_rate_hz: int) -> Wave:
     """Another's speech added at an equal level, repeated or cut to the length of the first."""
-    return wave + at_level(np.resize(other, wave.shape), sample_rate_hz, level_dbfs(wave, sample_rate_hz))
+    return wave + at_level(
+        np.resize(other, wave.shape), sample_rate_hz, level_dbfs(wave, sample_rate_hz)
+    )
 
 
 def within_full_scale(wave: Wave) -> tuple[Wave, float]:

@@ -1,4 +1,6 @@
-"""The conditions, and clips under them: mono, at the model's rate. What goes into the codec is also the reference."""
+"""The conditions, and clips under them: mono, at the model's rate. What goes into the codec is also
+the reference.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from codec.training.validation import read_clip
 from .changes import Wave, add_talker, at_level, reverberate, with_noise, within_full_scale
 from .music import passage
 
-__all__ = ["AS_IT_IS", "CONDITIONS", "MUSIC", "ChangedClip", "Condition", "Corpus", "level_condition", "music_clips"]
+__all__ = [
+    "AS_IT_IS",
+    "CONDITIONS",
+    "MUSIC",
+    "ChangedClip",
+    "Condition",
+    "Corpus",
+    "level_condition",
+    "music_clips",
+]
 
 AS_IT_IS = "as it is"
 MUSIC = "music, synthesised"
@@ -31,7 +42,9 @@ class Corpus:
         sample_rate_hz: That of the model.
     """
 
-    def __init__(self, sources: Sequence[Source], speakers: Sequence[str], *, sample_rate_hz: int) -> None:
+    def __init__(
+        self, sources: Sequence[Source], speakers: Sequence[str], *, sample_rate_hz: int
+    ) -> None:
         self.sources = list(sources)
         self.sample_rate_hz = sample_rate_hz
         self._speakers = list(speakers)
@@ -50,12 +63,17 @@ class Corpus:
         for other in range(place + 1, place + len(self.sources)):
             if self._speakers[other % len(self.sources)] != self._speakers[place]:
                 return self.sources[other % len(self.sources)]
-        raise AudioError(f"all {len(self.sources)} clips are by the speaker {self._speakers[place]!r}: see --speakers")
+        raise AudioError(
+            f"all {len(self.sources)} clips are by the speaker {self._speakers[place]!r}: see "
+            f"--speakers"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What is done to a clip; `is_limited`: it is then turned down where its peak is above full scale."""
+    """What is done to a clip; `is_limited`: it is then turned down where its peak is above full
+    scale.
+    """
 
     name: str
     change: Callable[[Corpus, Source], Wave]
@@ -63,9 +81,13 @@ class Condition:
 
 
 class ChangedClip:
-    """A clip under a condition. Once read, `turned_down_db` says by how much it was kept below full scale."""
+    """A clip under a condition. Once read, `turned_down_db` says by how much it was kept below full
+    scale.
+    """
 
-    def __init__(self, name: str, make: Callable[[], Wave], *, sample_rate_hz: int, is_limited: bool = True) -> None:
+    def __init__(
+        self, name: str, make: Callable[[], Wave], *, sample_rate_hz: int, is_limited: bool = True
+    ) -> None:
         self.name = name
         self.turned_down_db = 0.0
         self._make = make
@@ -90,7 +112,11 @@ class ChangedClip:
 def music_clips(count: int, *, sample_rate_hz: int) -> list[ChangedClip]:
     """So many passages, but at most eight."""
     return [
-        ChangedClip(f"passage {number}", partial(passage, number, sample_rate_hz), sample_rate_hz=sample_rate_hz)
+        ChangedClip(
+            f"passage {number}",
+            partial(passage, number, sample_rate_hz),
+            sample_rate_hz=sample_rate_hz,
+        )
         for number in range(min(count, MOST_PASSAGES))
     ]
 
@@ -114,7 +140,9 @@ def _with_noise(corpus: Corpus, source: Source, *, snr_db: float) -> Wave:
 
 def _reverberant(corpus: Corpus, source: Source) -> Wave:
     wave, rate = corpus.wave(source), corpus.sample_rate_hz
-    return reverberate(wave, rate, key=_key(source), seconds=_REVERB_SECONDS, ratio_db=_REVERB_RATIO_DB)
+    return reverberate(
+        wave, rate, key=_key(source), seconds=_REVERB_SECONDS, ratio_db=_REVERB_RATIO_DB
+    )
 
 
 def _two_speakers(corpus: Corpus, source: Source) -> Wave:
@@ -129,8 +157,14 @@ def level_condition(dbfs: int) -> str:
 
 CONDITIONS = (
     Condition(name=AS_IT_IS, change=_as_it_is, is_limited=False),
-    *(Condition(name=level_condition(dbfs), change=partial(_at_level, dbfs=dbfs)) for dbfs in (-40, -26, -10)),
-    *(Condition(name=f"noise, {snr_db} dB SNR", change=partial(_with_noise, snr_db=snr_db)) for snr_db in (20, 10)),
+    *(
+        Condition(name=level_condition(dbfs), change=partial(_at_level, dbfs=dbfs))
+        for dbfs in (-40, -26, -10)
+    ),
+    *(
+        Condition(name=f"noise, {snr_db} dB SNR", change=partial(_with_noise, snr_db=snr_db))
+        for snr_db in (20, 10)
+    ),
     Condition(name=f"reverberant, RT60 {_REVERB_SECONDS:g} s", change=_reverberant),
     Condition(name="two speakers at once", change=_two_speakers),
 )

@@ -1,4 +1,6 @@
-"""What was measured under each condition, what that is beside clean speech, and whether the goal for levels holds."""
+"""What was measured under each condition, what that is beside clean speech, and whether the goal
+for levels holds.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _GOAL_DBFS = (-40, -10)
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One condition: a system per bitrate; `turned_down_db` of the clips that full scale limited."""
+    """One condition: a system per bitrate; `turned_down_db` of the clips that full scale
+    limited.
+    """
 
     condition: str
     evaluation: Evaluation
@@ -35,7 +39,9 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LevelGoal:
-    """PESQ-WB at a level less that at -26 dBFS, clip by clip; `holds` where the mean is within 0.1."""
+    """PESQ-WB at a level less that at -26 dBFS, clip by clip; `holds` where the mean is within
+    0.1.
+    """
 
     bitrate_kbps: float
     dbfs: int
@@ -45,7 +51,9 @@ class LevelGoal:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All conditions, that of speech as it is among them, on one model at some bitrates, those asked for."""
+    """All conditions, that of speech as it is among them, on one model at some bitrates, those
+    asked for.
+    """
 
     model: str
     fingerprint: str
@@ -54,13 +62,17 @@ class Findings:
     measured: Sequence[Measured]
 
     def differences(self, measured: Measured) -> list[dict[str, Mean]]:
-        """Per bitrate, and by metric, this less speech as it is; nothing for itself, and for other clips."""
+        """Per bitrate, and by metric, this less speech as it is; nothing for itself, and for other
+        clips.
+        """
         base = self._of(AS_IT_IS)
         if measured.evaluation is base or _names(measured.evaluation) != _names(base):
             return [{} for _ in self.bitrates_kbps]
         names = measured.evaluation.metrics
         pairs = zip(measured.evaluation.systems, base.systems, strict=True)
-        return [{name: difference(system, other, name) for name in names} for system, other in pairs]
+        return [
+            {name: difference(system, other, name) for name in names} for system, other in pairs
+        ]
 
     def level_goals(self) -> list[LevelGoal]:
         """For each bitrate and each level."""
@@ -68,10 +80,14 @@ class Findings:
         found = []
         for dbfs in _GOAL_DBFS:
             systems = self._of(level_condition(dbfs)).systems
-            for bitrate_kbps, system, other in zip(self.bitrates_kbps, systems, base.systems, strict=True):
+            for bitrate_kbps, system, other in zip(
+                self.bitrates_kbps, systems, base.systems, strict=True
+            ):
                 mean = difference(system, other, "pesq_wb")
                 holds = None if mean.mean is None else abs(mean.mean) <= PESQ_GOAL
-                found.append(LevelGoal(bitrate_kbps=bitrate_kbps, dbfs=dbfs, difference=mean, holds=holds))
+                found.append(
+                    LevelGoal(bitrate_kbps=bitrate_kbps, dbfs=dbfs, difference=mean, holds=holds)
+                )
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,21 +109,32 @@ class Findings:
                 {
                     "bitrate_kbps": bitrate_kbps,
                     "kbps": system.kbps,
-                    "means": {name: dataclasses.asdict(mean) for name, mean in system.means.items()},
-                    "less_as_it_is": {name: dataclasses.asdict(mean) for name, mean in differences.items()},
+                    "means": {
+                        name: dataclasses.asdict(mean) for name, mean in system.means.items()
+                    },
+                    "less_as_it_is": {
+                        name: dataclasses.asdict(mean) for name, mean in differences.items()
+                    },
                 }
                 for bitrate_kbps, system, differences in zip(
-                    self.bitrates_kbps, measured.evaluation.systems, self.differences(measured), strict=True
+                    self.bitrates_kbps,
+                    measured.evaluation.systems,
+                    self.differences(measured),
+                    strict=True,
                 )
             ],
         }
 
     def _of(self, condition: str) -> Evaluation:
-        return next(measured.evaluation for measured in self.measured if measured.condition == condition)
+        return next(
+            measured.evaluation for measured in self.measured if measured.condition == condition
+        )
 
 
 def difference(one: System, other: System, metric: str) -> Mean:
-    """The mean over clips of one's score less the other's, with its interval; clips that lack either are failed."""
+    """The mean over clips of one's score less the other's, with its interval; clips that lack
+    either are failed.
+    """
     clips = []
     for clip, partner in zip(one.clips, other.clips, strict=True):
         less = _less(clip, partner, metric)

@@ -1,4 +1,6 @@
-"""Music, as far as arithmetic makes it: chords that are struck and die away, a bass, and percussion."""
+"""Music, as far as arithmetic makes it: chords that are struck and die away, a bass, and
+percussion.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,21 @@ __all__ = ["PASSAGE_SECONDS", "passage"]
 PASSAGE_SECONDS = 10.0
 _LEVEL = 0.1  # RMS, -20 dBFS
 _PEAK = 0.99
-_PROGRESSIONS = ((0, 9, 5, 7), (0, 5, 7, 0), (0, 7, 9, 5), (0, 4, 5, 7))  # roots, in semitones above the key
+_PROGRESSIONS = (
+    (0, 9, 5, 7),
+    (0, 5, 7, 0),
+    (0, 7, 9, 5),
+    (0, 4, 5, 7),
+)  # roots, in semitones above the key
 _MINOR_ROOTS = (4, 9)
 _PARTIALS = 10
 _ATTACK_SECONDS = 0.01
 
 
 def passage(number: int, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
-    """Ten seconds of float32 at -20 dBFS, the same for the same number: key, tempo, chords and strokes follow it."""
+    """Ten seconds of float32 at -20 dBFS, the same for the same number: key, tempo, chords and
+    strokes follow it.
+    """
     generator = np.random.default_rng(number)
     beat_seconds = 60 / generator.uniform(90, 140)
     key_hz = 110 * 2 ** (generator.integers(12) / 12)
@@ -32,7 +41,11 @@ def passage(number: int, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
         root = roots[beat // 4 % len(roots)]
         if beat % 2 == 0:
             _add(sound, start, _chord(key_hz, root, sample_rate_hz, generator))
-        _add(sound, start, 2 * _drum(sample_rate_hz) if beat % 2 == 0 else 0.8 * _snare(sample_rate_hz, generator))
+        _add(
+            sound,
+            start,
+            2 * _drum(sample_rate_hz) if beat % 2 == 0 else 0.8 * _snare(sample_rate_hz, generator),
+        )
         for half in (0.0, 0.5):
             offset = round(half * beat_seconds * sample_rate_hz)
             _add(sound, start + offset, 0.3 * _cymbal(sample_rate_hz, generator))
@@ -46,7 +59,9 @@ def _add(sound: np.ndarray, start: int, stroke: np.ndarray) -> None:
     part += stroke[: len(part)]
 
 
-def _chord(key_hz: float, root: int, sample_rate_hz: int, generator: np.random.Generator) -> np.ndarray:
+def _chord(
+    key_hz: float, root: int, sample_rate_hz: int, generator: np.random.Generator
+) -> np.ndarray:
     """A triad over its bass, each voice struck by a little chance later and softer."""
     third = 3 if root in _MINOR_ROOTS else 4
     voices_hz = key_hz * 2 ** ((root + np.array([-12, 0, third, 7, 12])) / 12)

@@ -18,15 +18,21 @@ _DIGITS = {"pesq_wb": 2, "estoi": 3, "mel_distance": 3, "si_sdr": 1}
 
 
 def as_markdown(findings: Findings) -> str:
-    """Two tables, each with a row per condition; the goal for levels; and what must be known to read them."""
+    """Two tables, each with a row per condition; the goal for levels; and what must be known to
+    read them.
+    """
     return "\n".join(_lines(findings)) + "\n"
 
 
 def _lines(findings: Findings) -> Iterator[str]:
     clips = findings.measured[0].clips
-    yield f"{findings.model} ({findings.fingerprint}) on {findings.data}, {clips} clip{'s' * (clips != 1)}."
     yield (
-        "Means; in brackets the mean difference from speech as it is, clip by clip. Heads name the bitrate asked for; "
+        f"{findings.model} ({findings.fingerprint}) on {findings.data}, {clips} "
+        f"clip{'s' * (clips != 1)}."
+    )
+    yield (
+        "Means; in brackets the mean difference from speech as it is, clip by clip. Heads name the "
+        "bitrate asked for; "
         "kbps are those of whole files."
     )
     yield ""
@@ -47,7 +53,9 @@ def _table(findings: Findings, metrics: Sequence[str], *, with_rate: bool) -> st
     rows = []
     for measured in findings.measured:
         cells = [measured.condition]
-        for system, differences in zip(measured.evaluation.systems, findings.differences(measured), strict=True):
+        for system, differences in zip(
+            measured.evaluation.systems, findings.differences(measured), strict=True
+        ):
             cells += ["-" if system.kbps is None else f"{system.kbps:.2f}"] * with_rate
             cells += [_cell(name, system.means, differences) for name in metrics]
         rows.append(cells)
@@ -79,7 +87,8 @@ def _goal(goals: Sequence[LevelGoal]) -> Iterator[str]:
     else:
         verdict = "holds"
     yield (
-        f"Goal: PESQ-WB at -40 and -10 dBFS (or as near as full scale allows) within {PESQ_GOAL} of that at -26 dBFS: "
+        f"Goal: PESQ-WB at -40 and -10 dBFS (or as near as full scale allows) within {PESQ_GOAL} "
+        f"of that at -26 dBFS: "
         f"**{verdict}**."
     )
     yield ""
@@ -100,14 +109,18 @@ def _notes(findings: Findings) -> Iterator[str]:
         if note := _limited(measured):
             yield note
     yield (
-        "- The reference is always the changed signal, which goes into the codec. Levels are those of speech without "
-        "its pauses. Noise falls by 0 to 6 dB per octave, its SNR is that of the whole clip. The reverberant tail has "
+        "- The reference is always the changed signal, which goes into the codec. Levels are those "
+        "of speech without "
+        "its pauses. Noise falls by 0 to 6 dB per octave, its SNR is that of the whole clip. The "
+        "reverberant tail has "
         "the energy of the direct sound. The second speaker is as loud as the first."
     )
     passages = findings.measured[-1].clips
     yield (
-        f"- Music is no recording: {passages} synthesised passage{'s' * (passages != 1)} of {PASSAGE_SECONDS:g} s, "
-        "chords that are struck and die away over a bass, with percussion. PESQ and ESTOI are for speech, and not "
+        f"- Music is no recording: {passages} synthesised passage{'s' * (passages != 1)} of "
+        f"{PASSAGE_SECONDS:g} s, "
+        "chords that are struck and die away over a bass, with percussion. PESQ and ESTOI are for "
+        "speech, and not "
         "given. Silence and pure tones are not scored."
     )
 
@@ -118,6 +131,8 @@ def _limited(measured: Measured) -> str | None:
     if not down:
         return None
     return (
-        f"- {measured.condition}: {len(down)} of {measured.clips} clips would pass full scale, and were turned down "
-        f"until their peaks reach it, by {sum(down) / len(down):.1f} dB on average and {max(down):.1f} dB at most."
+        f"- {measured.condition}: {len(down)} of {measured.clips} clips would pass full scale, and "
+        f"were turned down "
+        f"until their peaks reach it, by {sum(down) / len(down):.1f} dB on average and "
+        f"{max(down):.1f} dB at most."
     )

@@ -1,6 +1,7 @@
 """How well a model keeps pitch, on held-out clips and on synthesised sentences of tonal languages.
 
-python -m recipes.measure.pitch --model speech_16khz --data speech/val --out runs/pitch --bitrates 1.5,3,6
+python -m recipes.measure.pitch --model speech_16khz \\
+    --data speech/val --out runs/pitch --bitrates 1.5,3,6
 
 Writes runs/pitch.json and runs/pitch.md.
 """
@@ -68,9 +69,13 @@ def main(arguments: Arguments) -> None:
     candidates = model_candidates(codec, bitrates_kbps=arguments.bitrates)
     sources = spread(find_sources(arguments.data), arguments.clips)
     sentences, left_out = _sentences(rate)
-    originals = [_Original(name=source.name, wave=read_clip(source.path, rate)) for source in sources] + sentences
+    originals = [
+        _Original(name=source.name, wave=read_clip(source.path, rate)) for source in sources
+    ] + sentences
     measured = []
-    with progress_on_stderr(f"{len(sources)} clips, {len(sentences)} sentences", unit="files") as report:
+    with progress_on_stderr(
+        f"{len(sources)} clips, {len(sentences)} sentences", unit="files"
+    ) as report:
         for original in originals:
             measured.append(_measure(original, rate, candidates))
             report(len(measured), len(originals))
@@ -98,11 +103,15 @@ def _sentences(sample_rate_hz: int) -> tuple[list[_Original], tuple[str, ...]]:
             left_out.append(f"{language.name} ({error})")
             print(f"left out: {left_out[-1]}", file=sys.stderr)
             continue
-        sentences += [_Original(name=name, wave=wave, language=language.name) for name, wave in clips]
+        sentences += [
+            _Original(name=name, wave=wave, language=language.name) for name, wave in clips
+        ]
     return sentences, tuple(left_out)
 
 
-def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[ModelCandidate]) -> Measured:
+def _measure(
+    original: _Original, sample_rate_hz: int, candidates: Sequence[ModelCandidate]
+) -> Measured:
     return Measured(
         name=original.name,
         seconds=len(original.wave) / sample_rate_hz,
@@ -114,7 +123,9 @@ def _measure(original: _Original, sample_rate_hz: int, candidates: Sequence[Mode
 
 
 def _code(original: _Original, sample_rate_hz: int, candidate: ModelCandidate) -> Coded:
-    decoded = candidate.decode(original.name, Signal(wave=original.wave[None], sample_rate_hz=sample_rate_hz))
+    decoded = candidate.decode(
+        original.name, Signal(wave=original.wave[None], sample_rate_hz=sample_rate_hz)
+    )
     wave = decoded.signal.wave[0]
     scores = score(original.wave, wave, sample_rate_hz=sample_rate_hz, names=METRICS)
     clip = Clip(name=original.name, bits=decoded.bits, scores=scores)

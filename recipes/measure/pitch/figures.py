@@ -30,7 +30,8 @@ class PitchFigures:
         invented: The share of the originals' other frames that is voiced when decoded.
         gross: The share of the frames voiced in both whose pitch is off by more than 20 %.
         fine_cents: The median size of the error over the others, in hundredths of a semitone.
-        contour: The correlation of logarithmic pitch over stretches of at least 5 such frames, each less its mean.
+        contour: The correlation of logarithmic pitch over stretches of at least 5 such frames, each
+            less its mean.
     """
 
     voiced_frames: int
@@ -42,7 +43,9 @@ class PitchFigures:
 
 
 def pitch_figures(pairs: Sequence[tuple[Track, Track]]) -> PitchFigures:
-    """Of the tracks of originals, each with that of its decoded version: of one length, frames of all together."""
+    """Of the tracks of originals, each with that of its decoded version: of one length, frames of
+    all together.
+    """
     original = np.concatenate([np.zeros(0), *(one for one, _ in pairs)])
     decoded = np.concatenate([np.zeros(0), *(other for _, other in pairs)])
     voiced, still_voiced = ~np.isnan(original), ~np.isnan(decoded)
@@ -68,7 +71,9 @@ def _share(these: Bool[np.ndarray, " frames"], of: Bool[np.ndarray, " frames"]) 
 
 
 def _contour(pairs: Sequence[tuple[Track, Track]]) -> float | None:
-    """How the pitch moves, whatever its height. A stretch that moves more weighs more; without movement, None."""
+    """How the pitch moves, whatever its height. A stretch that moves more weighs more; without
+    movement, None.
+    """
     stretches = [
         [np.log2(track[part]) - np.log2(track[part]).mean() for track in (original, decoded)]
         for original, decoded in pairs

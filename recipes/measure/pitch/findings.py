@@ -31,7 +31,9 @@ class Coded:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A clip; `language` of what is synthesised; `noisy` is tracked with a trace of noise, `coded` per bitrate."""
+    """A clip; `language` of what is synthesised; `noisy` is tracked with a trace of noise, `coded`
+    per bitrate.
+    """
 
     name: str
     seconds: float
@@ -79,7 +81,9 @@ class Findings:
     left_out: tuple[str, ...]
 
     def groups(self) -> list[Group]:
-        """Recordings: all, and by the pitch of the voice; then what is synthesised, by language. None is empty."""
+        """Recordings: all, and by the pitch of the voice; then what is synthesised, by language.
+        None is empty.
+        """
         of_name: dict[str, list[Measured]] = {"all recordings": []}
         of_name |= {height: [] for height in _HEIGHTS}
         for clip in self.measured:
@@ -111,8 +115,12 @@ class Findings:
         coded = [clip.coded[place] for clip in clips]
         return System(
             bitrate_kbps=self.bitrates_kbps[place],
-            kbps=1e-3 * sum(one.scores.bits or 0 for one in coded) / sum(clip.seconds for clip in clips),
-            pitch=pitch_figures([(clip.original, one.track) for clip, one in zip(clips, coded, strict=True)]),
+            kbps=1e-3
+            * sum(one.scores.bits or 0 for one in coded)
+            / sum(clip.seconds for clip in clips),
+            pitch=pitch_figures(
+                [(clip.original, one.track) for clip, one in zip(clips, coded, strict=True)]
+            ),
             means=summarise([one.scores for one in coded], METRICS),
         )
 

@@ -1,4 +1,6 @@
-"""Sentences of languages in which pitch tells words apart, spoken by espeak-ng in a low and a high voice."""
+"""Sentences of languages in which pitch tells words apart, spoken by espeak-ng in a low and a high
+voice.
+"""
 
 from __future__ import annotations
 
@@ -76,4 +78,6 @@ def spoken(language: Language, sample_rate_hz: int) -> Iterator[tuple[str, Wave]
 def _speak(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AudioError(f"espeak-ng says: {done.stderr.strip() or f'exit status {done.returncode}'}")
+        raise AudioError(
+            f"espeak-ng says: {done.stderr.strip() or f'exit status {done.returncode}'}"
+        )

@@ -18,13 +18,18 @@ _SCORE_HEADS, _SCORE_DIGITS = ("PESQ-WB", "ESTOI"), (2, 3)
 
 
 def as_markdown(findings: Findings) -> str:
-    """The clips and the tracker's own error; then a table per bitrate; and what must be known to read them."""
+    """The clips and the tracker's own error; then a table per bitrate; and what must be known to
+    read them.
+    """
     return "\n".join(_lines(findings)) + "\n"
 
 
 def _lines(findings: Findings) -> Iterator[str]:
     groups = findings.groups()
-    yield f"{findings.model} ({findings.fingerprint}) on {findings.data}, {len(findings.measured)} clips."
+    yield (
+        f"{findings.model} ({findings.fingerprint}) on {findings.data}, {len(findings.measured)} "
+        f"clips."
+    )
     yield ""
     yield f"The tracker alone: originals beside themselves with white noise {NOISE_DB} dB below."
     yield ""
@@ -36,14 +41,19 @@ def _lines(findings: Findings) -> Iterator[str]:
         yield ""
         yield f"{kbps:g} kbps:"
         yield ""
-        yield table(("", "kbps", *_PITCH_HEADS, *_SCORE_HEADS), [_coded(group, place) for group in groups])
+        yield table(
+            ("", "kbps", *_PITCH_HEADS, *_SCORE_HEADS), [_coded(group, place) for group in groups]
+        )
     yield ""
     yield from _notes(findings)
 
 
 def _coded(group: Group, place: int) -> list[str]:
     system = group.systems[place]
-    scores = [_score(system.means[name], digits) for name, digits in zip(METRICS, _SCORE_DIGITS, strict=True)]
+    scores = [
+        _score(system.means[name], digits)
+        for name, digits in zip(METRICS, _SCORE_DIGITS, strict=True)
+    ]
     return [group.name, f"{system.kbps:.2f}", *_pitch(system.pitch), *scores]
 
 
@@ -52,7 +62,10 @@ def _seconds(group: Group) -> str:
 
 
 def _pitch(figures: PitchFigures) -> list[str]:
-    shares = [_number(share, ".1%").replace("%", " %") for share in (figures.lost, figures.invented, figures.gross)]
+    shares = [
+        _number(share, ".1%").replace("%", " %")
+        for share in (figures.lost, figures.invented, figures.gross)
+    ]
     return [*shares, _number(figures.fine_cents, ".1f"), _number(figures.contour, ".3f")]
 
 
@@ -67,9 +80,12 @@ def _score(mean: Mean, digits: int) -> str:
 
 def _notes(findings: Findings) -> Iterator[str]:
     yield (
-        "- Voicing lost: of the frames voiced in the original, those without a pitch when decoded, as where a voice "
-        "turns hoarse; invented: of its other frames, those with one. Gross errors: of the frames voiced in both, "
-        f"those off by more than {100 * GROSS:g} %; fine error: the median size over the rest. Contour: the "
+        "- Voicing lost: of the frames voiced in the original, those without a pitch when decoded, "
+        "as where a voice "
+        "turns hoarse; invented: of its other frames, those with one. Gross errors: of the frames "
+        "voiced in both, "
+        f"those off by more than {100 * GROSS:g} %; fine error: the median size over the rest. "
+        f"Contour: the "
         "correlation of logarithmic pitch, less its mean, over stretches of the rest of at least "
         f"{1000 * STRETCH_FRAMES * HOP_SECONDS:g} ms. Frames of all clips of a group count alike."
     )

@@ -1,7 +1,9 @@
-"""The crops of each step, from wherever the audio lies: on the device, in one mapped file, or in the audio files.
+"""The crops of each step, from wherever the audio lies: on the device, in one mapped file, or in
+the audio files.
 
-All places give the same crops (but for the rounding to 16 bits that a bank makes of sources with more bits or
-another rate), so the choice is one of memory and speed alone, and may change between a stop and a resume.
+All places give the same crops (but for the rounding to 16 bits that a bank makes of sources with
+more bits or another rate), so the choice is one of memory and speed alone, and may change between a
+stop and a resume.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from codec.training.trainer import Batches
 Place = Literal["auto", "device", "memory", "files"]
 
 _BYTES_PER_SAMPLE = 2
-_DEVICE_SHARE = 0.5  # of the device's free memory that the audio may take; the rest is for the training
+_DEVICE_SHARE = (
+    0.5  # of the device's free memory that the audio may take; the rest is for the training
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +70,22 @@ def open_batches(
         manifest: the audio to train on.
         config: how crops are made.
         share: which crops are this process's.
-        place: "device": decoded audio in the device's memory, crops made there. "memory": decoded audio in a file
-            that all processes map, so that it takes the machine's memory once; crops made by the workers. "files":
-            nothing is decoded beforehand; the workers read parts of the audio files. "auto": "device", unless that is
+        place: "device": decoded audio in the device's memory, crops made there. "memory": decoded
+            audio in a file that all processes map, so that it takes the machine's memory once;
+            crops made by the workers. "files": nothing is decoded beforehand; the workers read
+            parts of the audio files. "auto": "device", unless that is
             a GPU with too little free memory: then "memory".
         cache_folder: where decoded audio is kept.
         device: where the crops are wanted.
-        workers: processes that make crops ahead of the steps, for "memory" and "files"; 0 makes them in this one.
+        workers: processes that make crops ahead of the steps, for "memory" and "files"; 0 makes
+            them in this one.
     """
     if place == "auto":
         place = _fitting_place(manifest, config, device)
     if place == "files":
-        return ReadAhead(partial(CropDataset, manifest, config, crops_per_epoch=1), share, workers, device)
+        return ReadAhead(
+            partial(CropDataset, manifest, config, crops_per_epoch=1), share, workers, device
+        )
     load = partial(MemoryBank.load, manifest, config, cache_folder=cache_folder)
     bank = load()
     if place == "memory":  # what was just decoded is mapped by each worker
@@ -86,7 +94,9 @@ def open_batches(
     return lambda step: bank.crops(0, share(step))
 
 
-def _fitting_place(manifest: Manifest, config: CropConfig, device: torch.device) -> Literal["device", "memory"]:
+def _fitting_place(
+    manifest: Manifest, config: CropConfig, device: torch.device
+) -> Literal["device", "memory"]:
     if device.type != "cuda":
         return "device"
     needed = _BYTES_PER_SAMPLE * manifest.seconds * config.sample_rate_hz
@@ -95,9 +105,17 @@ def _fitting_place(manifest: Manifest, config: CropConfig, device: torch.device)
 
 
 class ReadAhead:
-    """Crops made ahead of the steps by worker processes. A step out of order starts them anew from there."""
+    """Crops made ahead of the steps by worker processes. A step out of order starts them anew from
+    there.
+    """
 
-    def __init__(self, open_source: Callable[[], CropSource], share: Share, workers: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        open_source: Callable[[], CropSource],
+        share: Share,
+        workers: int,
+        device: torch.device,
+    ) -> None:
         self._steps = _Steps(open_source, share)
         self._workers, self._device = workers, device
         self._batches: Iterator[Tensor] = iter(())
@@ -121,7 +139,9 @@ class ReadAhead:
 
 
 class _Steps(Dataset[Tensor]):
-    """Item `step` is a process's share of that step's batch. Each worker opens a source of its own."""
+    """Item `step` is a process's share of that step's batch. Each worker opens a source of its
+    own.
+    """
 
     def __init__(self, open_source: Callable[[], CropSource], share: Share) -> None:
         self._open_source, self._share = open_source, share

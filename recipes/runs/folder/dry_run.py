@@ -1,4 +1,6 @@
-"""What a run would take: steps, time, memory and disk, from a few real steps that leave nothing behind."""
+"""What a run would take: steps, time, memory and disk, from a few real steps that leave nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def settings_line(settings: TrainingConfig, device: torch.device) -> str:
     length = "" if settings.steps is None else f"{settings.steps} steps, "
     length += "" if settings.max_minutes is None else f"{settings.max_minutes:g} minutes, "
     return (
-        f"{length}{where}: batches of {settings.batch_size} crops of {settings.segment_seconds:g} s, {drawn} of "
+        f"{length}{where}: batches of {settings.batch_size} crops of {settings.segment_seconds:g} "
+        f"s, {drawn} of "
         f"{discriminators} discriminators a step from {settings.adversarial_from:.0%} of the run on"
     )
 
@@ -48,8 +51,10 @@ def expectation(trainer: Trainer, batches: Batches, manifest: Manifest) -> str:
     hours = steps * settings.batch_size * settings.segment_seconds / 3600
     lines = [
         f"steps     {steps:,}, of {seconds:.2f} s each with discriminators",
-        f"time      {steps * seconds / 60:.0f} minutes, {initialised / 60:.1f} of them to start; then the last scores",
-        f"heard     {hours:.1f} hours, {hours * 3600 / manifest.seconds:.1f} times the {manifest.seconds / 3600:.1f} "
+        f"time      {steps * seconds / 60:.0f} minutes, {initialised / 60:.1f} of them to start; "
+        f"then the last scores",
+        f"heard     {hours:.1f} hours, {hours * 3600 / manifest.seconds:.1f} times the "
+        f"{manifest.seconds / 3600:.1f} "
         "hours of the data",
         f"memory    {_memory(trainer.device) / 1e9:.1f} GB",
         f"disk      {_disk(trainer, manifest) / 1e9:.1f} GB: the state, and the audio decoded",
@@ -64,7 +69,9 @@ def _memory(device: torch.device) -> float:
 
 
 def _disk(trainer: Trainer, manifest: Manifest) -> float:
-    """Weights, averaged weights and two moments of AdamW; the same without averages for the discriminators."""
+    """Weights, averaged weights and two moments of AdamW; the same without averages for the
+    discriminators.
+    """
     generator = sum(parameter.numel() for parameter in trainer.model.parameters())
     discriminators = sum(parameter.numel() for parameter in trainer.discriminator.parameters())
     bank = _BYTES_PER_SAMPLE * manifest.seconds * trainer.model.config.sample_rate_hz

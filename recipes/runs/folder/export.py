@@ -1,6 +1,8 @@
-"""Make a model file of a run's state: averaged weights, entropy tables from training clips, scores on held-out clips.
+"""Make a model file of a run's state: averaged weights, entropy tables from training clips, scores
+on held-out clips.
 
-python -m recipes.runs.folder.export --run runs/mine --validation speech/val --model runs/mine/model.safetensors
+python -m recipes.runs.folder.export --run runs/mine --validation speech/val \\
+    --model runs/mine/model.safetensors
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from codec.errors import CheckpointError
 from codec.training.data.clips import Manifest, read_manifest
 from codec.training.state import load_state, training_facts
 from codec.training.to_model_file import averaged_model, model_tables, to_checkpoint
-from codec.training.validation import HeldOut, audio_files, codec_of, rate_table, read_clip, read_held_out
+from codec.training.validation import (
+    HeldOut,
+    audio_files,
+    codec_of,
+    rate_table,
+    read_clip,
+    read_held_out,
+)
 
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
@@ -40,7 +49,9 @@ class Arguments:
     """The model file to write."""
     weight_type: Literal["float16", "float32"] = "float16"
     table_minutes: float = TABLE_MINUTES
-    """How much training audio the entropy tables are fitted on; where there is less, it is used again, shifted."""
+    """How much training audio the entropy tables are fitted on; where there is less, it is used
+    again, shifted.
+    """
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
     workers: int = 2
     """Processes that score."""
@@ -51,17 +62,26 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if arguments.model.exists() and not arguments.force:  # before an hour of scoring, not after it
         raise CheckpointError(
-            f"{arguments.model} exists already; choose another name, or allow overwriting with --force"
+            f"{arguments.model} exists already; choose another name, or allow overwriting with "
+            f"--force"
         )
     state = load_state(arguments.run)
     manifest = read_manifest(arguments.run / MANIFEST)
-    clips = read_held_out(audio_files(arguments.validation), state["model_config"]["sample_rate_hz"])
+    clips = read_held_out(
+        audio_files(arguments.validation), state["model_config"]["sample_rate_hz"]
+    )
     with score_workers(arguments.workers) as workers:
         export(
-            state, manifest, clips, arguments.model,
-            weight_type=arguments.weight_type, table_minutes=arguments.table_minutes,
-            stage_counts=arguments.stage_counts, workers=workers, overwrite=arguments.force,
-        )  # fmt: skip
+            state,
+            manifest,
+            clips,
+            arguments.model,
+            weight_type=arguments.weight_type,
+            table_minutes=arguments.table_minutes,
+            stage_counts=arguments.stage_counts,
+            workers=workers,
+            overwrite=arguments.force,
+        )
 
 
 def export(
@@ -76,7 +96,9 @@ def export(
     workers: Executor | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write the model file, with the facts of its training and its scores on `clips` (from coded files)."""
+    """Write the model file, with the facts of its training and its scores on `clips` (from coded
+    files).
+    """
     model = averaged_model(state)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
     tables = fitted_tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
@@ -89,9 +111,11 @@ def export(
 
 
 def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> EntropyTables:
-    """Tables for the codes of clips spread evenly over the training data, or of all clips, several times.
+    """Tables for the codes of clips spread evenly over the training data, or of all clips, several
+    times.
 
-    Each time the frames begin elsewhere: that gives other codes of the same kind, and so better tables.
+    Each time the frames begin elsewhere: that gives other codes of the same kind, and so better
+    tables.
     """
     codec = codec_of(checkpoint)
     rate, hop = codec.config.sample_rate_hz, codec.config.hop
@@ -100,7 +124,10 @@ def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> Entrop
     codes = []
     for clip in manifest.clips[::every]:
         wave = read_clip(manifest.root / clip.path, rate)
-        versions = [codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0] for time in range(times)]
+        versions = [
+            codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0]
+            for time in range(times)
+        ]
         frames = min(version.shape[1] for version in versions)
         shifted = np.stack([version[:, :frames] for version in versions])
         codes.append(shifted[..., (shifted != NONE).all((0, 1))])  # digital silence has no stages

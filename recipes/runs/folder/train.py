@@ -1,16 +1,20 @@
-"""Train a codec on a folder of speech, fine-tune one, or go on with a run; ends with a model file and its scores.
+"""Train a codec on a folder of speech, fine-tune one, or go on with a run; ends with a model file
+and its scores.
 
-    accelerate launch -m recipes.runs.folder.train --data speech/train --validation speech/val --out runs/mine \\
+    accelerate launch -m recipes.runs.folder.train --data speech/train \\
+        --validation speech/val --out runs/mine \\
         --settings.max-minutes 30
 
-Settings follow from the machine: on a GPU large batches and all discriminators, on CPU cores small batches and one
-spectral discriminator a step; `--dry-run` says what the run would take. Stopped at any moment (SIGTERM, Ctrl-C, a
-crash), the same command goes on from the last saved state. In `--out`: `manifest.jsonl`, `rejected.txt`, `state.pt`
-(all that is needed to go on, discriminators included), `metrics.jsonl`, a TensorBoard folder, and at the end
-`model.safetensors`, which `Codec.load` and `diveq-codec --model` take, `discriminators.safetensors` and `curves.png`.
-On several machines, all see the same `--out`.
+Settings follow from the machine: on a GPU large batches and all discriminators, on CPU cores small
+batches and one spectral discriminator a step; `--dry-run` says what the run would take. Stopped at
+any moment (SIGTERM, Ctrl-C, a crash), the same command goes on from the last saved state. In
+`--out`: `manifest.jsonl`, `rejected.txt`, `state.pt` (all that is needed to go on, discriminators
+included), `metrics.jsonl`, a TensorBoard folder, and at the end `model.safetensors`, which
+`Codec.load` and `diveq-codec --model` take, `discriminators.safetensors` and `curves.png`. On
+several machines, all see the same `--out`.
 
-Several processes on CPUs are started by torchrun; `accelerate launch --cpu` starts only one, without a word:
+Several processes on CPUs are started by torchrun; `accelerate launch --cpu` starts only one,
+without a word:
 
     torchrun --nproc_per_node 2 -m recipes.runs.folder.train --cpu --data …
 """
@@ -56,7 +60,8 @@ MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
 CURVES = "curves.png"
 
-# The first process reads a corpus, or validates, while the others wait; NCCL's own limit is 10 minutes.
+# The first process reads a corpus, or validates, while the others wait; NCCL's own limit is 10
+# minutes.
 _LONGEST_WAIT = timedelta(hours=6)
 
 
@@ -72,7 +77,9 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The run's folder; if it holds a state, the run goes on from there."""
-    preset: Literal["speech_16khz", "speech_16khz_live", "speech_24khz", "dac_16khz", "tiny"] = "speech_16khz"
+    preset: Literal["speech_16khz", "speech_16khz_live", "speech_24khz", "dac_16khz", "tiny"] = (
+        "speech_16khz"
+    )
     kind: StageKind = "diveq"
     """The kind of every quantizer stage."""
     stages: int | None = None
@@ -80,27 +87,35 @@ class Arguments:
     bits: int | None = None
     """Bits of every stage; None leaves the preset's."""
     init: Path | None = None
-    """Fine-tune: start from another run's folder or state, full or portable (`codec.training.state`): averaged weights
-    and discriminators, with fresh optimisers and schedule. Or from a model file, which has no discriminators. A
-    model that looks less far ahead (`speech_16khz_live`) can start from one that looks further."""
+    """Fine-tune: start from another run's folder or state, full or portable
+    (`codec.training.state`): averaged weights and discriminators, with fresh optimisers and
+    schedule. Or from a model file, which has no discriminators. A model that looks less far ahead
+    (`speech_16khz_live`) can start from one that looks further.
+    """
     init_discriminators: Path | None = None
     """Discriminators to start from, as a run leaves them beside its model."""
     cpu: bool = False
-    """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with accelerate launch."""
+    """Train on the CPU even where there is a GPU. Several processes: with torchrun, not with
+    accelerate launch.
+    """
     threads: int | None = None
     """CPU threads; None leaves PyTorch's choice."""
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
     """How a path names its speaker."""
     bank: Place = "auto"
-    """Where training audio is kept: decoded on the device, decoded in a mapped file ("memory"), or not decoded but
-    read from the audio files. An hour takes 115 MB at 16 kHz. Auto: the device, unless it is a GPU with less than
-    twice that free; then memory. Workers make the crops of the latter two."""
+    """Where training audio is kept: decoded on the device, decoded in a mapped file ("memory"), or
+    not decoded but read from the audio files. An hour takes 115 MB at 16 kHz. Auto: the device,
+    unless it is a GPU with less than twice that free; then memory. Workers make the crops of the
+    latter two.
+    """
     data_workers: int = 4
     """Processes that make crops, for each training process."""
     level_dbfs: tuple[float, float] = (-45.0, -8.0)
     """Speech is brought to a level drawn from this range."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    settings: TrainingConfig = field(default_factory=lambda: settings_of_this_machine(max_minutes=30.0))
+    settings: TrainingConfig = field(
+        default_factory=lambda: settings_of_this_machine(max_minutes=30.0)
+    )
 
     validation_clips: int = 12
     """How many clips are measured during the run."""
@@ -111,7 +126,9 @@ class Arguments:
     save_every_minutes: float = 5.0
     log_every_steps: int = 100
     dry_run: bool = False
-    """Take a few steps, print what the run would take (steps, time, memory, disk), and leave nothing behind."""
+    """Take a few steps, print what the run would take (steps, time, memory, disk), and leave
+    nothing behind.
+    """
     workers: int = 2
     """Processes that score, and that read files for the manifest."""
 
@@ -157,7 +174,9 @@ def _main(arguments: Arguments) -> None:
         _say(expectation(trainer, batches, manifest))
         return
     if trainer.steps and accelerator.is_main_process:
-        _say(f"goes on at step {trainer.steps}, after {start.elapsed_s / 60:.1f} minutes of training")
+        _say(
+            f"goes on at step {trainer.steps}, after {start.elapsed_s / 60:.1f} minutes of training"
+        )
     clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
     with score_workers(arguments.workers) as workers:
@@ -174,7 +193,9 @@ def _main(arguments: Arguments) -> None:
             data_facts=_data_facts(arguments, manifest),
         )
         if not done:
-            words = f"stopped at step {trainer.steps}, and saved: the same command goes on from here"
+            words = (
+                f"stopped at step {trainer.steps}, and saved: the same command goes on from here"
+            )
             raise Stopped(signal.SIGTERM, words)
         if not accelerator.is_main_process:
             return
@@ -191,7 +212,9 @@ def _say(text: str) -> None:
 
 
 def settings_of_this_machine(**changes: Any) -> TrainingConfig:
-    """Settings for a GPU where there is one, in bf16; else for CPU cores, most of which have no bf16."""
+    """Settings for a GPU where there is one, in bf16; else for CPU cores, most of which have no
+    bf16.
+    """
     if torch.cuda.is_available():
         return TrainingConfig(precision="bf16", **changes)
     return TrainingConfig.for_cpu(**changes)
@@ -208,10 +231,15 @@ def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
     per_process, rest = divmod(settings.batch_size, accelerator.num_processes)
     if rest or per_process % settings.accumulate:
         raise ConfigError(
-            f"batch_size {settings.batch_size} cannot be shared by {accelerator.num_processes} processes "
+            f"batch_size {settings.batch_size} cannot be shared by {accelerator.num_processes} "
+            f"processes "
             f"with {settings.accumulate} micro-batches each"
         )
-    return Share(batch_size=settings.batch_size, processes=accelerator.num_processes, index=accelerator.process_index)
+    return Share(
+        batch_size=settings.batch_size,
+        processes=accelerator.num_processes,
+        index=accelerator.process_index,
+    )
 
 
 def _manifest(arguments: Arguments) -> Manifest:
@@ -234,17 +262,27 @@ def _read_folders(arguments: Arguments) -> tuple[list[Clip], list[Rejected]]:
         folder = arguments.data / subset
         with progress_on_stderr(f"reading {folder}", unit="files") as report:
             part, refused = build_manifest(
-                folder, speaker_rule=SPEAKER_RULES[arguments.speakers], jobs=arguments.workers, progress=report
+                folder,
+                speaker_rule=SPEAKER_RULES[arguments.speakers],
+                jobs=arguments.workers,
+                progress=report,
             )
-        clips += [dataclasses.replace(clip, path=str(PurePosixPath(subset, clip.path))) for clip in part.clips]
-        rejected += [dataclasses.replace(file, path=str(PurePosixPath(subset, file.path))) for file in refused]
+        clips += [
+            dataclasses.replace(clip, path=str(PurePosixPath(subset, clip.path)))
+            for clip in part.clips
+        ]
+        rejected += [
+            dataclasses.replace(file, path=str(PurePosixPath(subset, file.path)))
+            for file in refused
+        ]
     return clips, rejected
 
 
 def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
     return CropConfig(
         sample_rate_hz=config.sample_rate_hz,
-        segment_samples=round(arguments.settings.segment_seconds * config.frame_rate_hz) * config.hop,
+        segment_samples=round(arguments.settings.segment_seconds * config.frame_rate_hz)
+        * config.hop,
         seed=arguments.settings.seed,
         level_dbfs=arguments.level_dbfs,
         augment=arguments.augment,
@@ -252,7 +290,9 @@ def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
 
 
 def _held_out(arguments: Arguments, sample_rate_hz: int) -> list[HeldOut]:
-    return read_held_out(spread(audio_files(arguments.validation), arguments.final_clips), sample_rate_hz)
+    return read_held_out(
+        spread(audio_files(arguments.validation), arguments.final_clips), sample_rate_hz
+    )
 
 
 def _data_facts(arguments: Arguments, manifest: Manifest) -> dict[str, Any]:

@@ -31,7 +31,9 @@ class Arguments:
     """Which run, and where."""
 
     run: Annotated[str, tyro.conf.Positional]
-    """Its name in `recipes.runs.libritts.train`; those of two nodes are launched on each of them instead."""
+    """Its name in `recipes.runs.libritts.train`; those of two nodes are launched on each of them
+    instead.
+    """
     corpora: Path = Path("corpora")
     """Where the corpus is, or goes to."""
     out: Path = Path("runs/libritts")
@@ -76,23 +78,44 @@ def launch(arguments: Arguments) -> list[str]:
     if machine == "two-nodes":
         raise ConfigError(
             f"{arguments.run} is launched on both nodes: see recipes/runs/libritts/train.py; "
-            "before that, recipes.runs.libritts.download, and recipes.runs.libritts.evaluate at the end"
+            "before that, recipes.runs.libritts.download, and recipes.runs.libritts.evaluate at "
+            "the end"
         )
     config = LAUNCH_CONFIGS / f"{machine.replace('-', '_')}.yaml"
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(config)] if machine else []
     corpus = (arguments.corpora / download.CORPUS).resolve()
-    places = ["--data", corpus, "--validation", corpus / "dev-clean", "--out", arguments.out.resolve()]
-    return [sys.executable, *launcher, "-m", "recipes.runs.libritts.train", arguments.run, *map(str, places)]
+    places = [
+        "--data",
+        corpus,
+        "--validation",
+        corpus / "dev-clean",
+        "--out",
+        arguments.out.resolve(),
+    ]
+    return [
+        sys.executable,
+        *launcher,
+        "-m",
+        "recipes.runs.libritts.train",
+        arguments.run,
+        *map(str, places),
+    ]
 
 
 def _train(command: list[str], model: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, check=False)
     if done.returncode in (130, 143):
-        raise DiveqCodecError("the training was stopped before its end; run the same command to go on")
+        raise DiveqCodecError(
+            "the training was stopped before its end; run the same command to go on"
+        )
     if done.returncode:
-        raise DiveqCodecError(f"the training ended with exit code {done.returncode}: {' '.join(command)}")
+        raise DiveqCodecError(
+            f"the training ended with exit code {done.returncode}: {' '.join(command)}"
+        )
     if not model.exists():
-        raise DiveqCodecError("the training was stopped before its end; run the same command to go on")
+        raise DiveqCodecError(
+            "the training was stopped before its end; run the same command to go on"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Fetch LibriTTS: official archives, checked, unpacked to ROOT/LibriTTS. What is there already is left as it is.
+"""Fetch LibriTTS: official archives, checked, unpacked to ROOT/LibriTTS. What is there already is
+left as it is.
 
     python -m recipes.runs.libritts.download corpora --subsets train-clean-100 dev-clean test-clean
 
-Stopped at any moment, the same command goes on. LibriTTS: Zen et al., "LibriTTS: A Corpus Derived from LibriSpeech
-for Text-to-Speech", 2019; https://www.openslr.org/60/; CC BY 4.0.
+Stopped at any moment, the same command goes on. LibriTTS: Zen et al., "LibriTTS: A Corpus Derived
+from LibriSpeech for Text-to-Speech", 2019; https://www.openslr.org/60/; CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -23,14 +24,21 @@ from .transfer import DownloadError, fetch, file_sha256
 from .unpack import unpack
 
 Subset = Literal[
-    "dev-clean", "dev-other", "test-clean", "test-other", "train-clean-100", "train-clean-360", "train-other-500"
+    "dev-clean",
+    "dev-other",
+    "test-clean",
+    "test-other",
+    "train-clean-100",
+    "train-clean-360",
+    "train-other-500",
 ]
 
 CORPUS = "LibriTTS"
-OFFICIAL = "https://www.openslr.org/resources/60"  # others: https://us.openslr.org/…, https://openslr.elda.org/…
+# others: https://us.openslr.org/…, https://openslr.elda.org/…
+OFFICIAL = "https://www.openslr.org/resources/60"
 
-# SHA-256 of the official archives, as pytorch/audio has them in src/torchaudio/datasets/libritts.py (commit
-# 8d3cd237894664e0af59039d6a70211f9580989e); openslr.org itself publishes MD5 sums only.
+# SHA-256 of the official archives, as pytorch/audio has them in src/torchaudio/datasets/libritts.py
+# (commit 8d3cd237894664e0af59039d6a70211f9580989e); openslr.org itself publishes MD5 sums only.
 OFFICIAL_SHA256: dict[str, str] = {
     "dev-clean": "da0864e1bd26debed35da8a869dd5c04dfc27682921936de7cff9c8a254dbe1a",
     "dev-other": "d413eda26f3a152ac7c9cf3658ef85504dfb1b625296e5fa83727f5186cca79c",
@@ -94,7 +102,10 @@ def _fetched(root: Path, subset: str, mirror: str, sums: Mapping[str, str]) -> P
     if archive.exists():
         found = file_sha256(archive)
         if found != sums[subset]:
-            raise DownloadError(f"{archive} has SHA-256 {found}, expected {sums[subset]}; delete it to fetch it anew")
+            raise DownloadError(
+                f"{archive} has SHA-256 {found}, expected {sums[subset]}; delete it to fetch it "
+                f"anew"
+            )
         return archive
     url = f"{mirror.rstrip('/')}/{archive.name}"
     with progress_on_stderr(f"fetching {url}", unit="bytes") as report:
@@ -111,7 +122,9 @@ def _unpack_subset(archive: Path, root: Path, subset: str) -> None:
             unpack(archive, staging, report)
         found = staging / CORPUS / subset
         if not found.is_dir():
-            raise DownloadError(f"{archive} has no folder {CORPUS}/{subset}; it is not that part of LibriTTS")
+            raise DownloadError(
+                f"{archive} has no folder {CORPUS}/{subset}; it is not that part of LibriTTS"
+            )
         (root / CORPUS).mkdir(exist_ok=True)
         for path in (staging / CORPUS).iterdir():
             if path.is_file():  # licence, speakers, books: the same in all archives

@@ -27,7 +27,9 @@ class Arguments:
     """The run's folder, with `model.safetensors`."""
     corpus: Path = Path("corpora/LibriTTS")
     clips: int | None = 500
-    """How many of the 4,837 clips, evenly spread over the sorted paths and so over the speakers; None is all."""
+    """How many of the 4,837 clips, evenly spread over the sorted paths and so over the speakers;
+    None is all.
+    """
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
     """How many quantizer stages to decode from; what the model lacks is left out."""
     device: str = "auto"

@@ -1,17 +1,20 @@
-"""Train on LibriTTS: named runs, each a function's arguments for `runs.folder.train`; any can be overridden.
+"""Train on LibriTTS: named runs, each a function's arguments for `runs.folder.train`; any can be
+overridden.
 
     accelerate launch --config_file recipes/runs/libritts/accelerate/one_gpu.yaml \\
         -m recipes.runs.libritts.train 16khz-one-gpu
     accelerate launch --config_file recipes/runs/libritts/accelerate/eight_gpus.yaml \\
         -m recipes.runs.libritts.train 24khz-eight-gpus --data corpora/LibriTTS --out runs/mine
 
-and on each of two machines that see the same folders, with --machine_rank 0 on the first one and 1 on the other,
+and on each of two machines that see the same folders, with --machine_rank 0 on the first one and 1
+on the other,
 
     accelerate launch --config_file recipes/runs/libritts/accelerate/two_nodes.yaml \\
-        --machine_rank 0 --main_process_ip FIRST_MACHINE -m recipes.runs.libritts.train 16khz-two-nodes
+        --machine_rank 0 --main_process_ip FIRST_MACHINE -m recipes.runs.libritts.train
+        16khz-two-nodes
 
-What to expect of each run is in `recipes/README.md`. Several processes on CPUs are started by torchrun, since
-`accelerate launch --cpu` starts only one, without a word:
+What to expect of each run is in `recipes/README.md`. Several processes on CPUs are started by
+torchrun, since `accelerate launch --cpu` starts only one, without a word:
 
     torchrun --nproc_per_node 2 -m recipes.runs.libritts.train rehearsal --data … --out …
 """
@@ -37,7 +40,9 @@ ALL = (*CLEAN, "train-other-500")  # 555 hours, 2,311 speakers
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much is trained: batch over all processes, updates, rate at that batch, and the opponents."""
+    """How much is trained: batch over all processes, updates, rate at that batch, and the
+    opponents.
+    """
 
     batch_size: int
     steps: int
@@ -48,15 +53,27 @@ class Scale:
 
 SCALES = {
     "one-gpu": Scale(
-        batch_size=64, steps=400_000, learning_rate=5e-4, discriminator=small(), subsets=CLEAN,
+        batch_size=64,
+        steps=400_000,
+        learning_rate=5e-4,
+        discriminator=small(),
+        subsets=CLEAN,
     ),
     "eight-gpus": Scale(
-        batch_size=256, steps=200_000, learning_rate=7e-4, discriminator=full(), subsets=ALL,
+        batch_size=256,
+        steps=200_000,
+        learning_rate=7e-4,
+        discriminator=full(),
+        subsets=ALL,
     ),
     "two-nodes": Scale(
-        batch_size=512, steps=150_000, learning_rate=1e-3, discriminator=full(), subsets=ALL,
+        batch_size=512,
+        steps=150_000,
+        learning_rate=1e-3,
+        discriminator=full(),
+        subsets=ALL,
     ),
-}  # fmt: skip
+}
 
 
 def speech_16khz(scale: Scale) -> train.Arguments:
@@ -70,7 +87,9 @@ def speech_24khz(scale: Scale) -> train.Arguments:
 
 
 def rehearsal() -> train.Arguments:
-    """All the phases of a run with a tiny model on a CPU: a minute on a few clips, to see that everything works."""
+    """All the phases of a run with a tiny model on a CPU: a minute on a few clips, to see that
+    everything works.
+    """
     return train.Arguments(
         data=CORPUS,
         subsets=("train-clean-100",),
@@ -86,7 +105,9 @@ def rehearsal() -> train.Arguments:
             learning_rate=3e-3,
             rate_warmup_steps=10,
             initialise_vectors=1000,
-            discriminator=DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2),
+            discriminator=DiscriminatorConfig(
+                periods=(2, 3), windows=(512,), period_width=2, spectral_width=2
+            ),
         ),
         validation_clips=2,
         final_clips=4,

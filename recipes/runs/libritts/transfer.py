@@ -29,11 +29,18 @@ class DownloadError(DiveqCodecError):
 
 
 def fetch(
-    url: str, path: Path, *, sha256: str, report: Report | None = None, attempts: int = 8, pause_s: float = 1.0
+    url: str,
+    path: Path,
+    *,
+    sha256: str,
+    report: Report | None = None,
+    attempts: int = 8,
+    pause_s: float = 1.0,
 ) -> None:
     """Fetch `url` as `path`, which appears only when its checksum is right.
 
-    What has arrived is kept as `path` + ".part"; the next attempt, or the next call, goes on behind it.
+    What has arrived is kept as `path` + ".part"; the next attempt, or the next call, goes on behind
+    it.
 
     Args:
         url: of the file.
@@ -44,10 +51,13 @@ def fetch(
         pause_s: after the first failure; it grows by as much with each one that brought nothing.
 
     Raises:
-        DownloadError: the server refuses, the attempts are used up, the disk is full, or the checksum is wrong.
+        DownloadError: the server refuses, the attempts are used up, the disk is full, or the
+            checksum is wrong.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url} is not an HTTP address; a mirror starts with https:// or http://")
+        raise DownloadError(
+            f"{url} is not an HTTP address; a mirror starts with https:// or http://"
+        )
     part = path.with_name(path.name + ".part")
     fruitless = 0
     while True:
@@ -81,7 +91,9 @@ def file_sha256(path: Path) -> str:
 
 
 def _transfer(url: str, part: Path, report: Report) -> None:
-    """One attempt: what lies behind the end of `part`, to its end. An attempt that falls short is an OSError."""
+    """One attempt: what lies behind the end of `part`, to its end. An attempt that falls short is
+    an OSError.
+    """
     have = _size(part)
     request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -92,7 +104,9 @@ def _transfer(url: str, part: Path, report: Report) -> None:
         if _numbers(error.headers["Content-Range"]) == [have]:  # "bytes */have": nothing is missing
             return
         part.unlink()  # longer than the server's file, so not a part of it
-        raise ConnectionError("what was here is longer than the server's file, and is deleted") from error
+        raise ConnectionError(
+            "what was here is longer than the server's file, and is deleted"
+        ) from error
     with response, part.open("ab") as file:
         if response.status == _PARTIAL:
             start, _, total = _numbers(response.headers["Content-Range"])
@@ -106,7 +120,9 @@ def _transfer(url: str, part: Path, report: Report) -> None:
         _append(response, file, have, total, report)
 
 
-def _append(response: HTTPResponse, file: BinaryIO, have: int, total: int | None, report: Report) -> None:
+def _append(
+    response: HTTPResponse, file: BinaryIO, have: int, total: int | None, report: Report
+) -> None:
     while block := response.read(_BLOCK):
         file.write(block)
         have += len(block)
@@ -118,7 +134,9 @@ def _append(response: HTTPResponse, file: BinaryIO, have: int, total: int | None
 def _check_space(part: Path, total: int | None, have: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
-        raise DownloadError(f"{part} lacks {total - have} bytes, but its disk has only {free} bytes free")
+        raise DownloadError(
+            f"{part} lacks {total - have} bytes, but its disk has only {free} bytes free"
+        )
 
 
 def _numbers(content_range: str | None) -> list[int]:

@@ -1,7 +1,9 @@
-"""Unpack an archive that might be hostile: regular files and folders below one folder, and nothing else.
+"""Unpack an archive that might be hostile: regular files and folders below one folder, and nothing
+else.
 
-The standard library has a filter for this from Python 3.10.12 and 3.11.4 on only; writing the few kinds of
-members that a corpus has ourselves is the same on all versions, and stricter: no links, no permissions, no owners.
+The standard library has a filter for this from Python 3.10.12 and 3.11.4 on only; writing the few
+kinds of members that a corpus has ourselves is the same on all versions, and stricter: no links, no
+permissions, no owners.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from .transfer import DownloadError
 
 
 def unpack(archive: Path, folder: Path, report: Report) -> None:
-    """Write the members of a .tar.gz below `folder`; what was written before an error stays for the caller to remove.
+    """Write the members of a .tar.gz below `folder`; what was written before an error stays for the
+    caller to remove.
 
     Raises:
-        DownloadError: the archive is damaged, or a member is neither file nor folder, or would lie outside.
+        DownloadError: the archive is damaged, or a member is neither file nor folder, or would lie
+            outside.
     """
     size = archive.stat().st_size
     try:
@@ -45,8 +49,15 @@ def _write(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> N
 
 def _checked_name(member: tarfile.TarInfo) -> str:
     if not (member.isfile() or member.isdir()):
-        raise DownloadError(f"the archive's member {member.name!r} is neither file nor folder; the archive is refused")
-    path = PureWindowsPath(member.name)  # splits at / and \, and knows drives: what is safe there is safe anywhere
+        raise DownloadError(
+            f"the archive's member {member.name!r} is neither file nor folder; the archive is "
+            f"refused"
+        )
+    path = PureWindowsPath(
+        member.name
+    )  # splits at / and \, and knows drives: what is safe there is safe anywhere
     if path.anchor or ".." in path.parts or "\0" in member.name:
-        raise DownloadError(f"the archive's member {member.name!r} would lie outside; the archive is refused")
+        raise DownloadError(
+            f"the archive's member {member.name!r} would lie outside; the archive is refused"
+        )
     return member.name

@@ -1,9 +1,10 @@
-"""Sort VCTK 0.92 by speakers: OUT/train and OUT/held_out, one folder per speaker, first microphone, as links.
+"""Sort VCTK 0.92 by speakers: OUT/train and OUT/held_out, one folder per speaker, first microphone,
+as links.
 
     python -m recipes.runs.vctk.prepare VCTK-Corpus-0.92 corpora/vctk
 
-VCTK 0.92: Yamagishi, Veaux, MacDonald, https://datashare.ed.ac.uk/handle/10283/3443, CC BY 4.0; 110 speakers, 48 kHz,
-wav48_silence_trimmed/p225/p225_001_mic1.flac.
+VCTK 0.92: Yamagishi, Veaux, MacDonald, https://datashare.ed.ac.uk/handle/10283/3443, CC BY 4.0; 110
+speakers, 48 kHz, wav48_silence_trimmed/p225/p225_001_mic1.flac.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def main(arguments: Arguments) -> None:
     speakers = _speakers(arguments.root)
     missing = sorted(set(arguments.held_out) - speakers.keys())
     if missing:
-        raise AudioError(f"{arguments.root} has no speaker {', '.join(missing)}; choose others with --held-out")
+        raise AudioError(
+            f"{arguments.root} has no speaker {', '.join(missing)}; choose others with --held-out"
+        )
     if arguments.out.exists():
         raise AudioError(f"{arguments.out} exists already; delete it to sort the corpus anew")
     staging = arguments.out.with_name(f".{arguments.out.name}.part")
@@ -52,15 +55,24 @@ def main(arguments: Arguments) -> None:
             _link(file, folder / file.name)
     staging.rename(arguments.out)
     clips = sum(map(len, speakers.values()))
-    print(f"{clips} clips, {len(speakers)} speakers, {len(arguments.held_out)} of them held out", file=sys.stderr)
+    print(
+        f"{clips} clips, {len(speakers)} speakers, {len(arguments.held_out)} of them held out",
+        file=sys.stderr,
+    )
 
 
 def _speakers(root: Path) -> dict[str, list[Path]]:
     """Each speaker's clips from the first microphone, which all speakers have."""
     folder = root / AUDIO_FOLDER
     if not folder.is_dir():
-        raise AudioError(f"{root} has no folder {AUDIO_FOLDER}; unpack VCTK-Corpus-0.92.zip and give its folder")
-    speakers = {path.name: sorted(path.glob("*_mic1.flac")) for path in sorted(folder.iterdir()) if path.is_dir()}
+        raise AudioError(
+            f"{root} has no folder {AUDIO_FOLDER}; unpack VCTK-Corpus-0.92.zip and give its folder"
+        )
+    speakers = {
+        path.name: sorted(path.glob("*_mic1.flac"))
+        for path in sorted(folder.iterdir())
+        if path.is_dir()
+    }
     return {speaker: files for speaker, files in speakers.items() if files}
 
 

@@ -1,11 +1,13 @@
-"""The speech experiment of the DiVeQ paper: one codebook, trained with a quantizer of one kind and size.
+"""The speech experiment of the DiVeQ paper: one codebook, trained with a quantizer of one kind and
+size.
 
     accelerate launch -m recipes.runs.vctk.train --kind sf_diveq --bits 12
 
-Vali, Bäckström, Solin, "DiVeQ: Differentiable Vector Quantization Using the Reparameterization Trick" (2025): VCTK at
-16 kHz, the Descript Audio Codec with one codebook of 10 to 13 bits, its losses without those for the codebook,
-batches of 64, AdamW with rate 1e-4 and betas (0.8, 0.99), 300 epochs, noise variance 1e-3. The paper's figures are in
-`recipes/README.md`, and so is where this differs from it.
+Vali, Bäckström, Solin, "DiVeQ: Differentiable Vector Quantization Using the Reparameterization
+Trick" (2025): VCTK at 16 kHz, the Descript Audio Codec with one codebook of 10 to 13 bits, its
+losses without those for the codebook, batches of 64, AdamW with rate 1e-4 and betas (0.8, 0.99),
+300 epochs, noise variance 1e-3. The paper's figures are in `recipes/README.md`, and so is where
+this differs from it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""Do DiVeQ and SF-DiVeQ hold what they promise, at equal transmitted bits? Baselines, runs, measures, report."""
+"""Do DiVeQ and SF-DiVeQ hold what they promise, at equal transmitted bits? Baselines, runs,
+measures, report.
+"""

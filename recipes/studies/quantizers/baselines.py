@@ -1,8 +1,10 @@
-"""The quantizers that DiVeQ is compared with, as short as they are; they live here and never in `codec`.
+"""The quantizers that DiVeQ is compared with, as short as they are; they live here and never in
+`codec`.
 
-An estimator takes latents z and a codebook and gives the quantized latents, with the method's gradient, and the
-index of the nearest codeword. What a method adds to the loss (commitment, codebook) is attached to its output, so
-that the trainer, which knows of no such terms, needs no change. Everything around the estimator is the codec's own
+An estimator takes latents z and a codebook and gives the quantized latents, with the method's
+gradient, and the index of the nearest codeword. What a method adds to the loss (commitment,
+codebook) is attached to its output, so that the trainer, which knows of no such terms, needs no
+change. Everything around the estimator is the codec's own
 stage: projection, normalisation, replacement of unused codewords, tables for inference.
 
 - STE: straight-through (van den Oord et al., 2017) with codebook and commitment loss.
@@ -23,7 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codec.layouts.config import StageConfig
-from codec.quantizers import Quantized, QuantizerStage, ResidualQuantizer, StageStatistics, diveq, nearest
+from codec.quantizers import (
+    Quantized,
+    QuantizerStage,
+    ResidualQuantizer,
+    StageStatistics,
+    diveq,
+    nearest,
+)
 from codec.quantizers.diveq import error_length, unit
 
 if TYPE_CHECKING:
@@ -37,7 +46,9 @@ TEMPERATURE = 0.5  # of the Gumbel-softmax, in squared distances of latents of u
 
 
 class _Attach(torch.autograd.Function):
-    """Identity in its first argument; whoever differentiates through it differentiates the second one, too."""
+    """Identity in its first argument; whoever differentiates through it differentiates the second
+    one, too.
+    """
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, loss: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -70,33 +81,49 @@ def straight_through(
     index = nearest(z, codebook)
     codeword = codebook[index]
     quantized = z + (codeword - z).detach()
-    return attach_loss(quantized, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
+    return attach_loss(
+        quantized, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)
+    ), index
 
 
-def moving_average(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT) -> Estimate:
+def moving_average(
+    z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT
+) -> Estimate:
     """Straight-through for z; the codebook gets no gradient, `MovingAverageStage` moves it."""
     index = nearest(z, codebook)
     codeword = codebook[index].detach()
-    return attach_loss(z + (codeword - z).detach(), commitment * commitment_loss(z, codeword)), index
+    return attach_loss(
+        z + (codeword - z).detach(), commitment * commitment_loss(z, codeword)
+    ), index
 
 
-def rotation_trick(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT) -> Estimate:
-    """The codeword as z rotated and scaled onto it, both constants: the gradient turns with the codeword.
+def rotation_trick(
+    z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT
+) -> Estimate:
+    """The codeword as z rotated and scaled onto it, both constants: the gradient turns with the
+    codeword.
 
-    The rotation in the plane of the directions e of z and q of the codeword is I − 2rrᵀ + 2qeᵀ, r = (e + q)/‖e + q‖.
+    The rotation in the plane of the directions e of z and q of the codeword is I − 2rrᵀ + 2qeᵀ, r =
+    (e + q)/‖e + q‖.
     """
     index = nearest(z, codebook)
     codeword = codebook[index]
     e, q = unit(z), unit(codeword)
     r = unit(e + q)
-    scale = codeword.detach().norm(dim=1, keepdim=True) / z.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
+    scale = codeword.detach().norm(dim=1, keepdim=True) / z.detach().norm(
+        dim=1, keepdim=True
+    ).clamp_min(1e-12)
     along_r, along_e = (z * r).sum(1, keepdim=True), (z * e).sum(1, keepdim=True)
     rotated = scale * (z - 2 * along_r * r + 2 * along_e * q)
-    return attach_loss(rotated, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)), index
+    return attach_loss(
+        rotated, commitment * commitment_loss(z, codeword) + codebook_loss(z, codeword)
+    ), index
 
 
 def gumbel_softmax(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
-    """A codeword drawn by its distance, with the gradient of the soft choice; the index told is that of the nearest."""
+    """A codeword drawn by its distance, with the gradient of the soft choice; the index told is
+    that of the nearest.
+    """
     distance = z.square().sum(1, keepdim=True) - 2 * z @ codebook.T + codebook.square().sum(1)
     chosen = F.gumbel_softmax(-distance / TEMPERATURE, tau=1.0, hard=True)
     return chosen @ codebook, distance.argmin(1)
@@ -115,7 +142,9 @@ def lookup(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
 
 
 class BaselineStage(QuantizerStage):
-    """A stage of the codec with another estimator. For inference it is a DiVeQ stage: nearest entry and look-up."""
+    """A stage of the codec with another estimator. For inference it is a DiVeQ stage: nearest entry
+    and look-up.
+    """
 
     def __init__(self, config: StageConfig, latent_channels: int, estimator: Estimator) -> None:
         super().__init__(config, latent_channels)
@@ -126,21 +155,27 @@ class BaselineStage(QuantizerStage):
 
 
 class MovingAverageStage(BaselineStage):
-    """EMA: with counts N and the mean m of the n latents of this step, N ← γN + n, c ← c + n (m − c) / N.
+    """EMA: with counts N and the mean m of the n latents of this step, N ← γN + n, c ← c + n (m −
+    c) / N.
 
-    That is the usual pair of averages, of counts and of sums, solved for the codeword. N are the decaying counts that
-    every stage keeps, so the decay γ is that of `update_use`, and a replaced codeword keeps its new place. It sees the
+    That is the usual pair of averages, of counts and of sums, solved for the codeword. N are the
+    decaying counts that every stage keeps, so the decay γ is that of `update_use`, and a replaced
+    codeword keeps its new place. It sees the
     last forward pass of this process: no micro-batches, one process.
     """
 
-    def __init__(self, config: StageConfig, latent_channels: int, commitment: float = COMMITMENT) -> None:
+    def __init__(
+        self, config: StageConfig, latent_channels: int, commitment: float = COMMITMENT
+    ) -> None:
         super().__init__(config, latent_channels, partial(moving_average, commitment=commitment))
-        self.sums = torch.zeros(config.codewords, config.dim)  # of the last step's latents; no state of a run
+        self.sums = torch.zeros(
+            config.codewords, config.dim
+        )  # of the last step's latents; no state of a run
 
     @torch.no_grad()
     def trust_codebook(self, latents_per_step: float, steps: float) -> None:
-        """Weigh each codeword as if it were the mean of its fair share of so many steps: at weight 0, where counts
-        begin, the first latent that falls to a codeword takes its place."""
+        """Weigh each codeword as if it were the mean of its fair share of so many steps: at weight
+        0, where counts begin, the first latent that falls to a codeword takes its place."""
         self.use.fill_(steps * latents_per_step / len(self.codebook))
 
     def _quantize(self, z: Tensor) -> Estimate:
@@ -156,7 +191,9 @@ class MovingAverageStage(BaselineStage):
 
 
 class OnceOnTheSum(ResidualQuantizer):
-    """DiVeQ as the authors' residual modules apply it: plain look-up in every stage, one error vector for the sum."""
+    """DiVeQ as the authors' residual modules apply it: plain look-up in every stage, one error
+    vector for the sum.
+    """
 
     def __init__(self, stages: Sequence[StageConfig], latent_channels: int) -> None:
         super().__init__(stages, latent_channels)
@@ -172,6 +209,14 @@ class OnceOnTheSum(ResidualQuantizer):
         quantized = super().forward(latent.detach(), active_stages, position_bits)
         z, total = (x.transpose(1, 2).flatten(0, 1) for x in (latent.float(), quantized.latent))
         first = next(iter(self))
-        spread = first.scale * first.config.noise_variance**0.5  # at the scale of the latents, not of the stage
-        result = diveq(z, total, torch.randn_like(z) * spread if first.config.noise_variance else None)
-        return Quantized(result.unflatten(0, (len(latent), -1)).transpose(1, 2), quantized.codes, quantized.statistics)
+        spread = (
+            first.scale * first.config.noise_variance**0.5
+        )  # at the scale of the latents, not of the stage
+        result = diveq(
+            z, total, torch.randn_like(z) * spread if first.config.noise_variance else None
+        )
+        return Quantized(
+            result.unflatten(0, (len(latent), -1)).transpose(1, 2),
+            quantized.codes,
+            quantized.statistics,
+        )

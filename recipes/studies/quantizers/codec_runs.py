@@ -1,4 +1,6 @@
-"""One codec of the study: the start that all methods share, and the training by the project's trainer."""
+"""One codec of the study: the start that all methods share, and the training by the project's
+trainer.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,9 @@ class Start:
 
 
 def make_start(run: CodecRun, setup: Setup) -> Start:
-    """Warm-up, if the layout has one, and the start of all stages from latents: no method differs in it."""
+    """Warm-up, if the layout has one, and the start of all stages from latents: no method differs
+    in it.
+    """
     trainer = _trainer(run.start_run, setup)
     batches = _batches(trainer, setup)
     trainer.start(batches)
@@ -103,7 +107,9 @@ def _draw_codewords(trainer: Trainer) -> None:
     """Gaussian codewords of the latents' own variance, in the place of those from k-means."""
     generator = torch.Generator().manual_seed(trainer.settings.seed)
     with torch.no_grad():
-        for stage, averaged in zip(trainer.model.quantizer, trainer.averaged.quantizer, strict=True):
+        for stage, averaged in zip(
+            trainer.model.quantizer, trainer.averaged.quantizer, strict=True
+        ):
             stage.codebook.copy_(torch.randn(stage.codebook.shape, generator=generator))
             averaged.codebook.copy_(stage.codebook)
 
@@ -119,7 +125,14 @@ def train_and_score(run: CodecRun, setup: Setup, start: Start) -> dict[str, Any]
         if run.start == "kmeans":
             _trust_start(trainer)
     began = time.process_time(), trainer.steps
-    if not train(trainer, batches, folder, validate=_no_validation, elapsed_s=begun.elapsed_s, origin=begun.origin):
+    if not train(
+        trainer,
+        batches,
+        folder,
+        validate=_no_validation,
+        elapsed_s=begun.elapsed_s,
+        origin=begun.origin,
+    ):
         return None
     steps = trainer.steps - began[1]
     step_ms = 1000 * (time.process_time() - began[0]) / steps if steps else None
@@ -141,7 +154,9 @@ def _trust_start(trainer: Trainer) -> None:
     for model in (trainer.model, trainer.averaged):
         for stage in model.quantizer:
             if isinstance(stage, MovingAverageStage):
-                stage.trust_codebook(_frames_per_step(trainer), trainer.settings.replace_every_steps)
+                stage.trust_codebook(
+                    _frames_per_step(trainer), trainer.settings.replace_every_steps
+                )
 
 
 def _frames_per_step(trainer: Trainer) -> float:
@@ -152,10 +167,15 @@ def _frames_per_step(trainer: Trainer) -> float:
 def _trainer(run: CodecRun, setup: Setup) -> Trainer:
     settings = dataclasses.replace(setup.settings, seed=run.seed)
     accelerator = Accelerator(
-        cpu=setup.cpu, mixed_precision=settings.precision, log_with="tensorboard", project_dir=str(setup.out / run.name)
+        cpu=setup.cpu,
+        mixed_precision=settings.precision,
+        log_with="tensorboard",
+        project_dir=str(setup.out / run.name),
     )
     if accelerator.num_processes > 1 or settings.accumulate > 1:
-        raise ConfigError("the baselines see one process and no micro-batches: start it alone, with accumulate 1")
+        raise ConfigError(
+            "the baselines see one process and no micro-batches: start it alone, with accumulate 1"
+        )
     return method_trainer(run, settings, accelerator)
 
 
@@ -180,12 +200,20 @@ def _batches(trainer: Trainer, setup: Setup) -> Batches:
     )
     share = Share(batch_size=settings.batch_size, processes=1, index=0)
     return open_batches(
-        setup.manifest, crops, share,
-        place="auto", cache_folder=setup.out, device=trainer.device, workers=setup.readers,
-    )  # fmt: skip
+        setup.manifest,
+        crops,
+        share,
+        place="auto",
+        cache_folder=setup.out,
+        device=trainer.device,
+        workers=setup.readers,
+    )
 
 
 def _history(events: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Figures of each log interval: of the training batches, per stage where there are several."""
     logged = [event for event in events if event["event"] == "train"]
-    return {name: [event[name] for event in logged] for name in ("step", "mel", "used", "perplexity", "error")}
+    return {
+        name: [event[name] for event in logged]
+        for name in ("step", "mel", "used", "perplexity", "error")
+    }

@@ -1,4 +1,6 @@
-"""What a codec of the study is worth: scores of decoded files at the bits that they take, and error per stage."""
+"""What a codec of the study is worth: scores of decoded files at the bits that they take, and error
+per stage.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,16 @@ class Yardstick:
 
     held_out: list[HeldOut]
     table_waves: list[np.ndarray]
-    """Training clips (samples,) at the model's rate, whose codes the entropy tables are fitted to."""
+    """Training clips (samples,) at the model's rate, whose codes the entropy tables are fitted to.
+    """
     stage_counts: tuple[int, ...]
     """At which numbers of stages codecs are scored; those that a codec has not are left out."""
     scorers: Executor | None = None
 
 
 def scores(model: CodecModel, yardstick: Yardstick, device: str) -> dict[str, Any]:
-    """A folded model as a file would hold it: DiVeQ codebooks in tour order, weights rounded, tables fitted.
+    """A folded model as a file would hold it: DiVeQ codebooks in tour order, weights rounded,
+    tables fitted.
 
     "positions" are scores with positions on the segments of SF stages, where all stages are such.
     """
@@ -48,10 +52,14 @@ def scores(model: CodecModel, yardstick: Yardstick, device: str) -> dict[str, An
             sort_codebook(stage)
     codec = _with_tables(model, yardstick.table_waves, device)
     counts = [count for count in yardstick.stage_counts if count <= len(codec.config.stages)]
-    systems = _evaluated(model_candidates(codec, stage_counts=counts), codec.config.sample_rate_hz, yardstick)
+    systems = _evaluated(
+        model_candidates(codec, stage_counts=counts), codec.config.sample_rate_hz, yardstick
+    )
     use = systems[-1].stages or ()
     result = {
-        "rows": [{"stages": count, **_row(system)} for count, system in zip(counts, systems, strict=True)],
+        "rows": [
+            {"stages": count, **_row(system)} for count, system in zip(counts, systems, strict=True)
+        ],
         "energy_left": energy_left(model, yardstick.held_out, device),
         "used": [stage.used for stage in use],
         "entropy_bits": [stage.entropy_bits for stage in use],
@@ -61,7 +69,9 @@ def scores(model: CodecModel, yardstick: Yardstick, device: str) -> dict[str, An
     return result
 
 
-def _position_rows(codec: Codec, counts: Sequence[int], yardstick: Yardstick) -> list[dict[str, Any]]:
+def _position_rows(
+    codec: Codec, counts: Sequence[int], yardstick: Yardstick
+) -> list[dict[str, Any]]:
     """The same weights at more bits per index."""
     finer = [ModelPositions(codec, count, bits) for count in counts for bits in _POSITION_BITS]
     systems = _evaluated(finer, codec.config.sample_rate_hz, yardstick)
@@ -72,7 +82,9 @@ def _position_rows(codec: Codec, counts: Sequence[int], yardstick: Yardstick) ->
 
 
 class ModelPositions:
-    """The first stages of a model, with extra bits for the position on each segment of the curve."""
+    """The first stages of a model, with extra bits for the position on each segment of the
+    curve.
+    """
 
     align = False
     note = ""
@@ -85,10 +97,15 @@ class ModelPositions:
     def decode(self, name: str, signal: Signal) -> Decoded:
         """Through the bytes that a file would hold."""
         data = self.codec.encode(
-            signal.wave, sample_rate_hz=signal.sample_rate_hz, stages=self.count, position_bits=self.position_bits
+            signal.wave,
+            sample_rate_hz=signal.sample_rate_hz,
+            stages=self.count,
+            position_bits=self.position_bits,
         ).to_bytes()
         audio = self.codec.decode(data)
-        return Decoded(signal=Signal(wave=audio.wave, sample_rate_hz=audio.sample_rate_hz), bits=8 * len(data))
+        return Decoded(
+            signal=Signal(wave=audio.wave, sample_rate_hz=audio.sample_rate_hz), bits=8 * len(data)
+        )
 
     def stages(self) -> None:
         return None
@@ -96,14 +113,22 @@ class ModelPositions:
 
 def _with_tables(model: CodecModel, waves: Sequence[np.ndarray], device: str) -> Codec:
     plain = codec_of(to_checkpoint(model), device=device)
-    codes = [plain.encode(wave, sample_rate_hz=plain.config.sample_rate_hz).codes[0] for wave in waves]
+    codes = [
+        plain.encode(wave, sample_rate_hz=plain.config.sample_rate_hz).codes[0] for wave in waves
+    ]
     return codec_of(to_checkpoint(model, tables=model_tables(plain.config, codes)), device=device)
 
 
-def _evaluated(candidates: Sequence[Candidate], sample_rate_hz: int, yardstick: Yardstick) -> tuple[System, ...]:
-    originals = [_Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=sample_rate_hz))
-                 for clip in yardstick.held_out]  # fmt: skip
-    return evaluate(originals, candidates, data="held out", metrics=MEASURES, workers=yardstick.scorers or 1).systems
+def _evaluated(
+    candidates: Sequence[Candidate], sample_rate_hz: int, yardstick: Yardstick
+) -> tuple[System, ...]:
+    originals = [
+        _Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=sample_rate_hz))
+        for clip in yardstick.held_out
+    ]
+    return evaluate(
+        originals, candidates, data="held out", metrics=MEASURES, workers=yardstick.scorers or 1
+    ).systems
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +143,12 @@ class _Original:
 
 
 def _row(system: System) -> dict[str, Any]:
-    """The rate, and of each measure the value of every clip, so that methods can be compared clip by clip."""
+    """The rate, and of each measure the value of every clip, so that methods can be compared clip
+    by clip.
+    """
     values = {
-        name: [clip.scores[name].value if name in clip.scores else None for clip in system.clips] for name in MEASURES
+        name: [clip.scores[name].value if name in clip.scores else None for clip in system.clips]
+        for name in MEASURES
     }
     return {"kbps": system.kbps, "clips": values}
 

@@ -35,8 +35,12 @@ def _mean_of(row: dict[str, Any], measure: str) -> float | None:
     return statistics.fmean(found) if found else None
 
 
-def difference(runs: Sequence[Result], reference: Sequence[Result], stages: int, measure: str) -> Interval | None:
-    """To another method with the same seeds, on the same clips; None with fewer than two seeds in common."""
+def difference(
+    runs: Sequence[Result], reference: Sequence[Result], stages: int, measure: str
+) -> Interval | None:
+    """To another method with the same seeds, on the same clips; None with fewer than two seeds in
+    common.
+    """
     theirs = {run["run"]["seed"]: row_of(run, stages)["clips"][measure] for run in reference}
     pairs = [
         (row_of(run, stages)["clips"][measure], theirs[run["run"]["seed"]])
@@ -45,8 +49,14 @@ def difference(runs: Sequence[Result], reference: Sequence[Result], stages: int,
     ]
     if len(pairs) < 2:
         return None
-    whole = [clip for clip in zip(*(column for pair in pairs for column in pair), strict=True) if None not in clip]
-    table = [[clip[2 * place] - clip[2 * place + 1] for clip in whole] for place in range(len(pairs))]
+    whole = [
+        clip
+        for clip in zip(*(column for pair in pairs for column in pair), strict=True)
+        if None not in clip
+    ]
+    table = [
+        [clip[2 * place] - clip[2 * place + 1] for clip in whole] for place in range(len(pairs))
+    ]
     return crossed_interval(table)
 
 
@@ -66,18 +76,29 @@ def _with_budget(table: str, runs: Sequence[Result]) -> str:
     trained = [run for run in runs if run["run"]["method"] != "start"]
     seeds = len({run["run"]["seed"] for run in trained})
     sizes = {
-        f"{run['run']['steps']} steps of {run['budget']['batch']} crops of {run['budget']['seconds']:g} s, rate "
-        f"{run['budget']['learning_rate']:g}; {run['budget']['clips']} clips of {run['budget']['clip_seconds']:g} s"
+        f"{run['run']['steps']} steps of {run['budget']['batch']} crops of "
+        f"{run['budget']['seconds']:g} s, rate "
+        f"{run['budget']['learning_rate']:g}; {run['budget']['clips']} clips of "
+        f"{run['budget']['clip_seconds']:g} s"
         for run in trained
     }
-    return f"{table}\n\n{len(trained)} runs, {seeds} seed{'s' * (seeds != 1)}; {' or '.join(sorted(sizes))}."
+    return (
+        f"{table}\n\n{len(trained)} runs, {seeds} seed{'s' * (seeds != 1)}; "
+        f"{' or '.join(sorted(sizes))}."
+    )
 
 
 def _scores(runs: Sequence[Result], columns: Sequence[tuple[int, str]]) -> list[list[str]]:
     """A row for the untrained start and for each method."""
     groups = [("start (nothing trained)", chosen(runs, method="start")), *variants(runs)]
     return [
-        [title, *(spread_of([mean_score(run, *column) for run in mine], _DIGITS[column[1]]) for column in columns)]
+        [
+            title,
+            *(
+                spread_of([mean_score(run, *column) for run in mine], _DIGITS[column[1]])
+                for column in columns
+            ),
+        ]
         for title, mine in groups
     ]
 
@@ -96,12 +117,25 @@ def _head(first: str, columns: Sequence[tuple[int, str]]) -> list[str]:
 
 
 _RESIDUAL_SCORES = [
-    (3, "pesq_wb"), (6, "pesq_wb"), (12, "pesq_wb"), (3, "stoi"), (12, "stoi"), (12, "mel_distance"), (12, "si_sdr"),
-    (3, "kbps"), (12, "kbps"),
-]  # fmt: skip
+    (3, "pesq_wb"),
+    (6, "pesq_wb"),
+    (12, "pesq_wb"),
+    (3, "stoi"),
+    (12, "stoi"),
+    (12, "mel_distance"),
+    (12, "si_sdr"),
+    (3, "kbps"),
+    (12, "kbps"),
+]
 _RESIDUAL_DIFFERENCES = [
-    (3, "pesq_wb"), (6, "pesq_wb"), (12, "pesq_wb"), (3, "stoi"), (12, "stoi"), (12, "mel_distance"), (12, "si_sdr"),
-]  # fmt: skip
+    (3, "pesq_wb"),
+    (6, "pesq_wb"),
+    (12, "pesq_wb"),
+    (3, "stoi"),
+    (12, "stoi"),
+    (12, "mel_distance"),
+    (12, "si_sdr"),
+]
 
 
 def residual_scores(results: Results) -> str:
@@ -121,16 +155,31 @@ def residual_stages(results: Results) -> str:
     """Setting 2: error per stage, use, time."""
     runs = _of(results, "residual")
     shown = (1, 3, 6, 12)
-    head = ["method", *(f"left after {n}, %" for n in shown), "used, %", "perplexity", "ms per step"]
+    head = [
+        "method",
+        *(f"left after {n}, %" for n in shown),
+        "used, %",
+        "perplexity",
+        "ms per step",
+    ]
     rows = [
-        [title, *(spread_of([100 * run["energy_left"][n - 1] for run in mine], 1) for n in shown), *_training(mine)]
-        for title, mine in [("start (nothing trained)", chosen(runs, method="start")), *variants(runs)]
+        [
+            title,
+            *(spread_of([100 * run["energy_left"][n - 1] for run in mine], 1) for n in shown),
+            *_training(mine),
+        ]
+        for title, mine in [
+            ("start (nothing trained)", chosen(runs, method="start")),
+            *variants(runs),
+        ]
     ]
     return markdown(head, rows)
 
 
 def _training(runs: Sequence[Result]) -> list[str]:
-    """Use and perplexity in the last interval of the training, means of the stages; processor time of a step."""
+    """Use and perplexity in the last interval of the training, means of the stages; processor time
+    of a step.
+    """
     if not all("history" in run for run in runs):
         return ["", "", ""]
     return [
@@ -171,7 +220,11 @@ def one_codebook_differences(results: Results) -> str:
     for title, mine in variants(runs):
         if title != TITLES[REFERENCE]:
             cells = [
-                _cell(difference(chosen(mine, bits=b), chosen(runs, bits=b, method=REFERENCE), 1, measure))
+                _cell(
+                    difference(
+                        chosen(mine, bits=b), chosen(runs, bits=b, method=REFERENCE), 1, measure
+                    )
+                )
                 for measure in measures
                 for b in bits
             ]
@@ -183,7 +236,12 @@ def random_start(results: Results) -> str:
     """Setting 1 from random codewords, without replacement."""
     runs = _of(results, "one-codebook", "random")
     columns = [(1, measure) for measure in ("pesq_wb", "stoi", "mel_distance", "kbps")]
-    head = [*_head("one codebook of 10 bits, from random codewords", columns), "used, %", "perplexity", "left, %"]
+    head = [
+        *_head("one codebook of 10 bits, from random codewords", columns),
+        "used, %",
+        "perplexity",
+        "left, %",
+    ]
     groups = [chosen(runs, method="start"), *(mine for _, mine in variants(runs))]
     rows = [
         [*cells, *_training(mine)[:2], spread_of([100 * run["energy_left"][0] for run in mine], 1)]
@@ -200,7 +258,9 @@ def random_start_differences(results: Results) -> str:
 
 
 def positions(results: Results) -> str:
-    """SF-DiVeQ's position bits in twelve stages, against DiVeQ at as many bits, which spends them on more stages."""
+    """SF-DiVeQ's position bits in twelve stages, against DiVeQ at as many bits, which spends them
+    on more stages.
+    """
     runs = _of(results, "residual")
     curves = [run for run in chosen(runs, method="sf_diveq") if "positions" in run]
     if not curves:
@@ -215,25 +275,38 @@ def positions(results: Results) -> str:
         quality = [spread_of([_mean_of(row, "pesq_wb") for row in column], 3) for column in at]
         rows.append([f"{stages} stages: PESQ", *quality])
         pairs = [zip(curves, column, strict=True) for column in rates]
-        theirs = [[_interpolated(plain.get(run["run"]["seed"]), rate) for run, rate in column] for column in pairs]
+        theirs = [
+            [_interpolated(plain.get(run["run"]["seed"]), rate) for run, rate in column]
+            for column in pairs
+        ]
         cells = [*map(_or_nothing, theirs)]
         if any(cells):
             rows.append([f"{stages} stages: PESQ of DiVeQ at so many bits", *cells])
-    return markdown(["SF-DiVeQ; positions per segment", "1", *(str(1 << number) for number in bits)], rows)
+    return markdown(
+        ["SF-DiVeQ; positions per segment", "1", *(str(1 << number) for number in bits)], rows
+    )
 
 
 def _at_positions(run: Result, stages: int, bits: int) -> dict[str, Any]:
     if not bits:
         return row_of(run, stages)
-    (row,) = (row for row in run["positions"] if (row["stages"], row["position_bits"]) == (stages, bits))
+    (row,) = (
+        row for row in run["positions"] if (row["stages"], row["position_bits"]) == (stages, bits)
+    )
     return row
 
 
 def _interpolated(run: Result | None, kbps: float) -> float | None:
-    """PESQ between the two numbers of stages whose rates are next to this one; None beyond all stages."""
+    """PESQ between the two numbers of stages whose rates are next to this one; None beyond all
+    stages.
+    """
     if run is None:
         return None
-    points = [(row["kbps"], quality) for row in run["rows"] if (quality := _mean_of(row, "pesq_wb")) is not None]
+    points = [
+        (row["kbps"], quality)
+        for row in run["rows"]
+        if (quality := _mean_of(row, "pesq_wb")) is not None
+    ]
     rates, scores = zip(*points, strict=True)
     return float(np.interp(kbps, rates, scores)) if rates[0] <= kbps <= rates[-1] else None
 

@@ -1,4 +1,6 @@
-"""How sure a difference between two methods is that were trained with the same seeds and scored on the same clips."""
+"""How sure a difference between two methods is that were trained with the same seeds and scored on
+the same clips.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,13 @@ class Interval:
 
 
 def crossed_interval(differences: Sequence[Sequence[float]]) -> Interval:
-    """The 95 % interval of the mean of (seeds, clips) differences, for other seeds and other clips alike.
+    """The 95 % interval of the mean of (seeds, clips) differences, for other seeds and other clips
+    alike.
 
-    Seeds and clips are crossed random effects: with the mean squares A between seeds, B between clips and E of the
-    rest, the mean's variance is (A + B − E) / (seeds · clips), with Satterthwaite's degrees of freedom. Where chance
-    makes that less than one of the effects alone would give, the larger effect stands.
+    Seeds and clips are crossed random effects: with the mean squares A between seeds, B between
+    clips and E of the rest, the mean's variance is (A + B − E) / (seeds · clips), with
+    Satterthwaite's degrees of freedom. Where chance makes that less than one of the effects alone
+    would give, the larger effect stands.
     """
     table = np.asarray(differences, dtype=np.float64)
     seeds, clips = table.shape
@@ -42,7 +46,11 @@ def crossed_interval(differences: Sequence[Sequence[float]]) -> Interval:
     rest = table - by_seed[:, None] - by_clip + mean
     free = np.array([seeds - 1, clips - 1, (seeds - 1) * (clips - 1)])
     squares = np.array(
-        [clips * np.square(by_seed - mean).sum(), seeds * np.square(by_clip - mean).sum(), np.square(rest).sum()]
+        [
+            clips * np.square(by_seed - mean).sum(),
+            seeds * np.square(by_clip - mean).sum(),
+            np.square(rest).sum(),
+        ]
     )
     squares = squares / free
     total = max(squares[0] + squares[1] - squares[2], squares[0], squares[1])

@@ -1,4 +1,6 @@
-"""Methods by name: which kind each stage has, and which estimator takes the place of the codec's own."""
+"""Methods by name: which kind each stage has, and which estimator takes the place of the codec's
+own.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,14 @@ TITLES: dict[str, str] = {
 
 
 def stage_configs(method: Method, count: int, **fields: Any) -> tuple[StageConfig, ...]:
-    """The stages of a method; the mixed ones change their kind after the first half of the stages, rounded up."""
+    """The stages of a method; the mixed ones change their kind after the first half of the stages,
+    rounded up.
+    """
     first = -(-count // 2)
-    return tuple(StageConfig(kind=_kind(method, is_first=number < first), **fields) for number in range(count))
+    return tuple(
+        StageConfig(kind=_kind(method, is_first=number < first), **fields)
+        for number in range(count)
+    )
 
 
 def _kind(method: Method, *, is_first: bool) -> StageKind:
@@ -68,9 +75,15 @@ def _kind(method: Method, *, is_first: bool) -> StageKind:
 
 
 def make_quantizer(
-    method: Method, stages: Sequence[StageConfig], latent_channels: int, *, commitment: float = COMMITMENT
+    method: Method,
+    stages: Sequence[StageConfig],
+    latent_channels: int,
+    *,
+    commitment: float = COMMITMENT,
 ) -> ResidualQuantizer:
-    """A residual quantizer that trains by a method; `commitment` is for those with a commitment loss."""
+    """A residual quantizer that trains by a method; `commitment` is for those with a commitment
+    loss.
+    """
     if method == "diveq_sum":
         return OnceOnTheSum(stages, latent_channels)
     quantizer = ResidualQuantizer(stages, latent_channels)
@@ -88,10 +101,16 @@ def make_quantizer(
     return quantizer
 
 
-def converted(quantizer: ResidualQuantizer, method: Method, *, commitment: float = COMMITMENT) -> ResidualQuantizer:
-    """A quantizer that trains by a method and holds the very parameters of `quantizer`, which an optimiser may know."""
+def converted(
+    quantizer: ResidualQuantizer, method: Method, *, commitment: float = COMMITMENT
+) -> ResidualQuantizer:
+    """A quantizer that trains by a method and holds the very parameters of `quantizer`, which an
+    optimiser may know.
+    """
     channels = next(iter(quantizer)).projection.shape[1]
-    result = make_quantizer(method, [stage.config for stage in quantizer], channels, commitment=commitment)
+    result = make_quantizer(
+        method, [stage.config for stage in quantizer], channels, commitment=commitment
+    )
     result.to(next(quantizer.parameters()).device)
     for ours, theirs in zip(result, quantizer, strict=True):
         ours.projection, ours.codebook = theirs.projection, theirs.codebook

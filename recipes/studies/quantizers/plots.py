@@ -48,7 +48,9 @@ def _means(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
     return [statistics.fmean(column) if column else None for column in found]
 
 
-def _over_training(axes: Any, runs: Sequence[Result], figure: Callable[[Result], Sequence[float | None]]) -> None:
+def _over_training(
+    axes: Any, runs: Sequence[Result], figure: Callable[[Result], Sequence[float | None]]
+) -> None:
     for method in methods_of(runs):
         mine = chosen(runs, method=method)
         curve = _means(list(zip(*(figure(run) for run in mine), strict=True)))
@@ -58,7 +60,11 @@ def _over_training(axes: Any, runs: Sequence[Result], figure: Callable[[Result],
 
 def _line(method: str) -> dict[str, Any]:
     """Our methods have whole lines, the others dashed ones."""
-    return {"linestyle": "-" if "DiVeQ" in TITLES[method] else "--", "marker": ".", "linewidth": 1.2}
+    return {
+        "linestyle": "-" if "DiVeQ" in TITLES[method] else "--",
+        "marker": ".",
+        "linewidth": 1.2,
+    }
 
 
 def _perplexity(axes: Any, runs: Sequence[Result]) -> None:
@@ -91,11 +97,16 @@ def _differences(axes: Any, runs: Sequence[Result]) -> None:
     methods = [method for method in methods_of(runs) if method != REFERENCE]
     counts = [row["stages"] for row in runs[0]["rows"]]
     for place, count in enumerate(counts):
-        found = [difference(chosen(runs, method=method), reference, count, "pesq_wb") for method in methods]
+        found = [
+            difference(chosen(runs, method=method), reference, count, "pesq_wb")
+            for method in methods
+        ]
         heights = [number + 0.2 * (place - (len(counts) - 1) / 2) for number in range(len(methods))]
         means = [math.nan if interval is None else interval.mean for interval in found]
         widths = [math.nan if interval is None else interval.half_width for interval in found]
-        axes.errorbar(means, heights, xerr=widths, fmt="o", markersize=4, capsize=2, label=f"{count} stages")
+        axes.errorbar(
+            means, heights, xerr=widths, fmt="o", markersize=4, capsize=2, label=f"{count} stages"
+        )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(methods)), [TITLES[method] for method in methods], fontsize=7)
     axes.invert_yaxis()

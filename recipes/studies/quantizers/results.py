@@ -10,7 +10,9 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Figures to six digits; JSON knows no NaN, so what a collapsed run gives in its place is null."""
+    """Figures to six digits; JSON knows no NaN, so what a collapsed run gives in its place is
+    null.
+    """
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,6 @@
-"""What the tables and plots of `RESULTS.md` share: runs by their settings, means ± standard deviations over seeds."""
+"""What the tables and plots of `RESULTS.md` share: runs by their settings, means ± standard
+deviations over seeds.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,11 @@ def spread_of(values: Sequence[float | None], digits: int = 2) -> str:
 
 def chosen(results: Sequence[Result], **fields: Any) -> list[Result]:
     """The runs with these settings."""
-    return [result for result in results if all(result["run"][name] == value for name, value in fields.items())]
+    return [
+        result
+        for result in results
+        if all(result["run"][name] == value for name, value in fields.items())
+    ]
 
 
 def methods_of(results: Sequence[Result]) -> list[str]:
@@ -39,10 +45,14 @@ def methods_of(results: Sequence[Result]) -> list[str]:
 
 
 def variants(runs: Sequence[Result]) -> list[tuple[str, list[Result]]]:
-    """Runs by method and weight of the commitment loss, which is said where it is not the usual one."""
+    """Runs by method and weight of the commitment loss, which is said where it is not the usual
+    one.
+    """
     groups = []
     for method in methods_of(runs):
-        for weight in sorted({run["run"]["commitment"] for run in chosen(runs, method=method)}, reverse=True):
+        for weight in sorted(
+            {run["run"]["commitment"] for run in chosen(runs, method=method)}, reverse=True
+        ):
             title = TITLES[method] + ("" if weight == COMMITMENT else f", weight {weight:g}")
             groups.append((title, chosen(runs, method=method, commitment=weight)))
     return groups

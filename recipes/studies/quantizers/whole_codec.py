@@ -1,13 +1,15 @@
-"""Train the same codec with each method's quantizer in it, by the project's trainer, and score decoded files.
+"""Train the same codec with each method's quantizer in it, by the project's trainer, and score
+decoded files.
 
     python -m recipes.studies.quantizers.whole_codec residual \\
         --data speech/train --validation speech/val --out runs/study
 
 
-"residual": 12 stages of 10 bits. "one-codebook": one stage of 8 to 13 bits, as in the DiVeQ paper. Encoder, decoder,
-data, steps, losses, replacement of codewords and the state before the first step are the same for all methods; runs
-are done one after the other, each in a folder of its own, and a stopped study goes on where it was. Scores, and code
-use, perplexity and error per stage over the training, go to `--results`.
+"residual": 12 stages of 10 bits. "one-codebook": one stage of 8 to 13 bits, as in the DiVeQ paper.
+Encoder, decoder, data, steps, losses, replacement of codewords and the state before the first step
+are the same for all methods; runs are done one after the other, each in a folder of its own, and a
+stopped study goes on where it was. Scores, and code use, perplexity and error per stage over the
+training, go to `--results`.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class Arguments:
     """Of the residual codec."""
     seeds: tuple[int, ...] = (0, 1, 2)
     start: CodecStart = "kmeans"
-    """Codewords before the first step: from k-means of the stage's latents, in tour order, or Gaussian."""
+    """Codewords before the first step: from k-means of the stage's latents, in tour order, or
+    Gaussian.
+    """
     commitment: float = COMMITMENT
     """Weight of the commitment loss of the methods that have one; the log-mel loss has 15."""
     preset: str = "speech_16khz"
@@ -89,7 +93,10 @@ def main(arguments: Arguments) -> None:
         raise ConfigError(f"there is no preset {arguments.preset!r}; presets: {', '.join(PRESETS)}")
     if arguments.settings.steps is None:
         raise ConfigError("runs are compared at equal steps: give --settings.steps")
-    groups = [(start, _left(list(runs), arguments.results)) for start, runs in groupby(all_runs(arguments), _start_run)]
+    groups = [
+        (start, _left(list(runs), arguments.results))
+        for start, runs in groupby(all_runs(arguments), _start_run)
+    ]
     if not any(left for _, left in groups):
         return
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
@@ -109,12 +116,22 @@ def all_runs(arguments: Arguments) -> Iterator[CodecRun]:
     for seed in arguments.seeds:
         for bits in arguments.bits or ((10,) if residual else tuple(range(8, 14))):
             for method in arguments.methods:
-                if residual or method not in ("diveq_sum", "sf_first", "sf_last"):  # which one stage has not
+                if residual or method not in (
+                    "diveq_sum",
+                    "sf_first",
+                    "sf_last",
+                ):  # which one stage has not
                     yield CodecRun(
-                        setting=arguments.setting, method=method, bits=bits, seed=seed, start=arguments.start,
-                        stages=arguments.stages if residual else 1, preset=arguments.preset, steps=steps,
+                        setting=arguments.setting,
+                        method=method,
+                        bits=bits,
+                        seed=seed,
+                        start=arguments.start,
+                        stages=arguments.stages if residual else 1,
+                        preset=arguments.preset,
+                        steps=steps,
                         commitment=arguments.commitment,
-                    )  # fmt: skip
+                    )
 
 
 def _start_run(run: CodecRun) -> CodecRun:
@@ -154,7 +171,9 @@ def _setup(arguments: Arguments, scorers: Executor | None) -> Setup:
     )
 
 
-def _run_alike(start_run: CodecRun, runs: list[CodecRun], setup: Setup, arguments: Arguments) -> bool:
+def _run_alike(
+    start_run: CodecRun, runs: list[CodecRun], setup: Setup, arguments: Arguments
+) -> bool:
     """The runs of one start; False where a stop signal came."""
     start = make_start(runs[0], setup)
     if _left([start_run], arguments.results):

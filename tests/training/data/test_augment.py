@@ -45,7 +45,9 @@ def test_tilt_has_the_slope_and_keeps_the_level(slope):
     config = AugmentConfig(tilt_share=1, tilt_db_per_octave=(slope, slope))
     tilted = augment(crops, KEYS, config, sample_rate_hz=RATE_HZ)
     torch.testing.assert_close(level_db(tilted), level_db(crops), rtol=0, atol=1e-3)
-    power = torch.fft.rfft(tilted).abs().square().mean(dim=0) / torch.fft.rfft(crops).abs().square().mean(dim=0)
+    power = torch.fft.rfft(tilted).abs().square().mean(dim=0) / torch.fft.rfft(
+        crops
+    ).abs().square().mean(dim=0)
     octaves_hz = 125 * 2 ** np.arange(7)  # to 8 kHz; one second: a bin per hertz
     bands = [10 * np.log10(power[low : 2 * low].mean().item()) for low in octaves_hz[:-1]]
     np.testing.assert_allclose(np.diff(bands), slope, atol=0.15)
@@ -55,7 +57,10 @@ def test_tilt_does_not_wrap_round():
     crops = torch.zeros(1, RATE_HZ)
     crops[0, 100] = 1
     tilted = augment(
-        crops, KEYS[:1], AugmentConfig(tilt_share=1, tilt_db_per_octave=(-3.0, -3.0)), sample_rate_hz=RATE_HZ
+        crops,
+        KEYS[:1],
+        AugmentConfig(tilt_share=1, tilt_db_per_octave=(-3.0, -3.0)),
+        sample_rate_hz=RATE_HZ,
     )
     assert tilted[0, RATE_HZ // 2 :].abs().max() < 1e-3
 
@@ -68,7 +73,9 @@ def test_reverb_decays_by_60_db_in_its_time_and_has_its_ratio():
     response = response / response[:, :1]
     tail = response[:, 1:].square().mean(dim=0)
     assert 10 * np.log10(tail.sum().item()) == pytest.approx(-6, abs=0.2)
-    windows = 10 * torch.log10(tail[: 4000 - 4000 % 800].reshape(-1, 800).mean(dim=1))  # 50 ms each, to 0.25 s
+    windows = 10 * torch.log10(
+        tail[: 4000 - 4000 % 800].reshape(-1, 800).mean(dim=1)
+    )  # 50 ms each, to 0.25 s
     np.testing.assert_allclose(np.diff(windows.numpy()), -10, atol=0.3)
     assert tail[4_800:].max() < 1e-8
 
@@ -78,9 +85,12 @@ def test_noise_has_its_ratio_and_its_own_samples(snr_db):
     crops = noise()
     config = AugmentConfig(noise_share=1, noise_snr_db=(snr_db, snr_db))
     added = augment(crops, KEYS, config, sample_rate_hz=RATE_HZ) - crops
-    torch.testing.assert_close(level_db(crops) - level_db(added), torch.full((200,), snr_db), rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        level_db(crops) - level_db(added), torch.full((200,), snr_db), rtol=0, atol=0.01
+    )
     correlation = np.corrcoef(torch.cat([added[:20], crops[:20]]).numpy()) - np.eye(40)
-    # Noise that falls by 6 dB an octave is slow, so chance alone correlates it; the same noise would read 1.
+    # Noise that falls by 6 dB an octave is slow, so chance alone correlates it; the same noise
+    # would read 1.
     assert np.abs(correlation).max() < 0.5
     silence = augment(torch.zeros(3, 100), KEYS[:3], config, sample_rate_hz=RATE_HZ)
     assert silence.abs().max() == 0
@@ -90,7 +100,10 @@ def test_noise_has_its_ratio_and_its_own_samples(snr_db):
     ("wrong", "message"),
     [
         ({"noise_share": 1.1}, "noise_share is a share from 0 to 1, not 1.1"),
-        ({"noise_snr_db": (20.0, 10.0)}, "noise_snr_db is a range from low to high, not 20.0 to 10.0"),
+        (
+            {"noise_snr_db": (20.0, 10.0)},
+            "noise_snr_db is a range from low to high, not 20.0 to 10.0",
+        ),
         ({"reverb_seconds": (0.0, 0.5)}, "reverb_seconds is positive, not 0.0"),
     ],
 )

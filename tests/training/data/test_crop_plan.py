@@ -1,4 +1,6 @@
-"""Which crops are chosen: shares of clips and speakers, places with speech, levels; and that only the key decides."""
+"""Which crops are chosen: shares of clips and speakers, places with speech, levels; and that only
+the key decides.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,22 @@ def shares(plan) -> np.ndarray:
 
 
 def test_clips_are_drawn_by_duration_whatever_their_rate():
-    chosen = planner(clip([20] * 10, "a"), clip([20] * 30, "b", 44_100), clip([20] * 60, "c"), max_speaker_share=1)
+    chosen = planner(
+        clip([20] * 10, "a"),
+        clip([20] * 30, "b", 44_100),
+        clip([20] * 60, "c"),
+        max_speaker_share=1,
+    )
     assert shares(chosen.plan(0, MANY)) == pytest.approx([0.1, 0.3, 0.6], abs=0.02)
 
 
 def test_speakers_are_capped_and_the_rest_is_shared_by_duration():
-    clips = [clip([20] * 700, "a"), clip([20] * 100, "a"), clip([20] * 120, "b"), clip([20] * 60, "c")]
+    clips = [
+        clip([20] * 700, "a"),
+        clip([20] * 100, "a"),
+        clip([20] * 120, "b"),
+        clip([20] * 60, "c"),
+    ]
     # "a" has 82 %, and gets 50; "b" and "c" share the rest 2 : 1.
     chosen = planner(*clips, max_speaker_share=0.5)
     assert shares(chosen.plan(0, MANY)) == pytest.approx([0.4375, 0.0625, 0.3333, 0.1667], abs=0.02)
@@ -71,11 +83,15 @@ def test_crops_lie_where_there_is_speech():
 
 
 def test_quiet_speech_beside_loud_speech_counts_and_a_click_does_not():
-    """Within 20 dB of the loudest twentieth all places are equal; one loud block is no measure for the rest."""
+    """Within 20 dB of the loudest twentieth all places are equal; one loud block is no measure for
+    the rest.
+    """
     levels = [20] * 100 + [38] * 100
     levels[150] = 0
     starts = planner(clip(levels)).plan(0, MANY).start.double()
-    assert torch.histc(starts, bins=4).div(len(MANY)).tolist() == pytest.approx([0.25] * 4, abs=0.02)
+    assert torch.histc(starts, bins=4).div(len(MANY)).tolist() == pytest.approx(
+        [0.25] * 4, abs=0.02
+    )
 
 
 def test_short_clips_lie_anywhere_within_the_crop():
@@ -116,7 +132,10 @@ def test_only_seed_epoch_and_index_decide():
         ({"segment_samples": 0}, "segment_samples is at least 1, not 0"),
         ({"candidates": 0}, "candidates is 1 to 64, not 0"),
         ({"max_speaker_share": 0.0}, "max_speaker_share is above 0 and at most 1, not 0.0"),
-        ({"level_dbfs": (-8.0, -45.0)}, "level_dbfs is a range that ends at 0 or below, not (-8.0, -45.0)"),
+        (
+            {"level_dbfs": (-8.0, -45.0)},
+            "level_dbfs is a range that ends at 0 or below, not (-8.0, -45.0)",
+        ),
     ],
 )
 def test_wrong_configurations_are_refused(wrong, message):

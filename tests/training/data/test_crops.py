@@ -1,4 +1,6 @@
-"""Crops from files and from memory: the samples are those of the file, and both ways give the same."""
+"""Crops from files and from memory: the samples are those of the file, and both ways give the
+same.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_crops_are_the_files_samples_at_the_planned_gain(manifest):
     assert (crops.shape, crops.dtype) == ((40, 1, 12_000), torch.float32)
     assert len(plan.clip.unique()) == 3
     for item, crop in enumerate(crops[:, 0].numpy()):
-        wave, _ = soundfile.read(manifest.root / manifest.clips[plan.clip[item]].path, dtype="float32")
+        wave, _ = soundfile.read(
+            manifest.root / manifest.clips[plan.clip[item]].path, dtype="float32"
+        )
         padded = np.pad(wave, 12_000)
         start = int(plan.start[item]) + 12_000
         expected = padded[start : start + 12_000]
@@ -77,31 +81,43 @@ def test_batches_change_nothing(manifest, dataset, source):
         assert torch.equal(loader.crops(1, part), whole[part])
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where a test may use one CPU alone
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create"
+)  # where a test may use one CPU alone
 def test_workers_and_a_resume_change_nothing(dataset):
     expected = torch.cat([dataset.crops(3, range(90, 100)), dataset.crops(4, range(6))])
     positions = [*dataset.epoch_positions(3, next_index=90), *dataset.epoch_positions(4)[:6]]
-    loader = DataLoader(dataset, batch_size=4, sampler=positions, num_workers=2, multiprocessing_context="spawn")
+    loader = DataLoader(
+        dataset, batch_size=4, sampler=positions, num_workers=2, multiprocessing_context="spawn"
+    )
     assert torch.equal(torch.cat(list(loader)), expected)
     assert len(dataset) == len(dataset.epoch_positions(9)) == 100
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8_000, 11_025, 24_000, 44_100, 48_000])
 def test_other_rates_are_resampled_as_the_whole_file_is(tmp_path, sample_rate_hz):
-    manifest, _ = build_manifest(write_corpus(tmp_path, [3.0, 0.7], sample_rate_hz=sample_rate_hz, suffix=".flac"))
+    manifest, _ = build_manifest(
+        write_corpus(tmp_path, [3.0, 0.7], sample_rate_hz=sample_rate_hz, suffix=".flac")
+    )
     config = dataclasses.replace(CONFIG, level_dbfs=(-20.0, -20.0))
     planner = CropPlanner(manifest, config)
     plan = planner.plan(0, torch.tensor(INDICES))
     crops = CropDataset(manifest, config, crops_per_epoch=100).crops(0, INDICES)
     assert len(plan.clip.unique()) == 2
     for item, crop in enumerate(crops[:, 0].numpy()):
-        wave, _ = soundfile.read(manifest.root / manifest.clips[plan.clip[item]].path, dtype="float32")
+        wave, _ = soundfile.read(
+            manifest.root / manifest.clips[plan.clip[item]].path, dtype="float32"
+        )
         whole = np.pad(soxr.resample(wave, sample_rate_hz, 16_000, quality="VHQ"), 8_001)
         start = int(plan.start[item]) + 8_001
-        np.testing.assert_allclose(crop, plan.gain[item].item() * whole[start : start + 8_000], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            crop, plan.gain[item].item() * whole[start : start + 8_000], rtol=0, atol=1e-5
+        )
     bank = MemoryBank.load(manifest, config)
     # The bank rounds to 16 bits before the gain.
-    torch.testing.assert_close(bank.crops(0, INDICES), crops, rtol=0, atol=2**-16 * float(plan.gain.max()) + 1e-5)
+    torch.testing.assert_close(
+        bank.crops(0, INDICES), crops, rtol=0, atol=2**-16 * float(plan.gain.max()) + 1e-5
+    )
 
 
 def test_channels_are_averaged(tmp_path):
@@ -111,7 +127,9 @@ def test_channels_are_averaged(tmp_path):
     config = dataclasses.replace(CONFIG, segment_samples=16_000)
     crop = CropDataset(manifest, config, crops_per_epoch=1)[0][0].numpy()
     mean = (left + right) / 2
-    np.testing.assert_allclose(crop / np.abs(crop).max(), mean / np.abs(mean).max(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        crop / np.abs(crop).max(), mean / np.abs(mean).max(), rtol=0, atol=1e-5
+    )
 
 
 def test_augmented_crops_agree_too(manifest):
@@ -120,7 +138,9 @@ def test_augmented_crops_agree_too(manifest):
     dataset = CropDataset(manifest, config, crops_per_epoch=100)
     crops = dataset.crops(0, INDICES)
     assert crops.abs().max() <= 0.98001
-    torch.testing.assert_close(MemoryBank.load(manifest, config).crops(0, INDICES), crops, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        MemoryBank.load(manifest, config).crops(0, INDICES), crops, rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(dataset[17], crops[17], rtol=0, atol=1e-5)
 
 
@@ -131,7 +151,9 @@ def test_decoded_audio_is_kept_and_mapped(manifest, tmp_path):
     again = MemoryBank.load(gone, CONFIG, cache_folder=tmp_path / "cache")
     assert torch.equal(again.crops(0, INDICES), expected)
     with pytest.raises(AudioError, match="cannot read"):  # another rate is decoded anew
-        MemoryBank.load(gone, dataclasses.replace(CONFIG, sample_rate_hz=8000), cache_folder=tmp_path / "cache")
+        MemoryBank.load(
+            gone, dataclasses.replace(CONFIG, sample_rate_hz=8000), cache_folder=tmp_path / "cache"
+        )
     (cached,) = (tmp_path / "cache").iterdir()
     cached.write_bytes(cached.read_bytes()[:1000])
     with pytest.raises(AudioError, match="delete the file"):
@@ -143,7 +165,9 @@ def test_files_that_changed_since_are_noticed(tmp_path, change):
     manifest, _ = build_manifest(write_corpus(tmp_path, [1.0]))
     wave = synthesize_speech(change.get("seconds", 1.0))
     samples = np.stack([wave] * change.get("channels", 1), axis=1)
-    soundfile.write(tmp_path / manifest.clips[0].path, samples, change.get("sample_rate_hz", 16_000))
+    soundfile.write(
+        tmp_path / manifest.clips[0].path, samples, change.get("sample_rate_hz", 16_000)
+    )
     with pytest.raises(AudioError, match="has changed since the manifest was made"):
         CropDataset(manifest, CONFIG, crops_per_epoch=1)[0]
     with pytest.raises(AudioError, match="has changed since the manifest was made"):
@@ -158,7 +182,9 @@ def test_an_epoch_has_crops(manifest):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_same_crops(manifest):
-    config = dataclasses.replace(CONFIG, augment=AugmentConfig(tilt_share=0.5, reverb_share=0.5, noise_share=0.5))
+    config = dataclasses.replace(
+        CONFIG, augment=AugmentConfig(tilt_share=0.5, reverb_share=0.5, noise_share=0.5)
+    )
     bank = MemoryBank.load(manifest, config)
     expected = bank.crops(0, INDICES)
     torch.testing.assert_close(bank.to("cuda").crops(0, INDICES).cpu(), expected, rtol=0, atol=1e-4)

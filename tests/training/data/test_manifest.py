@@ -1,4 +1,6 @@
-"""Manifests of folder trees: what is taken, what is rejected and why, and what a damaged manifest says."""
+"""Manifests of folder trees: what is taken, what is rejected and why, and what a damaged manifest
+says.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,15 @@ def libritts(tmp_path):
         for number in range(2):
             stem = f"{speaker}_{chapter}_000001_00000{number}"
             folder = tmp_path / "LibriTTS" / speaker / chapter
-            write(folder / f"{stem}.wav", synthesize_speech(0.7 + 0.3 * number, sample_rate_hz=24_000), 24_000)
+            write(
+                folder / f"{stem}.wav",
+                synthesize_speech(0.7 + 0.3 * number, sample_rate_hz=24_000),
+                24_000,
+            )
             (folder / f"{stem}.normalized.txt").write_text("Some text.")
-        (tmp_path / "LibriTTS" / speaker / chapter / f"{speaker}_{chapter}.trans.tsv").write_text("")
+        (tmp_path / "LibriTTS" / speaker / chapter / f"{speaker}_{chapter}.trans.tsv").write_text(
+            ""
+        )
     return tmp_path / "LibriTTS"
 
 
@@ -50,7 +58,12 @@ def test_libritts_tree(libritts):
     assert rejected == []
     first = manifest.clips[0]
     assert first.path == "174/50561/174_50561_000001_000000.wav"
-    assert (first.speaker, first.frames, first.sample_rate_hz, first.channels) == ("174", 16_800, 24_000, 1)
+    assert (first.speaker, first.frames, first.sample_rate_hz, first.channels) == (
+        "174",
+        16_800,
+        24_000,
+        1,
+    )
     assert first.sha256 == hashlib.sha256((libritts / first.path).read_bytes()).hexdigest()
     assert [clip.speaker for clip in manifest.clips] == ["174"] * 2 + ["84"] * 4
     assert manifest.seconds == pytest.approx(3 * (0.7 + 1.0))
@@ -72,7 +85,9 @@ def test_unusable_files_are_listed_with_their_reasons(tmp_path):
     write(tmp_path / "none.wav", speech[:0])
     write(tmp_path / "long.wav", np.tile(speech, 6))
     write(tmp_path / "telephone.wav", speech[:6_000], 6_000)
-    write(tmp_path / "nan.wav", np.where(np.arange(16_000) == 9_000, np.nan, speech), subtype="FLOAT")
+    write(
+        tmp_path / "nan.wav", np.where(np.arange(16_000) == 9_000, np.nan, speech), subtype="FLOAT"
+    )
     whole = write(tmp_path / "truncated.flac", speech).read_bytes()
     (tmp_path / "truncated.flac").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.mp3").touch()
@@ -172,7 +187,10 @@ GOOD_LINE = {
         ("{", "line 3: not JSON"),
         ("[]", "line 3: expected a JSON object, found list"),
         (json.dumps(GOOD_LINE | {"extra": 1}), "line 3: missing or unknown: extra"),
-        (json.dumps({k: v for k, v in GOOD_LINE.items() if k != "speaker"}), "line 3: missing or unknown: speaker"),
+        (
+            json.dumps({k: v for k, v in GOOD_LINE.items() if k != "speaker"}),
+            "line 3: missing or unknown: speaker",
+        ),
         (json.dumps(GOOD_LINE | {"frames": "1600"}), "line 3: frames is '1600', expected int"),
         (json.dumps(GOOD_LINE | {"channels": True}), "line 3: channels is True, expected int"),
         (json.dumps(GOOD_LINE | {"frames": 0}), "line 3: frames 0"),
@@ -195,7 +213,10 @@ def test_wrong_lines_are_named(tmp_path, line, message):
     [
         ("", "line 1: not JSON"),
         (json.dumps(GOOD_LINE), "is no manifest: line 1 is not its header"),
-        ('{"format": "diveq-codec manifest", "version": 2, "root": "."}', "of version 2; this program reads 1"),
+        (
+            '{"format": "diveq-codec manifest", "version": 2, "root": "."}',
+            "of version 2; this program reads 1",
+        ),
         ('{"format": "diveq-codec manifest", "version": 1, "root": "."}', "lists no clips"),
     ],
 )
@@ -224,13 +245,16 @@ def test_command(libritts, tmp_path):
     assert done.returncode == 0
     assert "3 clips" in done.stderr
     assert {clip.speaker for clip in read_manifest(out).clips} == {"84", "174"}
-    rejected = [json.loads(line) for line in (tmp_path / "train.rejected.jsonl").read_text().splitlines()]
+    rejected = [
+        json.loads(line) for line in (tmp_path / "train.rejected.jsonl").read_text().splitlines()
+    ]
     assert len(rejected) == 4
     assert "it is empty" in next(item["reason"] for item in rejected if "bad.wav" in item["path"])
     again = run_command(libritts, out)
     assert again.returncode == 1
     assert (
-        again.stderr.strip() == f"error: {out} exists already; choose another name, or allow overwriting with --force"
+        again.stderr.strip()
+        == f"error: {out} exists already; choose another name, or allow overwriting with --force"
     )
 
 

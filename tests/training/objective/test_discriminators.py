@@ -24,7 +24,11 @@ from codec.training.objective.discriminators import (
     level_gain,
     small,
 )
-from codec.training.objective.losses import discriminator_loss, feature_matching_loss, generator_loss
+from codec.training.objective.losses import (
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+)
 
 MINUTE = DiscriminatorConfig(periods=(2, 3), windows=(256, 128), period_width=2, spectral_width=4)
 
@@ -38,18 +42,24 @@ def minute(seed: int = 0) -> Discriminators:
     return Discriminators(MINUTE)
 
 
-def assert_same(found: tuple[Verdict, ...], expected: tuple[Verdict, ...], **tolerance: float) -> None:
+def assert_same(
+    found: tuple[Verdict, ...], expected: tuple[Verdict, ...], **tolerance: float
+) -> None:
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close((*one.features, one.logit), (*other.features, other.logit), **tolerance)
+        torch.testing.assert_close(
+            (*one.features, one.logit), (*other.features, other.logit), **tolerance
+        )
 
 
-# descript-audio-codec's own dac/model/discriminator.py and GANLoss of dac/nn/loss.py at commit c7cfc5d, over
-# audiotools' AudioSignal at commit 348ebf2: the weights of `pseudo_trained`, the clips of `speech_like`.
+# descript-audio-codec's own dac/model/discriminator.py and GANLoss of dac/nn/loss.py at commit
+# c7cfc5d, over audiotools' AudioSignal at commit 348ebf2: the weights of `pseudo_trained`, the
+# clips of `speech_like`.
 DAC_PARAMETERS = 42_519_760
 DAC_DISCRIMINATOR_LOSS = 47.5567626953125
 DAC_GENERATOR_LOSS = 30.228599548339844
 DAC_FEATURE_LOSS = 59.621761322021484
-# Of each discriminator on the reference: number of features, mean of the scores, deviation of the last features.
+# Of each discriminator on the reference: number of features, mean of the scores, deviation of the
+# last features.
 DAC_VERDICTS = [
     (5, (2, 1, 99, 2), -0.2472561001777649, 0.21944452822208405),
     (5, (2, 1, 66, 3), -0.2986098825931549, 0.2099847048521042),
@@ -63,7 +73,9 @@ DAC_VERDICTS = [
 
 
 def speech_like(seed: int) -> np.ndarray:
-    """One second at 16 kHz: thirty harmonics of a wavering 120 Hz, twice louder and softer, and a little noise."""
+    """One second at 16 kHz: thirty harmonics of a wavering 120 Hz, twice louder and softer, and a
+    little noise.
+    """
     time = np.arange(16_000) / 16_000
     pitch = 120 * (1 + 0.1 * np.sin(2 * np.pi * 3 * time))
     phase = 2 * np.pi * np.cumsum(pitch) / 16_000
@@ -74,7 +86,9 @@ def speech_like(seed: int) -> np.ndarray:
 
 
 def pseudo_trained(discriminators: Discriminators) -> Discriminators:
-    """Weights from NumPy's legacy generator, whose stream never changes: direction, length and bias of each layer."""
+    """Weights from NumPy's legacy generator, whose stream never changes: direction, length and bias
+    of each layer.
+    """
     generator = np.random.RandomState(0)
 
     def draw(parameter: Tensor, offset: float, scale: float) -> None:
@@ -93,10 +107,15 @@ def pseudo_trained(discriminators: Discriminators) -> Discriminators:
 
 def test_full_is_dacs_pair() -> None:
     reference = np.stack([speech_like(1), 0.3 * speech_like(2)])[:, None]
-    estimate = 0.8 * reference + 0.02 * np.random.RandomState(3).standard_normal(reference.shape).astype(np.float32)
+    estimate = 0.8 * reference + 0.02 * np.random.RandomState(3).standard_normal(
+        reference.shape
+    ).astype(np.float32)
     discriminators = pseudo_trained(Discriminators(full()))
     with torch.no_grad():
-        real, generated = discriminators(torch.from_numpy(reference)), discriminators(torch.from_numpy(estimate))
+        real, generated = (
+            discriminators(torch.from_numpy(reference)),
+            discriminators(torch.from_numpy(estimate)),
+        )
     for verdict, (features, shape, mean, deviation) in zip(real, DAC_VERDICTS, strict=True):
         assert (len(verdict.features), tuple(verdict.logit.shape)) == (features, shape)
         assert verdict.logit.mean().item() == pytest.approx(mean, abs=2e-5)
@@ -118,7 +137,9 @@ def test_parameter_counts() -> None:
 
 
 def test_period_shapes_by_hand() -> None:
-    """1,000 samples in columns of 7: 994 fill 142 rows, the rest one more; strides of 3 leave 48, 16, 6, 2, 2."""
+    """1,000 samples in columns of 7: 994 fill 142 rows, the rest one more; strides of 3 leave 48,
+    16, 6, 2, 2.
+    """
     verdict = PeriodDiscriminator(7, width=2)(noise(3, 1, 1000))
     rows = [(feature.shape[1], feature.shape[2]) for feature in verdict.features]
     assert rows == [(2, 48), (8, 16), (32, 6), (64, 2), (64, 2)]
@@ -132,26 +153,66 @@ def test_each_column_of_a_period_is_judged_alone() -> None:
     changed = audio.clone()
     changed[..., 3::5] += 1.0
     difference = discriminator(changed).logit - discriminator(audio).logit
-    assert (difference.abs().amax(dim=(0, 1, 2)) > 1e-6).tolist() == [False, False, False, True, False]
+    assert (difference.abs().amax(dim=(0, 1, 2)) > 1e-6).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("samples", [512, 513, 1023, 4000])
 def test_spectrum_is_librosas(samples: int) -> None:
-    """Hops of 128 that tile the clip, each in the middle of its window: 192 samples of margin on either side."""
+    """Hops of 128 that tile the clip, each in the middle of its window: 192 samples of margin on
+    either side.
+    """
     audio = noise(2, 1, samples)
     hops = math.ceil(samples / 128)
-    padded = np.pad(audio[:, 0].numpy(), ((0, 0), (192, 192 + hops * 128 - samples)), mode="reflect")
+    padded = np.pad(
+        audio[:, 0].numpy(), ((0, 0), (192, 192 + hops * 128 - samples)), mode="reflect"
+    )
     expected = librosa.stft(padded, n_fft=512, hop_length=128, center=False).transpose(0, 2, 1)
     found = SpectralDiscriminator(512, [(0.0, 1.0)], width=1).spectrum(audio)
     assert found.shape == (2, 2, hops, 257)
-    np.testing.assert_allclose(found.numpy(), np.stack([expected.real, expected.imag], axis=1), atol=1e-5)
+    np.testing.assert_allclose(
+        found.numpy(), np.stack([expected.real, expected.imag], axis=1), atol=1e-5
+    )
 
 
 def test_spectral_shapes_by_hand() -> None:
-    """A window of 256 has 129 frequencies: 12, 20, 32, 32 and 33 in DAC's bands, each halved (upward) three times."""
+    """A window of 256 has 129 frequencies: 12, 20, 32, 32 and 33 in DAC's bands, each halved
+    (upward) three times.
+    """
     verdict = SpectralDiscriminator(256, DiscriminatorConfig().bands, width=3)(noise(2, 1, 1000))
     widths = [feature.shape[-1] for feature in verdict.features]
-    assert widths == [12, 6, 3, 2, 2, 20, 10, 5, 3, 3, 32, 16, 8, 4, 4, 32, 16, 8, 4, 4, 33, 17, 9, 5, 5]
+    assert widths == [
+        12,
+        6,
+        3,
+        2,
+        2,
+        20,
+        10,
+        5,
+        3,
+        3,
+        32,
+        16,
+        8,
+        4,
+        4,
+        32,
+        16,
+        8,
+        4,
+        4,
+        33,
+        17,
+        9,
+        5,
+        5,
+    ]
     assert {feature.shape[:3] for feature in verdict.features} == {(2, 3, 16)}
     assert verdict.logit.shape == (2, 1, 16, 2 + 3 + 4 + 4 + 5)
 
@@ -184,23 +245,31 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def test_one_pass_serves_both_players() -> None:
-    """The gradients of a shared pass are those of a step for each player, with detached and frozen counterparts."""
+    """The gradients of a shared pass are those of a step for each player, with detached and frozen
+    counterparts.
+    """
     discriminators = minute()
     weights = list(discriminators.parameters())
     reference, estimate = noise(2, 1, 1000), noise(2, 1, 1000, seed=1).requires_grad_()
 
     real, generated = discriminators(reference), discriminators(estimate)
-    imitation = generator_loss(generated) + feature_matching_loss(reference=real, estimate=generated)
+    imitation = generator_loss(generated) + feature_matching_loss(
+        reference=real, estimate=generated
+    )
     (shared_estimate,) = torch.autograd.grad(imitation, estimate, retain_graph=True)
     discriminator_loss(reference=real, estimate=generated).backward(inputs=weights)
     shared_weights = [weight.grad for weight in weights]
 
-    detached = discriminator_loss(reference=discriminators(reference), estimate=discriminators(estimate.detach()))
+    detached = discriminator_loss(
+        reference=discriminators(reference), estimate=discriminators(estimate.detach())
+    )
     own_weights = torch.autograd.grad(detached, weights)
     with torch.no_grad():
         real = discriminators(reference)
     generated = discriminators(estimate)
-    imitation = generator_loss(generated) + feature_matching_loss(reference=real, estimate=generated)
+    imitation = generator_loss(generated) + feature_matching_loss(
+        reference=real, estimate=generated
+    )
     (own_estimate,) = torch.autograd.grad(imitation, estimate)
 
     assert estimate.grad is None
@@ -216,7 +285,9 @@ def test_feature_matching_of_equal_clips_is_zero() -> None:
 
 
 def test_learns_noise_from_tones() -> None:
-    """Forty steps on fresh clips leave less than a quarter of the loss at chance, 0.5 for each discriminator."""
+    """Forty steps on fresh clips leave less than a quarter of the loss at chance, 0.5 for each
+    discriminator.
+    """
     discriminators = minute()
     optimiser = torch.optim.AdamW(discriminators.parameters(), lr=5e-3, betas=(0.8, 0.99))
     time = torch.arange(2048) / 16_000
@@ -249,7 +320,9 @@ def test_levels_by_hand() -> None:
 
 
 def test_gradient_on_silence_is_bounded() -> None:
-    """Scaling to the peak multiplies gradients by at most 0.8 / 1e-3 (and the mean's removal by at most 2)."""
+    """Scaling to the peak multiplies gradients by at most 0.8 / 1e-3 (and the mean's removal by at
+    most 2).
+    """
     discriminators = minute()
     silence = torch.zeros(1, 1, 1000, requires_grad=True)
     (gradient,) = torch.autograd.grad(generator_loss(discriminators(silence)), silence)
@@ -284,8 +357,12 @@ def test_autocast_reaches_the_convolutions_only() -> None:
     assert isinstance(spectral, SpectralDiscriminator)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         verdicts = discriminators(audio)
-        assert torch.equal(spectral.spectrum(audio.bfloat16()), spectral.spectrum(audio.bfloat16().float()))
-    assert {feature.dtype for verdict in verdicts for feature in verdict.features} == {torch.bfloat16}
+        assert torch.equal(
+            spectral.spectrum(audio.bfloat16()), spectral.spectrum(audio.bfloat16().float())
+        )
+    assert {feature.dtype for verdict in verdicts for feature in verdict.features} == {
+        torch.bfloat16
+    }
     exact = discriminators(audio)
     for rounded, verdict in zip(verdicts, exact, strict=True):
         torch.testing.assert_close(rounded.logit.float(), verdict.logit, rtol=0.05, atol=0.02)
@@ -300,7 +377,9 @@ def test_one_graph_without_breaks() -> None:
 
 def test_only_weights_are_saved() -> None:
     discriminators = minute()
-    assert set(discriminators.state_dict()) == {name for name, _ in discriminators.named_parameters()}
+    assert set(discriminators.state_dict()) == {
+        name for name, _ in discriminators.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("config", [full(), small(), MINUTE])

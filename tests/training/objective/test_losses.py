@@ -1,4 +1,6 @@
-"""Spectral losses against librosa and DAC's own figures; adversarial losses against sums done by hand."""
+"""Spectral losses against librosa and DAC's own figures; adversarial losses against sums done by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,14 @@ def librosa_filters(rate: int, window: int, bins: int) -> np.ndarray:
 def librosa_magnitude(signal: np.ndarray, window: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_fft=2048 is too large for input signal")
-        return np.abs(librosa.stft(signal, n_fft=window, hop_length=window // 4, pad_mode="reflect"))
+        return np.abs(
+            librosa.stft(signal, n_fft=window, hop_length=window // 4, pad_mode="reflect")
+        )
 
 
-def librosa_losses(estimate: np.ndarray, reference: np.ndarray, rate: int) -> tuple[float, float, float]:
+def librosa_losses(
+    estimate: np.ndarray, reference: np.ndarray, rate: int
+) -> tuple[float, float, float]:
     """The mel, STFT and waveform losses written once more, in float64, on librosa's transforms."""
     mel = stft = 0.0
     for window, bins in MEL_BINS.items():
@@ -46,7 +52,9 @@ def librosa_losses(estimate: np.ndarray, reference: np.ndarray, rate: int) -> tu
         mel += np.abs(mels[0] - mels[1]).mean()
         if window in STFT_WINDOWS:
             powers = [np.log10(np.maximum(magnitude, 1e-5) ** 2) for magnitude in magnitudes]
-            stft += np.abs(powers[0] - powers[1]).mean() + np.abs(magnitudes[0] - magnitudes[1]).mean()
+            stft += (
+                np.abs(powers[0] - powers[1]).mean() + np.abs(magnitudes[0] - magnitudes[1]).mean()
+            )
     return mel, stft, float(np.abs(estimate - reference).mean())
 
 
@@ -70,7 +78,9 @@ def test_a_sample_of_the_windows_is_right_on_average():
 @pytest.mark.parametrize(("window", "bins"), MEL_BINS.items())
 def test_mel_filters_are_librosas(rate: int, window: int, bins: int) -> None:
     expected = librosa_filters(rate, window, bins).T
-    np.testing.assert_allclose(mel_filterbank(rate, window, bins).numpy(), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        mel_filterbank(rate, window, bins).numpy(), expected, rtol=1e-6, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 44_100])
@@ -83,8 +93,9 @@ def test_values_are_librosas(rate: int, samples: int) -> None:
     np.testing.assert_allclose([losses.mel, losses.stft, losses.waveform], expected, rtol=2e-5)
 
 
-# Printed by descript-audio-codec's own dac/nn/loss.py at commit c7cfc5d (MelSpectrogramLoss and MultiScaleSTFTLoss
-# with the arguments of its conf/final/16khz.yml) over audiotools' AudioSignal at commit 348ebf2, on `speech_like`.
+# Printed by descript-audio-codec's own dac/nn/loss.py at commit c7cfc5d (MelSpectrogramLoss and
+# MultiScaleSTFTLoss with the arguments of its conf/final/16khz.yml) over audiotools' AudioSignal at
+# commit 348ebf2, on `speech_like`.
 DAC_FIGURES = {
     16_000: (2.9406309127807617, 2.6961557865142822, 0.01700294204056263),
     24_000: (2.8032119274139404, 2.6961557865142822, 0.01700294204056263),
@@ -92,7 +103,9 @@ DAC_FIGURES = {
 
 
 def speech_like(seed: int) -> np.ndarray:
-    """One second at 16 kHz: thirty harmonics of a wavering 120 Hz, twice louder and softer, and a little noise."""
+    """One second at 16 kHz: thirty harmonics of a wavering 120 Hz, twice louder and softer, and a
+    little noise.
+    """
     time = np.arange(16_000) / 16_000
     pitch = 120 * (1 + 0.1 * np.sin(2 * np.pi * 3 * time))
     phase = 2 * np.pi * np.cumsum(pitch) / 16_000
@@ -105,9 +118,13 @@ def speech_like(seed: int) -> np.ndarray:
 @pytest.mark.parametrize("rate", DAC_FIGURES)
 def test_values_are_dacs(rate: int) -> None:
     reference = np.stack([speech_like(1), 0.3 * speech_like(2)])[:, None]
-    estimate = 0.8 * reference + 0.02 * np.random.RandomState(3).standard_normal(reference.shape).astype(np.float32)
+    estimate = 0.8 * reference + 0.02 * np.random.RandomState(3).standard_normal(
+        reference.shape
+    ).astype(np.float32)
     losses = SpectralCriterion(rate)(torch.from_numpy(estimate), torch.from_numpy(reference))
-    np.testing.assert_allclose([losses.mel, losses.stft, losses.waveform], DAC_FIGURES[rate], rtol=1e-5)
+    np.testing.assert_allclose(
+        [losses.mel, losses.stft, losses.waveform], DAC_FIGURES[rate], rtol=1e-5
+    )
 
 
 def test_gradient_is_the_slope_of_librosas_value() -> None:
@@ -119,7 +136,10 @@ def test_gradient_is_the_slope_of_librosas_value() -> None:
         for loss in (losses.mel, losses.stft, losses.waveform)
     ]
     point, line, step = estimate.detach().double().numpy(), direction.double().numpy(), 1e-9
-    ahead, behind = (librosa_losses(point + sign * step * line, reference.double().numpy(), 16_000) for sign in (1, -1))
+    ahead, behind = (
+        librosa_losses(point + sign * step * line, reference.double().numpy(), 16_000)
+        for sign in (1, -1)
+    )
     expected = (np.array(ahead) - np.array(behind)) / (2 * step)
     np.testing.assert_allclose([float(slope) for slope in found], expected, rtol=1e-3)
 
@@ -131,10 +151,15 @@ def test_equal_inputs_cost_nothing() -> None:
 
 
 def test_a_gain_costs_its_logarithm() -> None:
-    """Halving noise far above the floor moves every log magnitude by log10(2): seven mel scales, two of power."""
+    """Halving noise far above the floor moves every log magnitude by log10(2): seven mel scales,
+    two of power.
+    """
     reference = noise(1, 1, 8192, scale=100.0)
     losses = SpectralCriterion(16_000)(0.5 * reference, reference)
-    linear = sum(0.5 * librosa_magnitude(reference.double().numpy(), window).mean() for window in STFT_WINDOWS)
+    linear = sum(
+        0.5 * librosa_magnitude(reference.double().numpy(), window).mean()
+        for window in STFT_WINDOWS
+    )
     np.testing.assert_allclose(losses.mel, 7 * math.log10(2), rtol=1e-5)
     np.testing.assert_allclose(losses.stft, 4 * math.log10(2) + linear, rtol=1e-4)
     np.testing.assert_allclose(losses.waveform, 0.5 * reference.abs().mean(), rtol=1e-6)
@@ -162,7 +187,9 @@ def test_an_empty_filter_is_harmless() -> None:
     estimate = (2 * reference).requires_grad_()
     losses = SpectralCriterion(rate)(estimate, reference)
     losses.mel.backward()
-    expected, _, _ = librosa_losses(estimate.detach().double().numpy(), reference.double().numpy(), rate)
+    expected, _, _ = librosa_losses(
+        estimate.detach().double().numpy(), reference.double().numpy(), rate
+    )
     np.testing.assert_allclose(losses.mel.item(), expected, rtol=2e-5)
     assert estimate.grad is not None
     assert torch.isfinite(estimate.grad).all()
@@ -174,7 +201,11 @@ def test_autocast_changes_nothing() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = criterion(estimate, reference)
     outside = criterion(estimate, reference)
-    assert (inside.mel, inside.stft, inside.waveform) == (outside.mel, outside.stft, outside.waveform)
+    assert (inside.mel, inside.stft, inside.waveform) == (
+        outside.mel,
+        outside.stft,
+        outside.waveform,
+    )
     assert inside.mel.dtype == inside.stft.dtype == inside.waveform.dtype == torch.float32
 
 
@@ -185,7 +216,10 @@ def test_half_precision_input_is_taken_as_fp32() -> None:
 
 
 def test_the_reference_gets_no_gradient() -> None:
-    reference, estimate = noise(1, 1, 2048).requires_grad_(), noise(1, 1, 2048, seed=1).requires_grad_()
+    reference, estimate = (
+        noise(1, 1, 2048).requires_grad_(),
+        noise(1, 1, 2048, seed=1).requires_grad_(),
+    )
     losses = SpectralCriterion(16_000)(estimate, reference)
     (losses.mel + losses.stft + losses.waveform).backward()
     assert reference.grad is None
@@ -222,19 +256,24 @@ def test_unequal_lengths_are_refused() -> None:
 
 
 def test_a_short_clip_is_refused() -> None:
-    with pytest.raises(AudioError, match="1024 samples is too short for the 2048-sample window; give at least 1025"):
+    with pytest.raises(
+        AudioError, match="1024 samples is too short for the 2048-sample window; give at least 1025"
+    ):
         SpectralCriterion(16_000)(noise(1, 1, 1024), noise(1, 1, 1024))
 
 
 def verdict(logit: list[float], *features: list[float]) -> Verdict:
-    maps = [torch.tensor(values, requires_grad=True)[None, None, None] for values in (logit, *features)]
+    maps = [
+        torch.tensor(values, requires_grad=True)[None, None, None] for values in (logit, *features)
+    ]
     return Verdict(tuple(maps[1:]), maps[0])
 
 
 def test_least_squares_by_hand() -> None:
     reference = [verdict([1.0, 0.0]), verdict([3.0])]
     estimate = [verdict([0.0, 2.0]), verdict([-1.0])]
-    # Reference from 1: (0 + 1) / 2 + 4; estimate from 0: (0 + 4) / 2 + 1; estimate from 1: (1 + 1) / 2 + 4.
+    # Reference from 1: (0 + 1) / 2 + 4; estimate from 0: (0 + 4) / 2 + 1; estimate from 1: (1 + 1)
+    # / 2 + 4.
     assert discriminator_loss(reference=reference, estimate=estimate) == 4.5 + 3
     assert generator_loss(estimate) == 5
 
@@ -251,7 +290,10 @@ def test_feature_matching_gradient_goes_to_the_estimate() -> None:
     reference, estimate = [verdict([0.0], [1.0, 2.0])], [verdict([0.0], [2.0, -4.0])]
     loss = feature_matching_loss(reference=reference, estimate=estimate)
     found, target = torch.autograd.grad(
-        loss, [estimate[0].features[0], reference[0].features[0]], allow_unused=True, materialize_grads=False
+        loss,
+        [estimate[0].features[0], reference[0].features[0]],
+        allow_unused=True,
+        materialize_grads=False,
     )
     assert found.flatten().tolist() == [0.5, -0.5]
     assert target is None
@@ -259,7 +301,9 @@ def test_feature_matching_gradient_goes_to_the_estimate() -> None:
 
 def test_unequal_verdicts_are_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
-        feature_matching_loss(reference=[verdict([0.0], [1.0])], estimate=[verdict([0.0], [1.0])] * 2)
+        feature_matching_loss(
+            reference=[verdict([0.0], [1.0])], estimate=[verdict([0.0], [1.0])] * 2
+        )
 
 
 def test_adversarial_losses_of_half_precision_are_fp32() -> None:
@@ -269,12 +313,16 @@ def test_adversarial_losses_of_half_precision_are_fp32() -> None:
     zero = [Verdict((torch.zeros_like(scores),), scores)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert generator_loss(half) == torch.tensor(0.875**2)
-        assert discriminator_loss(reference=half, estimate=half) == torch.tensor(0.875**2 + 0.125**2)
+        assert discriminator_loss(reference=half, estimate=half) == torch.tensor(
+            0.875**2 + 0.125**2
+        )
         assert feature_matching_loss(reference=zero, estimate=half) == torch.tensor(0.125)
 
 
 def test_what_is_far_below_the_loudest_band_hardly_counts():
-    """A tone, and noise 20 to 100 dB below it that the estimate has twice as strong: one figure per depth."""
+    """A tone, and noise 20 to 100 dB below it that the estimate has twice as strong: one figure per
+    depth.
+    """
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(16_000) / 16_000)[None, None]
     dacs, ours = SpectralCriterion(16_000), SpectralCriterion(16_000, audible_range_db=45.0)
     figures = []
@@ -291,5 +339,8 @@ def test_the_audible_range_does_not_depend_on_the_level():
     criterion = SpectralCriterion(16_000, audible_range_db=45.0)
     estimate, reference = noise(2, 1, 8000), noise(2, 1, 8000, seed=1)
     torch.testing.assert_close(
-        criterion(0.3 * estimate, 0.3 * reference).mel, criterion(estimate, reference).mel, rtol=1e-4, atol=1e-5
+        criterion(0.3 * estimate, 0.3 * reference).mel,
+        criterion(estimate, reference).mel,
+        rtol=1e-4,
+        atol=1e-5,
     )

@@ -15,7 +15,9 @@ RATE = 16_000
 
 
 def speech_like(seed: int, seconds: float = 2.0) -> torch.Tensor:
-    """Harmonics of a gliding pitch under a formant-like tilt, in syllables with pauses: (1, 1, samples)."""
+    """Harmonics of a gliding pitch under a formant-like tilt, in syllables with pauses: (1, 1,
+    samples).
+    """
     generator = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(110 + 30 * np.sin(2 * np.pi * 0.7 * time + seed)) / RATE
@@ -60,7 +62,9 @@ def test_the_level_of_a_clip_does_not_matter():
     wave = speech_like(1)
     estimate = wave + noise_like(wave, 15)
     criterion = LoudnessCriterion(RATE)
-    torch.testing.assert_close(criterion(0.1 * estimate, 0.1 * wave), criterion(estimate, wave), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        criterion(0.1 * estimate, 0.1 * wave), criterion(estimate, wave), rtol=1e-3, atol=0
+    )
 
 
 def test_what_is_masked_is_not_heard():
@@ -79,7 +83,9 @@ def test_added_sound_counts_more_than_missing_sound():
 
 
 def test_weight_of_what_is_added():
-    weight = added_weight(torch.tensor([50.0, 150.0, 450.0, 1e6]), torch.tensor([50.0, 50.0, 50.0, 50.0]))
+    weight = added_weight(
+        torch.tensor([50.0, 150.0, 450.0, 1e6]), torch.tensor([50.0, 50.0, 50.0, 50.0])
+    )
     np.testing.assert_allclose(weight.numpy(), [0, 0, 5**1.2, 12], rtol=1e-6)
 
 
@@ -99,7 +105,9 @@ def test_bands_share_out_every_frequency_once(rate: int):
     frequencies = np.arange(window // 2 + 1) * rate / window
     inside = (frequencies > 100) & (frequencies < 0.4 * rate)
     np.testing.assert_allclose(pool[inside].sum(1), 1, atol=1e-5)
-    assert threshold_db.argmin() == pytest.approx(np.argmin(np.abs(_centres(pool, frequencies) - 3300)), abs=3)
+    assert threshold_db.argmin() == pytest.approx(
+        np.argmin(np.abs(_centres(pool, frequencies) - 3300)), abs=3
+    )
 
 
 def _centres(pool: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
