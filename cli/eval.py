@@ -69,7 +69,7 @@ class Eval:
     """Some of pesq_wb, pesq_nb, stoi, estoi, distillmos, dnsmos_p808, dnsmos_ovrl, si_sdr,
     mel_distance, stft_distance, log_spectral_distance, carrier_repetition, and in bands 0_1, 1_2,
     2_4, 4_8 of kHz contrast_1_2, correlation_1_2, level_1_2 and so on, which are the default, and
-    visqol, which is measured only if named.
+    visqol and plcmos, which are measured only if named.
     """
     plug_in: Annotated[Text, arg(metavar="MODULE:NAME,...")] = None
     """Metrics of your own: functions of reference and estimate, float arrays (samples,), and

@@ -6,7 +6,8 @@ a codec must be removed before. A metric that has no answer raises `MetricError`
 …), and never gives a number in its place; `score` turns that into a `Score` with the reason.
 
 PESQ and STOI need the packages of `pip install 'diveq-codec[eval]'`, ViSQOL that of
-`diveq-codec[visqol]`, DistillMOS and DNSMOS those of `diveq-codec[listeners]`.
+`diveq-codec[visqol]`, DistillMOS, DNSMOS
+and PLCMOS those of `diveq-codec[listeners]`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .bands import BANDS_KHZ, band_correlation, band_level
 from .carrier import carrier_repetition
 from .harmonics import harmonic_contrast
 from .hearing import estoi, pesq_nb, pesq_wb, stoi, visqol
-from .listeners import distillmos, dnsmos_ovrl, dnsmos_p808
+from .listeners import distillmos, dnsmos_ovrl, dnsmos_p808, plcmos
 from .metric import Metric, MetricError, NothingToMeasure, Score, Weighted
 from .spectra import log_spectral_distance, mel_distance, stft_distance
 from .waveform import si_sdr
@@ -52,6 +53,7 @@ __all__ = [
     "mel_distance",
     "pesq_nb",
     "pesq_wb",
+    "plcmos",
     "score",
     "select_metrics",
     "si_sdr",
@@ -85,6 +87,7 @@ METRICS: dict[str, Metric] = {
     "distillmos": Metric(distillmos, "DistillMOS", "MOS", judges_originals=True),
     "dnsmos_p808": Metric(dnsmos_p808, "DNSMOS P.808", "MOS", judges_originals=True),
     "dnsmos_ovrl": Metric(dnsmos_ovrl, "DNSMOS OVRL", "MOS", judges_originals=True),
+    "plcmos": Metric(plcmos, "PLCMOS", "MOS", judges_originals=True),
     "si_sdr": Metric(si_sdr, "SI-SDR", "dB"),
     "mel_distance": Metric(mel_distance, "Mel distance", higher_is_better=False),
     "stft_distance": Metric(
@@ -102,8 +105,9 @@ METRICS: dict[str, Metric] = {
 BAND_METRICS = tuple(_BANDS)
 """Those that are of one frequency band each."""
 
-DEFAULT_METRICS = tuple(name for name in METRICS if name != "visqol")
-"""ViSQOL is measured where it is asked for: it is slow, and its package is one more to compile."""
+DEFAULT_METRICS = tuple(name for name in METRICS if name not in ("visqol", "plcmos"))
+"""ViSQOL is measured where it is asked for: it is slow, and its package is one more to compile.
+PLCMOS too: it judges speech of which packets were lost."""
 
 _OPTIONAL_PACKAGES = {
     "distillmos": ("torch", "distillmos"),

@@ -24,10 +24,11 @@ from .spectra import mel_bands
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["distillmos", "dnsmos_ovrl", "dnsmos_p808"]
+__all__ = ["distillmos", "dnsmos_ovrl", "dnsmos_p808", "plcmos"]
 
 _RATE_HZ = 16_000
 _WINDOW = int(9.01 * _RATE_HZ)  # of DNSMOS
+_PLC_WINDOW, _PLC_HOP, _PLC_RATERS = 512, 256, 15
 _P808_WINDOW, _P808_HOP, _P808_BANDS = 321, 160, 120
 _OVRL_FIT = (
     -0.06766283,
@@ -54,7 +55,7 @@ def dnsmos_p808(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: 
     that, and averages windows that hold
     the same sounds: on 13 clips of 1 to 8 s that made less than 0.02 of difference to a mean.)
     """
-    session = _dnsmos_session("model_v8.onnx")
+    session = _session("dnsmos_models/model_v8.onnx")
     signal = _heard(reference, estimate, sample_rate_hz)
     spectra = (_p808_spectrum(window[:-_P808_HOP]) for window in _windows(signal))
     return float(
@@ -64,10 +65,32 @@ def dnsmos_p808(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: 
 
 def dnsmos_ovrl(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
     """DNSMOS P.835 (Reddy et al. 2022), the overall score, 1 to 5; windows as in `dnsmos_p808`."""
-    session = _dnsmos_session("sig_bak_ovr.onnx")
+    session = _session("dnsmos_models/sig_bak_ovr.onnx")
     signal = _heard(reference, estimate, sample_rate_hz)
     raw = [session.run(None, {"input_1": window[None]})[0][0, 2] for window in _windows(signal)]
     return float(np.polyval(_OVRL_FIT, raw).mean())
+
+
+def plcmos(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) -> float:
+    """PLCMOS v2 (Diener et al. 2023), 1 to 5, of speech whose lost packets were concealed; the
+    reference has no influence.
+
+    It is the mean over 15 raters, whom the network takes as random vectors, here the same ones for
+    every signal.
+    """
+    session = _session("plcmos_models/plcmos_v2.onnx")
+    signal = _heard(reference, estimate, sample_rate_hz)
+    frames = -(-(len(signal) + _PLC_HOP) // _PLC_HOP)
+    padded = np.zeros((frames - 1) * _PLC_HOP + _PLC_WINDOW)
+    padded[_PLC_HOP:][: len(signal)] = signal
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _PLC_WINDOW)[::_PLC_HOP]
+    hamming = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(_PLC_WINDOW) / _PLC_WINDOW)
+    powers = np.abs(np.fft.rfft(windows * hamming)) ** 2
+    powers[powers == 0] = 1e-12 * powers[powers > 0].min()
+    features = (np.log(powers) / 20)[None, None].astype(np.float32)
+    raters = np.random.default_rng(0).standard_normal((_PLC_RATERS, 1, 64)).astype(np.float32)
+    inputs = [{"degraded_audio": features, "rater_embed": rater} for rater in raters]
+    return float(np.mean([session.run(None, each)[0] for each in inputs]))
 
 
 def _heard(
@@ -106,7 +129,7 @@ def _p808_spectrum(wave: np.ndarray) -> Float[np.ndarray, "frames bands"]:
 
 
 @functools.lru_cache
-def _dnsmos_session(name: str) -> Any:
+def _session(name: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -114,7 +137,7 @@ def _dnsmos_session(name: str) -> Any:
         os.environ.get("OMP_NUM_THREADS") or 0
     )  # 0: as many as there are
     package = package_for("speechmos", extra="listeners")
-    with as_file(files(package) / "dnsmos_models" / name) as path:
+    with as_file(files(package) / name) as path:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -23,6 +23,7 @@ MEANINGS = {
     "alone, 1 to 5.",
     "dnsmos_ovrl": "A network that predicts ratings of speech and background together (ITU-T "
     "P.835), 1 to 5.",
+    "plcmos": "A network that predicts ratings of speech of which packets were lost, 1 to 5.",
     "si_sdr": "The level of the original over that of the error, at the best gain; waveforms must "
     "agree, not sounds.",
     "mel_distance": "The mean difference of mel spectra on a logarithmic scale.",

@@ -19,6 +19,7 @@ from codec.metrics import (
     dnsmos_ovrl,
     dnsmos_p808,
     listeners,
+    plcmos,
     score,
 )
 
@@ -56,6 +57,19 @@ def test_dnsmos_is_that_of_the_package(seconds):
     assert dnsmos_ovrl(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(
         expected["ovrl_mos"], abs=1e-4
     )
+
+
+@needs_listeners
+def test_plcmos_is_that_of_the_package(monkeypatch):
+    """With the raters that it draws replaced by ours."""
+    package = pytest.importorskip("speechmos.plcmos")
+    raters = np.random.default_rng(0).standard_normal((15, 1, 64))
+    monkeypatch.setattr(package.np.random, "normal", lambda size: next(drawn))
+    for samples in (RATE_HZ, 3 * RATE_HZ + 101):
+        signal, drawn = NOISY[:samples].copy(), iter(raters)
+        signal[4000:6000] = 0  # frames without power
+        expected = package.run(signal, RATE_HZ)["plcmos"]
+        assert plcmos(signal, signal, sample_rate_hz=RATE_HZ) == pytest.approx(expected, abs=1e-3)
 
 
 @needs_listeners
@@ -99,7 +113,7 @@ def test_what_is_too_short_or_silent_is_a_failure():
     [("distillmos", "torch"), ("dnsmos_p808", "speechmos"), ("dnsmos_ovrl", "speechmos")],
 )
 def test_what_is_not_installed_is_said(name, package, monkeypatch):
-    for load in (listeners._distillmos_model, listeners._dnsmos_session):
+    for load in (listeners._distillmos_model, listeners._session):
         load.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
