@@ -181,14 +181,15 @@ class Codec:
                 on a stage without a curve.
         """
         wave, rate = read_sound(sound, sample_rate_hz)
-        kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        header = self._rules.header(rate, len(wave), stages, kbps, position_bits)
-        codes = list(self._pipeline.encode([wave], header, kbps))
-        empty = np.zeros((len(wave), len(header.stages), 0), dtype=np.int32)
+        plan = self._rules.plan(
+            rate, len(wave), stages=stages, bitrate_kbps=bitrate_kbps, position_bits=position_bits
+        )
+        codes = list(self._pipeline.encode([wave], plan))
+        empty = np.zeros((len(wave), len(plan.header.stages), 0), dtype=np.int32)
         return Encoded(
             codes=np.concatenate([empty, *codes], axis=-1),
             samples=wave.shape[1],
-            header=header,
+            header=plan.header,
             tables=self.tables,
         )
 
@@ -207,18 +208,23 @@ class Codec:
 
         Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
         """
-        kbps = optional_number("bitrate_kbps", bitrate_kbps)
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))
-            header = self._rules.header(
-                reader.sample_rate_hz, reader.channels, stages, kbps, position_bits
+            plan = self._rules.plan(
+                reader.sample_rate_hz,
+                reader.channels,
+                stages=stages,
+                bitrate_kbps=bitrate_kbps,
+                position_bits=position_bits,
             )
             counter = Counter(reader.blocks(reader.sample_rate_hz))
-            writer = StreamWriter(open_output(stack, target, overwrite), header, self.tables)
-            for codes in self._pipeline.encode(counter, header, kbps):
+            writer = StreamWriter(open_output(stack, target, overwrite), plan.header, self.tables)
+            for codes in self._pipeline.encode(counter, plan):
                 writer.write(codes)
             writer.close(samples=counter.samples)
-        return EncodedFile(header=header, samples=counter.samples, size_bytes=writer.size_bytes)
+        return EncodedFile(
+            header=plan.header, samples=counter.samples, size_bytes=writer.size_bytes
+        )
 
     def encode_batch(
         self,
@@ -242,12 +248,9 @@ class Codec:
             [(1, 14, 25), (1, 14, 50)]
         """
         read = [read_sound(sound, sample_rate_hz) for sound in sounds]
-        kbps = optional_number("bitrate_kbps", bitrate_kbps)
-        headers = [
-            self._rules.header(rate, len(wave), stages, kbps, position_bits) for wave, rate in read
-        ]
-        waves = [wave for wave, _ in read]
-        return self._pipeline.encode_clips(waves, headers, kbps, batch_seconds)
+        asked = {"stages": stages, "bitrate_kbps": bitrate_kbps, "position_bits": position_bits}
+        plans = [self._rules.plan(rate, len(wave), **asked) for wave, rate in read]
+        return self._pipeline.encode_clips([wave for wave, _ in read], plans, batch_seconds)
 
     def decode(
         self,

@@ -33,14 +33,13 @@ SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
 class RateAllocator:
     """Truncates the codes of a stream, packet by packet, to the stages that a bitrate allows.
 
-    It observes the audio on its way to the model, then truncates the codes. Without a bitrate it
-    truncates those of digital silence alone.
+    It observes the audio on its way to the model, then truncates the codes. Without `budget_bits`,
+    of a channel's frame on average, it truncates those of digital silence alone.
     """
 
-    def __init__(self, header: StreamHeader, bitrate_kbps: float | None, least_stages: int) -> None:
+    def __init__(self, header: StreamHeader, budget_bits: float | None, least_stages: int) -> None:
         self._hop, self._packet_frames = header.hop, header.packet_frames
-        kbps = math.inf if bitrate_kbps is None else bitrate_kbps * (1 + ROUNDING)
-        self._budget_bits = kbps * 1000 / float(header.frame_rate_hz)  # per frame and channel
+        self._budget_bits = math.inf if budget_bits is None else budget_bits
         self._bits = [stage.index_bits for stage in header.stages]
         self._least_stages = least_stages
         self._samples = np.zeros(

@@ -1,4 +1,4 @@
-"""Makes the headers of a model's streams, and checks that a stream is one of them."""
+"""Plans a model's streams, and checks that a stream is one of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from ..bitstream.header import MAX_RATE_HZ, MIN_RATE_HZ
 from ..errors import AudioError, BitstreamError, ConfigError
 from ..layouts.config import ModelConfig
 from .allocation import ROUNDING, least_depths
-from .arguments import whole_number
+from .arguments import optional_number, whole_number
 from .results import Encoded
 
-__all__ = ["StreamRules"]
+__all__ = ["StreamPlan", "StreamRules"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """All that is decided before a stream is coded: its header, and the bits that a channel's
+    frames may take on average, None for those of all stages.
+    """
+
+    header: StreamHeader
+    budget_bits: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +37,16 @@ class StreamRules:
     fingerprint: bytes
     name: str
 
-    def header(
+    def plan(
         self,
         sample_rate_hz: object,
         channels: int,
-        stages: object | None,
-        bitrate_kbps: float | None,
-        position_bits: object,
-    ) -> StreamHeader:
-        """The header of a new stream, from what a caller gives.
+        *,
+        stages: object | None = None,
+        bitrate_kbps: object | None = None,
+        position_bits: object = 0,
+    ) -> StreamPlan:
+        """Plan a new stream, from what a caller gives.
 
         Raises:
             ConfigError: more stages than the model has, a bitrate below one stage's, positions on a
@@ -43,6 +54,7 @@ class StreamRules:
             AudioError: too many channels, or none.
         """
         rate_hz = whole_number("sample_rate_hz", sample_rate_hz)
+        kbps = optional_number("bitrate_kbps", bitrate_kbps)
         bits = whole_number("position_bits", position_bits)
         count = len(self.config.stages) if stages is None else whole_number("stages", stages)
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
@@ -61,9 +73,7 @@ class StreamRules:
         frame_rate_hz = Fraction(self.config.sample_rate_hz, self.config.hop)
         try:
             layout = tuple(StageLayout(stage.bits, bits * stage.is_space_filling) for stage in used)
-            bitrate = (
-                None if bitrate_kbps is None else self._bitrate(layout, bitrate_kbps, frame_rate_hz)
-            )
+            bitrate = None if kbps is None else self._bitrate(layout, kbps, frame_rate_hz)
             packet_frames = default_packet_frames(
                 layout, frame_rate_hz, channels, channel_bitrate=bitrate
             )
@@ -71,7 +81,7 @@ class StreamRules:
                 layout, packet_frames, bitrate / frame_rate_hz
             ):
                 layout = layout[:1]
-            return StreamHeader(
+            header = StreamHeader(
                 fingerprint=self.fingerprint,
                 model_rate_hz=self.config.sample_rate_hz,
                 original_rate_hz=rate_hz,
@@ -82,6 +92,9 @@ class StreamRules:
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        if bitrate is None:
+            return StreamPlan(header)
+        return StreamPlan(header, float(bitrate) * (1 + ROUNDING) / float(frame_rate_hz))
 
     def _bitrate(
         self, layout: tuple[StageLayout, ...], kbps: float, frame_rate_hz: Fraction
@@ -100,8 +113,8 @@ class StreamRules:
     def without_stream(self, codes: np.ndarray, position_bits: object) -> Encoded:
         """Codes (channels, stages, frames) as if just encoded, from audio at the model's rate."""
         rate = self.config.sample_rate_hz
-        header = self.header(rate, codes.shape[0], codes.shape[1], None, position_bits)
-        return Encoded(codes=codes, samples=codes.shape[2] * self.config.hop, header=header)
+        plan = self.plan(rate, codes.shape[0], stages=codes.shape[1], position_bits=position_bits)
+        return Encoded(codes=codes, samples=codes.shape[2] * self.config.hop, header=plan.header)
 
     def _has_room(
         self, layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction

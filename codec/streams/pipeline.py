@@ -11,7 +11,7 @@ import numpy as np
 from ..audio import resample_blocks, resampled_length
 from ..audio.blocks import cut_to
 from ..bitstream import EntropyTables, StreamHeader, StreamReader
-from .headers import StreamRules
+from .headers import StreamPlan, StreamRules
 from .limits import limited_packets
 from .results import Encoded
 from .runner import Piece, Runner
@@ -25,34 +25,31 @@ class Pipeline:
     def __init__(self, runner: Runner, rules: StreamRules, tables: EntropyTables | None) -> None:
         self._runner, self._rules, self._tables = runner, rules, tables
 
-    def encode(
-        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
-    ) -> Iterator[np.ndarray]:
+    def encode(self, blocks: Iterable[np.ndarray], plan: StreamPlan) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        return self._runner.encode(_to_model_rate(blocks, header), header, bitrate_kbps)
+        return self._runner.encode(_to_model_rate(blocks, plan.header), plan)
 
     def encode_clips(
         self,
         waves: Sequence[np.ndarray],
-        headers: Sequence[StreamHeader],
-        bitrate_kbps: float | None,
+        plans: Sequence[StreamPlan],
         batch_seconds: float,
     ) -> list[Encoded]:
         """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are
         computed at once.
         """
-        if not headers:
+        if not plans:
             return []
         resampled = [
-            _whole_at_model_rate(wave, header) for wave, header in zip(waves, headers, strict=True)
+            _whole_at_model_rate(wave, plan.header) for wave, plan in zip(waves, plans, strict=True)
         ]
-        clips = self._runner.encode_batch(
-            resampled, headers, bitrate_kbps, self._frames(batch_seconds)
-        )
+        clips = self._runner.encode_batch(resampled, plans, self._frames(batch_seconds))
         return [
             # codes of a clip's own: a view would keep its whole batch in memory
-            Encoded(codes=codes.copy(), samples=wave.shape[1], header=header, tables=self._tables)
-            for codes, wave, header in zip(clips, waves, headers, strict=True)
+            Encoded(
+                codes=codes.copy(), samples=wave.shape[1], header=plan.header, tables=self._tables
+            )
+            for codes, wave, plan in zip(clips, waves, plans, strict=True)
         ]
 
     def decode(

@@ -16,6 +16,7 @@ from ..layouts.receptive_field import Context
 from . import batches, windows
 from .allocation import RateAllocator, allocate_clip
 from .batches import batched
+from .headers import StreamPlan
 from .windows import windowed
 
 WINDOW_SECONDS = 10.0
@@ -96,20 +97,19 @@ class Runner:
         self.network = network
         self._config = config
 
-    def encode(
-        self, blocks: Iterable[np.ndarray], header: StreamHeader, bitrate_kbps: float | None
-    ) -> Iterator[np.ndarray]:
+    def encode(self, blocks: Iterable[np.ndarray], plan: StreamPlan) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the model's rate → int32 codes (channels, stages, frames).
 
-        With a bitrate (of each channel) frames have fewer stages, and digital silence has none
+        Under a budget frames have fewer stages, and digital silence has none
         where the model lets it; -1 stands for those that they do not have.
         """
+        header = plan.header
         position_bits = [stage.position_bits for stage in header.stages]
 
         def compute(wave: np.ndarray, _first_frame: int) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
-        allocator = RateAllocator(header, bitrate_kbps, self._config.least_stages)
+        allocator = RateAllocator(header, plan.budget_bits, self._config.least_stages)
         waves = whole_frames(blocks, header.hop)
         codes = windowed(
             allocator.observe(waves) if allocator.has_work else waves,
@@ -163,13 +163,12 @@ class Runner:
     def encode_batch(
         self,
         waves: Sequence[np.ndarray],
-        headers: Sequence[StreamHeader],
-        bitrate_kbps: float | None,
+        plans: Sequence[StreamPlan],
         most_frames: int,
     ) -> list[np.ndarray]:
         """`encode` of clips (channels, samples); their headers have the same stages."""
         hop = self._config.hop
-        position_bits = [stage.position_bits for stage in headers[0].stages]
+        position_bits = [stage.position_bits for stage in plans[0].header.stages]
         codes = _by_clip(
             waves,
             lambda batch, _first_frames: self.network.encode(batch[:, None], position_bits),
@@ -179,7 +178,8 @@ class Runner:
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
         allocators = [
-            RateAllocator(header, bitrate_kbps, self._config.least_stages) for header in headers
+            RateAllocator(plan.header, plan.budget_bits, self._config.least_stages)
+            for plan in plans
         ]
         return [
             allocate_clip(clip, wave, allocator, hop) if allocator.has_work else clip

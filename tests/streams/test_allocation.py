@@ -146,7 +146,7 @@ def test_an_allocator_takes_pieces_of_any_size(piece):
     )
     wave = (rng.standard_normal((2, 20 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
     codes = rng.integers(0, 32, (2, 6, 47)).astype(np.int32)
-    allocator = RateAllocator(header, 0.6, 1)  # of 50 frames/s: 12 bits a frame
+    allocator = RateAllocator(header, 12.0, 1)  # .6 kbps
     blocks = [wave[:, start : start + 5 * piece] for start in range(0, wave.shape[1], 5 * piece)]
     for given_block, passed in zip(blocks, allocator.observe(iter(blocks)), strict=True):
         np.testing.assert_array_equal(passed, given_block)
