@@ -15,6 +15,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from synthesis import write_corpus
 
+from codec.checkpoint import Checkpoint
 from codec.errors import AudioError, ConfigError
 from codec.training.validation import audio_files
 from recipes.corpus import __main__ as corpus
@@ -22,7 +23,7 @@ from recipes.held_out import spread
 from recipes.measure.bench import __main__ as bench
 from recipes.measure.bench import throughput
 from recipes.measure.compare import __main__ as compare
-from recipes.runs.folder import export, train
+from recipes.runs.folder import export, on_gpu, train
 from recipes.runs.libritts import all as everything
 from recipes.runs.libritts import download
 from recipes.runs.libritts import evaluate as libritts_evaluate
@@ -33,6 +34,19 @@ from recipes.studies.quantizers import report, whole_codec
 
 RECIPES = Path(train.__file__).parents[2]
 PROCESSES = {"one-gpu": 1, "eight-gpus": 8, "two-nodes": 16}
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_the_run_on_a_gpu_starts_from_the_shipped_model(tmp_path, rehearse):
+    places = {"data": tmp_path, "validation": tmp_path, "out": tmp_path}
+    run = on_gpu.training(on_gpu.Arguments(**places, rehearse=rehearse))
+    assert run.init is not None
+    assert Checkpoint.load(run.init).config == train.model_config(run)
+    assert (run.settings.max_minutes, run.settings.precision) == (
+        11.0,
+        "no" if rehearse else "bf16",
+    )
+    assert run.settings.discriminators_per_step is None
 
 
 @pytest.mark.parametrize("machine", PROCESSES)
