@@ -20,6 +20,7 @@ from typing import Any
 
 from codec import ConfigError, atomic_output, read_evaluation
 
+from .markdown import number
 from .run_script import run_script
 
 __all__ = ["diagram", "quality_chart", "results_table"]
@@ -120,7 +121,7 @@ def results_table(results: dict[str, Any]) -> str:
     original = [
         "*the original*",
         "",
-        *(_number(results["original"].get(name), 2) for name in TABLED),
+        *(number(results["original"].get(name), 2) for name in TABLED),
         "",
         "",
         "",
@@ -130,13 +131,13 @@ def results_table(results: dict[str, Any]) -> str:
 
 
 def _row(system: dict[str, Any]) -> list[str]:
-    scores = [_number(system.get(name), 2) for name in TABLED]
-    speeds = [_number(system.get(name), 0) for name in ("encode", "decode")]
+    scores = [number(system.get(name), 2) for name in TABLED]
+    speeds = [number(system.get(name), 0) for name in ("encode", "decode")]
     return [
         system["name"],
         f"{system['kbps']:.1f}",
         *scores,
-        _number(system.get("weights_millions"), 1),
+        number(system.get("weights_millions"), 1),
         *speeds,
     ]
 
@@ -315,10 +316,6 @@ def _text(
         f'<text {place} fill="{colour}" font-size="{size}" '
         f'font-weight="{weight}">{escape(text)}</text>'
     )
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def _as_json(results: dict[str, Any]) -> str:

@@ -20,11 +20,11 @@ from .summary import summarise
 from .tally import Tally
 from .workers import score_workers
 
-__all__ = ["OnReference", "evaluate"]
+__all__ = ["NO_METRICS", "OnReference", "evaluate"]
 
 OnReference = Callable[[str, Mapping[str, Clip]], object]
 _Named = tuple[str, Signal | str]
-_NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
+NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
 # What is coded before it is scored. Coding is timed, so nothing runs beside it; and the more clips
 # are then scored, the more evenly the processes are loaded.
 _BATCH_CLIPS = 16
@@ -37,7 +37,7 @@ def evaluate(
     *,
     data: str,
     metrics: Iterable[str] | None = None,
-    extra_metrics: Mapping[str, Metric] = _NO_METRICS,
+    extra_metrics: Mapping[str, Metric] = NO_METRICS,
     sample_rate_hz: int | None = None,
     workers: Executor | int = 1,
     recordings: Recordings | None = None,

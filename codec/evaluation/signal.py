@@ -17,7 +17,7 @@ from ..errors import AudioError
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["Original", "Signal", "Source", "find_sources", "read_signal"]
+__all__ = ["NamedSignal", "Original", "Signal", "Source", "find_sources", "read_signal"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +66,25 @@ class Source:
             AudioError: It cannot be read, holds NaN, or no sample.
         """
         return read_signal(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSignal:
+    """A clip that is in memory."""
+
+    name: str
+    signal: Signal
+
+    @classmethod
+    def mono(
+        cls, name: str, wave: Float[np.ndarray, " samples"], sample_rate_hz: int
+    ) -> NamedSignal:
+        """One channel."""
+        return cls(name, Signal(wave=wave[None], sample_rate_hz=sample_rate_hz))
+
+    def read(self) -> Signal:
+        """The signal itself."""
+        return self.signal
 
 
 def find_sources(path: str | os.PathLike[str]) -> list[Source]:

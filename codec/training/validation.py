@@ -18,7 +18,7 @@ from ..errors import AudioError
 from ..evaluation.evaluate import evaluate
 from ..evaluation.model_candidate import model_candidates
 from ..evaluation.result import System
-from ..evaluation.signal import Signal
+from ..evaluation.signal import NamedSignal
 from ..model import CodecModel
 from .logs import RunLog
 from .to_model_file import to_checkpoint
@@ -91,7 +91,7 @@ def rate_table(
     """
     rate = codec.config.sample_rate_hz
     evaluation = evaluate(
-        [_Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=rate)) for clip in clips],
+        [NamedSignal.mono(clip.name, clip.wave, rate) for clip in clips],
         model_candidates(codec, stage_counts=stage_counts),
         data="held out",
         metrics=MEASURES,
@@ -107,17 +107,6 @@ def _row(stages: int, system: System) -> dict[str, Any]:
     means = {name: mean.mean for name, mean in system.means.items()}
     failed = sum(mean.failed for mean in system.means.values())
     return {"stages": stages, "kbps": system.kbps, **means, "failed": failed}
-
-
-@dataclass(frozen=True, slots=True)
-class _Original:
-    """A clip that is in memory."""
-
-    name: str
-    signal: Signal
-
-    def read(self) -> Signal:
-        return self.signal
 
 
 class Validator:

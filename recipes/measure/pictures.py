@@ -22,6 +22,7 @@ from codec.training.validation import read_clip
 
 from ..rates import Bitrates
 from ..run_script import run_script
+from .harness import refuse_existing
 
 _PANEL_INCHES = (9.2, 1.75)
 _DOTS_PER_INCH = 100
@@ -48,8 +49,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    if arguments.out.exists() and not arguments.force:  # before the work, not after it
-        raise ConfigError(f"{arguments.out} exists already; choose another name, or give --force")
+    refuse_existing(arguments.out, force=arguments.force)
     source = find_clip(find_sources(arguments.data), arguments.clip)
     codec = Codec.load(arguments.model)
     rate = codec.config.sample_rate_hz

@@ -15,7 +15,7 @@ from synthesis import synthesize_speech, write_corpus
 from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import read_evaluation
 from codec.evaluation.signal import Signal
-from recipes.measure.compare import neural, opus
+from recipes.measure.compare import neural, opus_tools
 from recipes.measure.compare.__main__ import Arguments, main, ours
 from recipes.measure.compare.codec2 import codec2_peers
 from recipes.measure.compare.neural import LAYOUTS, Layout, NeuralModel
@@ -43,16 +43,16 @@ def page(lengths: bytes) -> bytes:
 def test_packets_of_ogg_pages_are_put_together():
     """Packets of 19, 255 and 600 bytes, the last over two pages, and an empty one."""
     file = page(bytes([19, 255, 0, 255])) + page(bytes([255, 90, 0]))
-    assert opus.ogg_packets(file) == [19, 255, 600, 0]
+    assert opus_tools.ogg_packets(file) == [19, 255, 600, 0]
     with pytest.raises(AudioError, match="byte 46 of the Ogg file begins no page"):
-        opus.ogg_packets(page(bytes([18])) + b"RIFF" + bytes(30))
+        opus_tools.ogg_packets(page(bytes([18])) + b"RIFF" + bytes(30))
 
 
 @pytest.mark.skipif(
     not (shutil.which("opusenc") and shutil.which("opusdec")), reason="opus-tools is not installed"
 )
 def test_opus_spends_about_what_it_is_told():
-    peers = {peer.name: peer for peer in opus.opus_peers()}
+    peers = {peer.name: peer for peer in opus_tools.opus_peers()}
     signal = Signal(wave=synthesize_speech(4.0)[None], sample_rate_hz=16_000)
     decoded = peers["Opus 12 kbps"].decode("clip", signal)
     assert decoded.signal.wave.shape == signal.wave.shape
@@ -143,7 +143,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
         neural.load(neural.MIMI, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="opusenc and opusdec not found: install opus-tools"):
-        opus.opus_peers()
+        opus_tools.opus_peers()
     with pytest.raises(
         ConfigError, match="there is no adapter for mp3; known: opus, codec2, encodec, "
     ):
@@ -229,7 +229,7 @@ def test_one_run_makes_an_evaluation_that_reads_back(monkeypatch, tmp_path, tiny
     assert less < more
     with pytest.raises(
         ConfigError,
-        match=r"evaluation\.json exists already; choose another folder, or give --force",
+        match=r"evaluation\.json exists already; choose another name, or give --force",
     ):
         main(arguments)
 

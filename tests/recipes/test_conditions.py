@@ -19,6 +19,15 @@ from codec.evaluation.summary import summarise
 from codec.metrics import Score
 from codec.training.validation import read_clip
 from recipes.measure.conditions.__main__ import Arguments, main
+from recipes.measure.conditions.changed_clips import (
+    AS_IT_IS,
+    CONDITIONS,
+    MUSIC,
+    ChangedClip,
+    Corpus,
+    level_condition,
+    music_clips,
+)
 from recipes.measure.conditions.changes import (
     FULL_SCALE,
     add_talker,
@@ -28,18 +37,10 @@ from recipes.measure.conditions.changes import (
     with_noise,
     within_full_scale,
 )
-from recipes.measure.conditions.clips import (
-    AS_IT_IS,
-    CONDITIONS,
-    MUSIC,
-    ChangedClip,
-    Corpus,
-    level_condition,
-    music_clips,
-)
-from recipes.measure.conditions.findings import Findings, Measured
+from recipes.measure.conditions.condition_findings import ConditionFindings, MeasuredCondition
+from recipes.measure.conditions.condition_tables import as_markdown
 from recipes.measure.conditions.music import passage
-from recipes.measure.conditions.table import as_markdown
+from recipes.measure.harness import Subject
 
 RATE = 16_000
 LOW, HIGH = 0.45, 1.2  # kbps; the tiny model has stages of 0.3
@@ -166,7 +167,9 @@ def test_there_are_as_many_passages_as_clips_up_to_eight():
     assert len(music_clips(52, sample_rate_hz=RATE)) == 8
 
 
-def measured(condition: str, values: list[float | None], down: tuple[float, ...] = ()) -> Measured:
+def measured(
+    condition: str, values: list[float | None], down: tuple[float, ...] = ()
+) -> MeasuredCondition:
     """A condition under which clips have these PESQ."""
     clips = tuple(
         Clip(name=f"clip {i}", scores={"pesq_wb": Score(value)}) for i, value in enumerate(values)
@@ -178,15 +181,12 @@ def measured(condition: str, values: list[float | None], down: tuple[float, ...]
     evaluation = Evaluation(
         data=condition, metrics=("pesq_wb",), references=references, systems=(system,)
     )
-    return Measured(condition=condition, evaluation=evaluation, turned_down_db=down)
+    return MeasuredCondition(condition=condition, evaluation=evaluation, turned_down_db=down)
 
 
-def findings(quiet: list[float | None], loud: list[float | None]) -> Findings:
-    return Findings(
-        model="m",
-        fingerprint="00",
-        data="d",
-        bitrates_kbps=(3.0,),
+def findings(quiet: list[float | None], loud: list[float | None]) -> ConditionFindings:
+    return ConditionFindings(
+        subject=Subject(model="m", fingerprint="00", data="d", bitrates_kbps=(3.0,)),
         measured=[
             measured(AS_IT_IS, [2.0, 3.0, 4.0]),
             measured(level_condition(-40), quiet),

@@ -17,11 +17,12 @@ from codec.errors import AudioError, ConfigError
 from codec.evaluation.result import Clip
 from codec.metrics import Score
 from codec.training.validation import read_clip
-from recipes.measure.pitch.__main__ import Arguments, main
-from recipes.measure.pitch.figures import pitch_figures
-from recipes.measure.pitch.findings import Coded, Findings, Measured
+from recipes.measure.harness import ModelArguments, Subject
+from recipes.measure.pitch.__main__ import main
+from recipes.measure.pitch.pitch_figures import pitch_figures
+from recipes.measure.pitch.pitch_findings import CodedPitch, MeasuredClip, PitchFindings
+from recipes.measure.pitch.pitch_tables import as_markdown
 from recipes.measure.pitch.sentences import LANGUAGES, Language, spoken
-from recipes.measure.pitch.table import as_markdown
 from recipes.measure.pitch.track import HOP_SECONDS, track_pitch, with_trace_of_noise
 
 pytest.importorskip("librosa", reason="librosa is not installed")
@@ -112,12 +113,16 @@ def test_contours_are_compared_by_their_movement():
     assert pitch_figures([(rise, broken)]).contour is None
 
 
-def measured(pitch_hz: float, *, language: str | None = None, pesq: float | None = 2.0) -> Measured:
+def measured(
+    pitch_hz: float, *, language: str | None = None, pesq: float | None = 2.0
+) -> MeasuredClip:
     """A clip of one pitch, NaN without a voice, that is decoded a twelfth of an octave higher."""
     track = np.full(10, pitch_hz)
     scores = {"pesq_wb": Score(pesq, None if pesq else "no speech"), "estoi": Score(0.5)}
-    coded = Coded(track=track * 2 ** (1 / 12), scores=Clip(name="clip", bits=600, scores=scores))
-    return Measured(
+    coded = CodedPitch(
+        track=track * 2 ** (1 / 12), scores=Clip(name="clip", bits=600, scores=scores)
+    )
+    return MeasuredClip(
         name="clip", seconds=0.2, language=language, original=track, noisy=track, coded=(coded,)
     )
 
@@ -129,11 +134,8 @@ def test_recordings_are_grouped_by_pitch_and_sentences_by_language():
         measured(300, language="Vietnamese", pesq=None),
     ]
     left_out = ("Mandarin (why)",)
-    found = Findings(
-        model="m",
-        fingerprint="00",
-        data="d",
-        bitrates_kbps=(2.5,),
+    found = PitchFindings(
+        subject=Subject(model="m", fingerprint="00", data="d", bitrates_kbps=(2.5,)),
         measured=clips,
         left_out=left_out,
     )
@@ -177,12 +179,13 @@ def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, ca
     pytest.importorskip("pesq", reason="PESQ is not installed")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     data = write_corpus(tmp_path / "data", [1.0, 1.1, 1.0])
-    arguments = Arguments(
+    arguments = ModelArguments(
         data=data,
         out=tmp_path / "runs" / "of.v1",
         model=str(tiny_model),
         bitrates=(LOW, HIGH),
         clips=2,
+        workers=1,
     )
     main(arguments)
 
@@ -214,7 +217,7 @@ def test_a_run_writes_tables_and_figures_without_espeak(tmp_path, tiny_model, ca
 
 def test_the_number_of_clips_is_checked(tmp_path):
     with pytest.raises(ConfigError, match="--clips is at least 1, not 0"):
-        Arguments(data=tmp_path, out=tmp_path / "x", clips=0)
+        ModelArguments(data=tmp_path, out=tmp_path / "x", clips=0)
 
 
 needs_espeak = pytest.mark.skipif(

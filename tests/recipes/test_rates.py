@@ -12,7 +12,7 @@ import tyro
 from recipes.measure import pictures
 from recipes.measure.compare import __main__ as compare
 from recipes.measure.conditions import __main__ as conditions
-from recipes.measure.pitch import __main__ as pitch
+from recipes.measure.harness import ModelArguments
 from recipes.runs.folder import export, train
 from recipes.runs.libritts import evaluate
 from recipes.studies.quantizers import whole_codec
@@ -20,7 +20,7 @@ from recipes.studies.quantizers import whole_codec
 # Each command line, without the option for rates.
 COMPARE = (compare.Arguments, "--data speech --out runs/x")
 CONDITIONS = (conditions.Arguments, "--data speech --out runs/x")
-PITCH = (pitch.Arguments, "--data speech --out runs/x")
+PITCH = (ModelArguments, "--data speech --out runs/x")
 PICTURES = (pictures.Arguments, "--data speech --clip one --out x.png")
 EXPORT = (export.Arguments, "--run runs/x --validation val --model x.safetensors")
 TRAIN = (train.Arguments, "--data train --validation val --out runs/x")

@@ -21,21 +21,19 @@ import torch
 from codec import DEFAULT_MODEL, Codec, absent_metrics, load_metric
 from codec.errors import ConfigError
 from codec.evaluation.candidates import Candidate
-from codec.evaluation.evaluate import evaluate
 from codec.evaluation.model_candidate import ModelCandidate, model_candidates
 from codec.evaluation.recordings import Recordings
 from codec.evaluation.result import Evaluation
-from codec.evaluation.signal import Source, find_sources
+from codec.evaluation.signal import Source
 
-from ...held_out import spread
-from ...progress import progress_on_stderr
 from ...rates import Bitrates, StageCounts
-from ...run_script import run_script, score_workers
+from ...run_script import run_script
+from ..harness import ClipArguments, refuse_existing, scoring
 from .codec2 import codec2_peers
 from .neural import LAYOUTS, neural_peers, threads
-from .opus import opus_peers
+from .opus_tools import opus_peers
 from .peer import Peer
-from .table import as_markdown
+from .system_tables import as_markdown
 from .timed import timed_system
 
 RESULT = "evaluation.json"
@@ -43,11 +41,9 @@ PROGRAMS: dict[str, Callable[[], list[Peer]]] = {"opus": opus_peers, "codec2": c
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ClipArguments):
     """What to compare, and on what."""
 
-    data: Path
-    """Folder tree of audio that no model was trained on."""
     out: Path
     """Folder for evaluation.json and the audio that it names."""
     systems: tuple[str, ...] = (*PROGRAMS, *LAYOUTS)
@@ -65,16 +61,11 @@ class Arguments:
     """None is all but ViSQOL, and but those whose packages are not installed."""
     plug_ins: tuple[str, ...] = ()
     """Metrics beside them, as module:name: recipes.measure.words:word_error_rate …"""
-    clips: int | None = None
-    """How many clips, evenly spread over the sorted names; None is all."""
     threads: int = 1
     """Processor threads of the neural codecs, ours among them; programs have one."""
-    workers: int = 2
-    """Processes that score; they wait while codecs are timed."""
-    force: bool = False
-    """Replace the results of an earlier run."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known = (*PROGRAMS, *LAYOUTS)
         if unknown := [name for name in self.systems if name not in known]:
             raise ConfigError(
@@ -84,17 +75,14 @@ class Arguments:
             raise ConfigError(
                 f"--weights are for {', '.join(LAYOUTS)}, not for {', '.join(unknown)}"
             )
-        if self.threads < 1 or self.workers < 1:
-            raise ConfigError("--threads and --workers are at least 1")
+        if self.threads < 1:
+            raise ConfigError(f"--threads is at least 1, not {self.threads}")
 
 
 def main(arguments: Arguments) -> None:
-    if (arguments.out / RESULT).exists() and not arguments.force:  # before the work, not after it
-        raise ConfigError(
-            f"{arguments.out / RESULT} exists already; choose another folder, or give --force"
-        )
+    refuse_existing(arguments.out / RESULT, force=arguments.force)
     torch.set_num_threads(arguments.threads)
-    sources = spread(find_sources(arguments.data), arguments.clips)
+    sources = arguments.sources()
     evaluation = _with_timed(arguments, sources, _evaluate(arguments, sources))
     evaluation.write(arguments.out / RESULT, overwrite=arguments.force)
     print(as_markdown(evaluation))
@@ -105,22 +93,15 @@ def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
     if arguments.metrics is None and (absent := absent_metrics()):
         _skip(", ".join(absent), "they need pip install 'diveq-codec[listeners]'")
     candidates = [*ours(arguments), *_others(arguments)]
-    with (
-        score_workers(arguments.workers) as workers,
-        progress_on_stderr(
-            f"{len(candidates)} systems, {len(sources)} clips", unit="files"
-        ) as report,
-    ):
-        done = iter(range(1, len(sources) + 1))
-        return evaluate(
+    label = f"{len(candidates)} systems, {len(sources)} clips"
+    with scoring(label, total=len(sources), workers=arguments.workers) as scores:
+        return scores.evaluate(
+            arguments.data_name,
             sources,
             candidates,
-            data=arguments.data.resolve().name,
             metrics=arguments.metrics,
             extra_metrics=extra_metrics,
-            workers=workers,
             recordings=Recordings(arguments.out, overwrite=arguments.force),
-            on_reference=lambda *_: report(next(done), len(sources)),
         )
 
 

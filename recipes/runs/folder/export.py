@@ -29,6 +29,7 @@ from codec.training.validation import (
     read_held_out,
 )
 
+from ...markdown import table
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
 
@@ -137,11 +138,11 @@ def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> Entrop
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
     """The table of `rate_table` as Markdown."""
     names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for row in rows:
-        cells = [f"{row[n]:.3f}" if isinstance(row[n], float) else str(row[n]) for n in names]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    cells = [
+        [f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for name in names]
+        for row in rows
+    ]
+    return table(names, cells)
 
 
 if __name__ == "__main__":

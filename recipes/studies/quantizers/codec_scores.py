@@ -18,7 +18,7 @@ from codec.evaluation.candidates import Candidate, Decoded
 from codec.evaluation.evaluate import evaluate
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.result import System
-from codec.evaluation.signal import Signal
+from codec.evaluation.signal import NamedSignal, Signal
 from codec.model import CodecModel
 from codec.quantizers import sort_codebook
 from codec.training.to_model_file import model_tables, to_checkpoint
@@ -123,23 +123,11 @@ def _evaluated(
     candidates: Sequence[Candidate], sample_rate_hz: int, yardstick: Yardstick
 ) -> tuple[System, ...]:
     originals = [
-        _Original(clip.name, Signal(wave=clip.wave[None], sample_rate_hz=sample_rate_hz))
-        for clip in yardstick.held_out
+        NamedSignal.mono(clip.name, clip.wave, sample_rate_hz) for clip in yardstick.held_out
     ]
     return evaluate(
         originals, candidates, data="held out", metrics=MEASURES, workers=yardstick.scorers or 1
     ).systems
-
-
-@dataclass(frozen=True, slots=True)
-class _Original:
-    """A clip that is in memory."""
-
-    name: str
-    signal: Signal
-
-    def read(self) -> Signal:
-        return self.signal
 
 
 def _row(system: System) -> dict[str, Any]:

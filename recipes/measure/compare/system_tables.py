@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from codec.evaluation.result import Evaluation, Mean
 from codec.metrics import BAND_METRICS
 
-from ...markdown import table
+from ...markdown import number, score, table
 
 
 def as_markdown(evaluation: Evaluation) -> str:
@@ -19,7 +19,7 @@ def as_markdown(evaluation: Evaluation) -> str:
         evaluation.original_means
     )
     for system in evaluation.systems:
-        speeds = [_number(speed, 1) for speed in (system.encode_speed, system.decode_speed)]
+        speeds = [number(speed, 1) for speed in (system.encode_speed, system.decode_speed)]
         rows.append(
             [*_scores(system.name, system.kbps, system.means, overall), *speeds, system.note]
         )
@@ -40,14 +40,4 @@ def _titles(evaluation: Evaluation, names: Sequence[str]) -> list[str]:
 def _scores(
     system: str, kbps: float | None, means: Mapping[str, Mean], names: Sequence[str]
 ) -> list[str]:
-    return [system, _number(kbps, 2), *(_mean(means.get(name)) for name in names)]
-
-
-def _mean(mean: Mean | None) -> str:
-    if mean is None or mean.mean is None:
-        return "-"
-    return f"{mean.mean:.3f}" + (f" ({mean.failed} failed)" if mean.failed else "")
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return [system, number(kbps, 2), *(score(means.get(name), 3) for name in names)]

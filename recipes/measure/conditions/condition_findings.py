@@ -13,9 +13,10 @@ from codec.evaluation.result import Clip, Evaluation, Mean, System
 from codec.evaluation.summary import summarise
 from codec.metrics import Score
 
-from .clips import AS_IT_IS, level_condition
+from ..harness import Subject
+from .changed_clips import AS_IT_IS, level_condition
 
-__all__ = ["PESQ_GOAL", "Findings", "LevelGoal", "Measured", "difference"]
+__all__ = ["PESQ_GOAL", "ConditionFindings", "LevelGoal", "MeasuredCondition", "difference"]
 
 PESQ_GOAL = 0.1
 _BASE_DBFS = -26
@@ -23,7 +24,7 @@ _GOAL_DBFS = (-40, -10)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredCondition:
     """One condition: a system per bitrate; `turned_down_db` of the clips that full scale
     limited.
     """
@@ -50,24 +51,21 @@ class LevelGoal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class ConditionFindings:
     """All conditions, that of speech as it is among them, on one model at some bitrates, those
     asked for.
     """
 
-    model: str
-    fingerprint: str
-    data: str
-    bitrates_kbps: tuple[float, ...]
-    measured: Sequence[Measured]
+    subject: Subject
+    measured: Sequence[MeasuredCondition]
 
-    def differences(self, measured: Measured) -> list[dict[str, Mean]]:
+    def differences(self, measured: MeasuredCondition) -> list[dict[str, Mean]]:
         """Per bitrate, and by metric, this less speech as it is; nothing for itself, and for other
         clips.
         """
         base = self._of(AS_IT_IS)
         if measured.evaluation is base or _names(measured.evaluation) != _names(base):
-            return [{} for _ in self.bitrates_kbps]
+            return [{} for _ in self.subject.bitrates_kbps]
         names = measured.evaluation.metrics
         pairs = zip(measured.evaluation.systems, base.systems, strict=True)
         return [
@@ -81,7 +79,7 @@ class Findings:
         for dbfs in _GOAL_DBFS:
             systems = self._of(level_condition(dbfs)).systems
             for bitrate_kbps, system, other in zip(
-                self.bitrates_kbps, systems, base.systems, strict=True
+                self.subject.bitrates_kbps, systems, base.systems, strict=True
             ):
                 mean = difference(system, other, "pesq_wb")
                 holds = None if mean.mean is None else abs(mean.mean) <= PESQ_GOAL
@@ -93,14 +91,12 @@ class Findings:
     def to_dict(self) -> dict[str, Any]:
         """Plain types of JSON."""
         return {
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "data": self.data,
+            **self.subject.to_dict(),
             "conditions": [self._condition(measured) for measured in self.measured],
             "level_goals": [dataclasses.asdict(goal) for goal in self.level_goals()],
         }
 
-    def _condition(self, measured: Measured) -> dict[str, Any]:
+    def _condition(self, measured: MeasuredCondition) -> dict[str, Any]:
         return {
             "name": measured.condition,
             "clips": measured.clips,
@@ -117,7 +113,7 @@ class Findings:
                     },
                 }
                 for bitrate_kbps, system, differences in zip(
-                    self.bitrates_kbps,
+                    self.subject.bitrates_kbps,
                     measured.evaluation.systems,
                     self.differences(measured),
                     strict=True,

@@ -1,4 +1,4 @@
-"""Findings as Markdown."""
+"""ConditionFindings as Markdown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from codec.evaluation.result import Mean
 from codec.metrics import METRICS
 
-from ...markdown import table
-from .findings import PESQ_GOAL, Findings, LevelGoal, Measured
+from ...markdown import number, score, table
+from .condition_findings import PESQ_GOAL, ConditionFindings, LevelGoal, MeasuredCondition
 from .music import PASSAGE_SECONDS
 
 __all__ = ["as_markdown"]
@@ -17,19 +17,15 @@ _SPEECH, _SOUND = ("pesq_wb", "estoi"), ("mel_distance", "si_sdr")
 _DIGITS = {"pesq_wb": 2, "estoi": 3, "mel_distance": 3, "si_sdr": 1}
 
 
-def as_markdown(findings: Findings) -> str:
+def as_markdown(findings: ConditionFindings) -> str:
     """Two tables, each with a row per condition; the goal for levels; and what must be known to
     read them.
     """
     return "\n".join(_lines(findings)) + "\n"
 
 
-def _lines(findings: Findings) -> Iterator[str]:
-    clips = findings.measured[0].clips
-    yield (
-        f"{findings.model} ({findings.fingerprint}) on {findings.data}, {clips} "
-        f"clip{'s' * (clips != 1)}."
-    )
+def _lines(findings: ConditionFindings) -> Iterator[str]:
+    yield findings.subject.title(findings.measured[0].clips)
     yield (
         "Means; in brackets the mean difference from speech as it is, clip by clip. Heads name the "
         "bitrate asked for; "
@@ -45,9 +41,9 @@ def _lines(findings: Findings) -> Iterator[str]:
     yield from _notes(findings)
 
 
-def _table(findings: Findings, metrics: Sequence[str], *, with_rate: bool) -> str:
+def _table(findings: ConditionFindings, metrics: Sequence[str], *, with_rate: bool) -> str:
     heads = ["condition"]
-    for kbps in findings.bitrates_kbps:
+    for kbps in findings.subject.bitrates_kbps:
         columns = ["kbps"] * with_rate + [_title(name) for name in metrics]
         heads += [f"{kbps:g} kbps: {columns[0]}", *columns[1:]]
     rows = []
@@ -56,7 +52,7 @@ def _table(findings: Findings, metrics: Sequence[str], *, with_rate: bool) -> st
         for system, differences in zip(
             measured.evaluation.systems, findings.differences(measured), strict=True
         ):
-            cells += ["-" if system.kbps is None else f"{system.kbps:.2f}"] * with_rate
+            cells += [number(system.kbps, 2)] * with_rate
             cells += [_cell(name, system.means, differences) for name in metrics]
         rows.append(cells)
     return table(heads, rows)
@@ -68,14 +64,8 @@ def _title(name: str) -> str:
 
 
 def _cell(name: str, means: Mapping[str, Mean], differences: Mapping[str, Mean]) -> str:
-    """A mean, its difference, and how many clips have none."""
-    mean, digits = means.get(name), _DIGITS[name]
-    if mean is None or mean.mean is None:
-        return "-"
-    text = f"{mean.mean:.{digits}f}"
-    if name in differences and (change := differences[name].mean) is not None:
-        text += f" ({change:+.{digits}f})"
-    return text + (f" ({mean.failed} failed)" if mean.failed else "")
+    change = differences[name].mean if name in differences else None
+    return score(means.get(name), _DIGITS[name], change=change)
 
 
 def _goal(goals: Sequence[LevelGoal]) -> Iterator[str]:
@@ -104,7 +94,7 @@ def _with_interval(mean: Mean) -> str:
     return f"{mean.mean:+.3f} (95 % interval {mean.low:+.3f} to {mean.high:+.3f})"
 
 
-def _notes(findings: Findings) -> Iterator[str]:
+def _notes(findings: ConditionFindings) -> Iterator[str]:
     for measured in findings.measured:
         if note := _limited(measured):
             yield note
@@ -125,7 +115,7 @@ def _notes(findings: Findings) -> Iterator[str]:
     )
 
 
-def _limited(measured: Measured) -> str | None:
+def _limited(measured: MeasuredCondition) -> str | None:
     """What kept clips from the level that they were meant to have."""
     down = measured.turned_down_db
     if not down:

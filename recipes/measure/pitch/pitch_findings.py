@@ -12,17 +12,18 @@ import numpy as np
 from codec.evaluation.result import Clip, Mean
 from codec.evaluation.summary import summarise
 
-from .figures import PitchFigures, pitch_figures
+from ..harness import Subject
+from .pitch_figures import PitchFigures, pitch_figures
 from .track import SETTINGS, Track
 
-__all__ = ["METRICS", "Coded", "Findings", "Group", "Measured", "System"]
+__all__ = ["METRICS", "CodedPitch", "Group", "MeasuredClip", "PitchAtBitrate", "PitchFindings"]
 
 METRICS = ("pesq_wb", "estoi")
 _LOW_HZ, _HIGH_HZ = 150, 230
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coded:
+class CodedPitch:
     """A clip at a bitrate: its pitch once decoded; its scores, and the bits of the whole file."""
 
     track: Track
@@ -30,7 +31,7 @@ class Coded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredClip:
     """A clip; `language` of what is synthesised; `noisy` is tracked with a trace of noise, `coded`
     per bitrate.
     """
@@ -40,7 +41,7 @@ class Measured:
     language: str | None
     original: Track
     noisy: Track
-    coded: tuple[Coded, ...]
+    coded: tuple[CodedPitch, ...]
 
     @property
     def median_hz(self) -> float | None:
@@ -50,7 +51,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class System:
+class PitchAtBitrate:
     """A bitrate, as asked for, on a group of clips; `kbps` is that of the whole files."""
 
     bitrate_kbps: float
@@ -66,25 +67,22 @@ class Group:
     name: str
     clips: int
     floor: PitchFigures
-    systems: tuple[System, ...]
+    systems: tuple[PitchAtBitrate, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class PitchFindings:
     """All clips on one model; `left_out` says which languages could not be spoken, and why."""
 
-    model: str
-    fingerprint: str
-    data: str
-    bitrates_kbps: tuple[float, ...]
-    measured: Sequence[Measured]
+    subject: Subject
+    measured: Sequence[MeasuredClip]
     left_out: tuple[str, ...]
 
     def groups(self) -> list[Group]:
         """Recordings: all, and by the pitch of the voice; then what is synthesised, by language.
         None is empty.
         """
-        of_name: dict[str, list[Measured]] = {"all recordings": []}
+        of_name: dict[str, list[MeasuredClip]] = {"all recordings": []}
         of_name |= {height: [] for height in _HEIGHTS}
         for clip in self.measured:
             for name in _groups_of(clip):
@@ -94,27 +92,27 @@ class Findings:
     def to_dict(self) -> dict[str, Any]:
         """Plain types of JSON."""
         return {
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "data": self.data,
+            **self.subject.to_dict(),
             "tracker": SETTINGS,
             "groups": [dataclasses.asdict(group) for group in self.groups()],
             "clips": [{"name": clip.name, "median_hz": clip.median_hz} for clip in self.measured],
             "left_out": list(self.left_out),
         }
 
-    def _group(self, name: str, clips: Sequence[Measured]) -> Group:
+    def _group(self, name: str, clips: Sequence[MeasuredClip]) -> Group:
         return Group(
             name=name,
             clips=len(clips),
             floor=pitch_figures([(clip.original, clip.noisy) for clip in clips]),
-            systems=tuple(self._system(place, clips) for place in range(len(self.bitrates_kbps))),
+            systems=tuple(
+                self._system(place, clips) for place in range(len(self.subject.bitrates_kbps))
+            ),
         )
 
-    def _system(self, place: int, clips: Sequence[Measured]) -> System:
+    def _system(self, place: int, clips: Sequence[MeasuredClip]) -> PitchAtBitrate:
         coded = [clip.coded[place] for clip in clips]
-        return System(
-            bitrate_kbps=self.bitrates_kbps[place],
+        return PitchAtBitrate(
+            bitrate_kbps=self.subject.bitrates_kbps[place],
             kbps=1e-3
             * sum(one.scores.bits or 0 for one in coded)
             / sum(clip.seconds for clip in clips),
@@ -128,7 +126,7 @@ class Findings:
 _HEIGHTS = (f"voices below {_LOW_HZ} Hz", f"{_LOW_HZ} to {_HIGH_HZ} Hz", f"above {_HIGH_HZ} Hz")
 
 
-def _groups_of(clip: Measured) -> list[str]:
+def _groups_of(clip: MeasuredClip) -> list[str]:
     if clip.language is not None:
         return [f"{clip.language}, synthesised"]
     if clip.median_hz is None:

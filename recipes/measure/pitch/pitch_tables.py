@@ -1,14 +1,12 @@
-"""Findings as Markdown."""
+"""PitchFindings as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codec.evaluation.result import Mean
-
-from ...markdown import table
-from .figures import GROSS, STRETCH_FRAMES, PitchFigures
-from .findings import METRICS, Findings, Group
+from ...markdown import number, score, table
+from .pitch_figures import GROSS, STRETCH_FRAMES, PitchFigures
+from .pitch_findings import METRICS, Group, PitchFindings
 from .track import HOP_SECONDS, NOISE_DB, SETTINGS
 
 __all__ = ["as_markdown"]
@@ -17,19 +15,16 @@ _PITCH_HEADS = ("voicing lost", "invented", "gross errors", "fine error, cents",
 _SCORE_HEADS, _SCORE_DIGITS = ("PESQ-WB", "ESTOI"), (2, 3)
 
 
-def as_markdown(findings: Findings) -> str:
+def as_markdown(findings: PitchFindings) -> str:
     """The clips and the tracker's own error; then a table per bitrate; and what must be known to
     read them.
     """
     return "\n".join(_lines(findings)) + "\n"
 
 
-def _lines(findings: Findings) -> Iterator[str]:
+def _lines(findings: PitchFindings) -> Iterator[str]:
     groups = findings.groups()
-    yield (
-        f"{findings.model} ({findings.fingerprint}) on {findings.data}, {len(findings.measured)} "
-        f"clips."
-    )
+    yield findings.subject.title(len(findings.measured))
     yield ""
     yield f"The tracker alone: originals beside themselves with white noise {NOISE_DB} dB below."
     yield ""
@@ -37,7 +32,7 @@ def _lines(findings: Findings) -> Iterator[str]:
         ("", "clips", "voiced, s", *_PITCH_HEADS),
         [[group.name, str(group.clips), _seconds(group), *_pitch(group.floor)] for group in groups],
     )
-    for place, kbps in enumerate(findings.bitrates_kbps):
+    for place, kbps in enumerate(findings.subject.bitrates_kbps):
         yield ""
         yield f"{kbps:g} kbps:"
         yield ""
@@ -51,10 +46,10 @@ def _lines(findings: Findings) -> Iterator[str]:
 def _coded(group: Group, place: int) -> list[str]:
     system = group.systems[place]
     scores = [
-        _score(system.means[name], digits)
+        score(system.means[name], digits)
         for name, digits in zip(METRICS, _SCORE_DIGITS, strict=True)
     ]
-    return [group.name, f"{system.kbps:.2f}", *_pitch(system.pitch), *scores]
+    return [group.name, number(system.kbps, 2), *_pitch(system.pitch), *scores]
 
 
 def _seconds(group: Group) -> str:
@@ -63,22 +58,13 @@ def _seconds(group: Group) -> str:
 
 def _pitch(figures: PitchFigures) -> list[str]:
     shares = [
-        _number(share, ".1%").replace("%", " %")
+        "-" if share is None else f"{100 * share:.1f} %"
         for share in (figures.lost, figures.invented, figures.gross)
     ]
-    return [*shares, _number(figures.fine_cents, ".1f"), _number(figures.contour, ".3f")]
+    return [*shares, number(figures.fine_cents, 1), number(figures.contour, 3)]
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _score(mean: Mean, digits: int) -> str:
-    """A mean, and how many clips have none."""
-    return _number(mean.mean, f".{digits}f") + (f" ({mean.failed} failed)" if mean.failed else "")
-
-
-def _notes(findings: Findings) -> Iterator[str]:
+def _notes(findings: PitchFindings) -> Iterator[str]:
     yield (
         "- Voicing lost: of the frames voiced in the original, those without a pitch when decoded, "
         "as where a voice "

@@ -1,0 +1,199 @@
+"""What measurements on held-out clips share: arguments, clips, scoring with progress, and two files
+of results.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from codec import DEFAULT_MODEL, Codec, atomic_output
+from codec.errors import ConfigError
+from codec.evaluation.candidates import Candidate
+from codec.evaluation.evaluate import NO_METRICS, evaluate
+from codec.evaluation.recordings import Recordings
+from codec.evaluation.result import Clip, Evaluation
+from codec.evaluation.signal import Original, Source, find_sources
+from codec.metrics import Metric
+
+from ..held_out import spread
+from ..progress import Report, progress_on_stderr
+from ..rates import Bitrates
+from ..run_script import score_workers
+
+__all__ = [
+    "ClipArguments",
+    "Findings",
+    "ModelArguments",
+    "Scoring",
+    "Subject",
+    "measure_model",
+    "refuse_existing",
+    "scoring",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipArguments:
+    """Which clips to measure on."""
+
+    data: Path
+    """Folder tree of audio that no model was trained on."""
+    clips: int | None = None
+    """How many clips, evenly spread over the sorted names; None is all."""
+    workers: int = 2
+    """Processes that score; they wait while codecs are timed."""
+    force: bool = False
+    """Replace the results of an earlier run."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError(f"--workers is at least 1, not {self.workers}")
+        if self.clips is not None and self.clips < 1:
+            raise ConfigError(f"--clips is at least 1, not {self.clips}")
+
+    @property
+    def data_name(self) -> str:
+        return self.data.resolve().name
+
+    def sources(self) -> list[Source]:
+        return spread(find_sources(self.data), self.clips)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelArguments(ClipArguments):
+    """What to measure, and on what."""
+
+    out: Path
+    """Where the results go: OUT.json and OUT.md."""
+    model: str = DEFAULT_MODEL
+    """A shipped model's name, or a model file."""
+    bitrates: Bitrates = (1.5, 3.0, 6.0)
+    """The bitrates to measure, in kbps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The model that was measured, and the clips and bitrates that it was measured at."""
+
+    model: str
+    fingerprint: str
+    data: str
+    bitrates_kbps: tuple[float, ...]
+
+    @classmethod
+    def of(cls, arguments: ModelArguments, codec: Codec) -> Subject:
+        return cls(
+            model=codec.name,
+            fingerprint=codec.fingerprint.hex(),
+            data=arguments.data_name,
+            bitrates_kbps=arguments.bitrates,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model": self.model, "fingerprint": self.fingerprint, "data": self.data}
+
+    def title(self, clips: int) -> str:
+        """The first line of the tables."""
+        return (
+            f"{self.model} ({self.fingerprint}) on {self.data}, {clips} clip{'s' * (clips != 1)}."
+        )
+
+
+class Findings(Protocol):
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain types of JSON."""
+        ...
+
+
+Arguments = TypeVar("Arguments", bound=ModelArguments)
+Found = TypeVar("Found", bound=Findings)
+
+
+def measure_model(
+    arguments: Arguments,
+    measure: Callable[[Arguments, Codec], Found],
+    as_markdown: Callable[[Found], str],
+) -> None:
+    """Measure a model, write OUT.json and OUT.md, and print the tables.
+
+    Raises:
+        ConfigError: A result exists, and `force` is not set.
+    """
+    paths = [arguments.out.with_name(arguments.out.name + suffix) for suffix in (".json", ".md")]
+    refuse_existing(*paths, force=arguments.force)
+    findings = measure(arguments, Codec.load(arguments.model))
+    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    tables = as_markdown(findings)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(paths, (as_json, tables), strict=True):
+        with atomic_output(path, overwrite=arguments.force) as file:
+            file.write(text.encode())
+    print(tables, end="")
+
+
+def refuse_existing(*paths: Path, force: bool) -> None:
+    """Refuse to replace a file, before the work, not after it.
+
+    Raises:
+        ConfigError: One exists, and `force` is not set.
+    """
+    for path in paths:
+        if path.exists() and not force:
+            raise ConfigError(f"{path} exists already; choose another name, or give --force")
+
+
+class Scoring:
+    """Codes and scores clips, and reports on stderr how many are done, and which fail."""
+
+    def __init__(self, workers: Executor | int, report: Report, total: int) -> None:
+        self._workers = workers
+        self._report = report
+        self._total = total
+        self._done = 0
+
+    def evaluate(
+        self,
+        data: str,
+        originals: Sequence[Original],
+        candidates: Sequence[Candidate],
+        *,
+        metrics: Sequence[str] | None,
+        extra_metrics: Mapping[str, Metric] = NO_METRICS,
+        recordings: Recordings | None = None,
+    ) -> Evaluation:
+        """Code the originals with each candidate, and score what is decoded."""
+
+        def on_reference(name: str, of_systems: Mapping[str, Clip]) -> None:
+            self._done += 1
+            self._report(self._done, self._total)
+            for system, clip in of_systems.items():
+                for reason in clip.failures():
+                    print(f"{data}, {name}, {system}: {reason}", file=sys.stderr)
+
+        return evaluate(
+            originals,
+            candidates,
+            data=data,
+            metrics=metrics,
+            extra_metrics=extra_metrics,
+            workers=self._workers,
+            recordings=recordings,
+            on_reference=on_reference,
+        )
+
+
+@contextmanager
+def scoring(label: str, *, total: int, workers: int) -> Iterator[Scoring]:
+    """Start the processes that score, and the progress bar."""
+    with (
+        nullcontext(1) if workers == 1 else score_workers(workers) as executor,
+        progress_on_stderr(label, unit="files") as report,
+    ):
+        yield Scoring(executor, report, total)
