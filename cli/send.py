@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 0.02
 _RAW_BYTES = 2  # of a sample
+_FIRST_SECONDS = 0.2
 _GOODBYES = 3
 
 
@@ -106,7 +107,8 @@ def _send_all(
     """Send blocks no faster than they would be spoken."""
     import numpy as np
 
-    encoder.copy().push(np.zeros(rate, np.float32))  # what takes time at first, before it matters
+    first = np.zeros(round(_FIRST_SECONDS * rate), np.float32)
+    encoder.copy().push(first)  # what takes time at first, before it matters
     start, samples = time.monotonic(), 0
     for block in blocks:
         samples += len(block)

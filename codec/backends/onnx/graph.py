@@ -42,7 +42,7 @@ class Graph:
         return name
 
     def constant(self, array: np.ndarray) -> str:
-        """An array that is part of the graph."""
+        """An array that is part of the graph; halves become float32."""
         name = self._new_name("constant")
         self._constants[name] = array
         return name
@@ -110,6 +110,8 @@ class Graph:
 
 
 def _tensor(name: str, array: np.ndarray) -> bytes:
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return message(
         (1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes())

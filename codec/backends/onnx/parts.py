@@ -32,13 +32,13 @@ class Part:
         return (self.child(str(number)) for number in itertools.count())
 
     def weight(self, name: str, *shape: int) -> np.ndarray:
-        """A weight as float32, which must have this shape."""
+        """A weight as it is stored, often in half precision; it must have this shape."""
         name = self.prefix + name
         found = self.weights.get(name)
         if found is None or found.shape != shape:
             raise misfit(name)
         self.taken.add(name)
-        return found.astype(np.float32)
+        return found
 
     def constant(self, name: str, *shape: int) -> str:
         """A weight as a value of the graph."""

@@ -112,8 +112,8 @@ def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
     return [
         _Stage(
             stage,
-            child.weight("projection", stage.dim, config.latent_channels),
-            child.weight("codebook", stage.codewords, stage.dim),
+            child.weight("projection", stage.dim, config.latent_channels).astype(np.float32),
+            child.weight("codebook", stage.codewords, stage.dim).astype(np.float32),
         )
         for stage, child in zip(config.stages, stages, strict=False)
     ]

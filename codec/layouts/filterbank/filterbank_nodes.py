@@ -117,7 +117,7 @@ def conv_transpose(
 def snake(part: Part, x: str, channels: int) -> str:
     """`layers.Snake`: x + sin²(αx)/α."""
     graph = part.graph
-    alpha = part.weight("alpha", 1, channels, 1)
+    alpha = part.weight("alpha", 1, channels, 1).astype(np.float32)
     sine = graph.node("Sin", graph.node("Mul", x, graph.constant(alpha)))
     square = graph.node("Mul", sine, sine)
     return graph.node(
