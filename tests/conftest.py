@@ -22,8 +22,8 @@ with shapes_checked(
     from codec.model import CodecModel
 
 from codec.checkpoint import Checkpoint
-from codec.layouts.config import StageKind
 from codec.layouts.presets import tiny
+from codec.layouts.stage_kinds import StageKind
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
 # whose manners they try.

@@ -7,15 +7,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ..files.json_dataclass import from_plain
 from .filterbank.filterbank_layout import FilterbankLayout
 from .require import require
+from .stage_kinds import STAGE_KINDS, StageKind, StageTraits
 from .transform.transform_layout import TransformLayout
-
-StageKind = Literal["diveq", "diveq_detach", "sf_diveq", "sf_diveq_detach"]
-STAGE_KINDS: tuple[str, ...] = get_args(StageKind)
 
 MAX_STAGES = 127
 MAX_BITS = 16
@@ -55,12 +53,12 @@ class StageConfig:
         return 1 << self.bits
 
     @property
-    def is_space_filling(self) -> bool:
-        return self.kind.startswith("sf_")
+    def traits(self) -> StageTraits:
+        return STAGE_KINDS[self.kind]
 
     @property
-    def is_detached(self) -> bool:
-        return self.kind.endswith("_detach")
+    def is_space_filling(self) -> bool:
+        return self.traits.is_space_filling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

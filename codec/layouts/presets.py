@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from .config import ModelConfig, StageConfig, StageKind
+from .config import ModelConfig, StageConfig
 from .filterbank.filterbank_layout import FilterbankLayout
+from .stage_kinds import StageKind
 from .transform.transform_layout import TransformLayout
 
 # About equally wide on the mel scale at 16 kHz, from 4 coefficients (100 Hz) to 41 (1 kHz).

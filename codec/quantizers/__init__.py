@@ -1,11 +1,15 @@
 """DiVeQ and SF-DiVeQ, as functions, as stages, and as a residual chain of stages."""
 
 from .codebooks import initialise, kmeans, replace_unused, sort_codebook, tour
-from .diveq import curve_points, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
+from .diveq import Estimate, Noise, diveq, nearest
 from .residual import Quantized, ResidualQuantizer
-from .stage import QuantizerStage, StageStatistics
+from .sf_diveq import curve_points, curve_table, nearest_on_curve, sf_diveq
+from .stage import Estimator, QuantizerStage, StageStatistics
 
 __all__ = [
+    "Estimate",
+    "Estimator",
+    "Noise",
     "Quantized",
     "QuantizerStage",
     "ResidualQuantizer",

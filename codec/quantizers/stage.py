@@ -1,20 +1,28 @@
-"""One stage of the residual quantizer: project to few dimensions, quantize by DiVeQ or SF-DiVeQ,
-project back.
-"""
+"""One stage of the residual quantizer: project to few dimensions, quantize, project back."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ..layouts.config import StageConfig
-from .diveq import curve_points, curve_table, diveq, nearest, nearest_on_curve, sf_diveq
+from .diveq import Estimate, Noise, nearest
+from .sf_diveq import curve_table, nearest_on_curve
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+Estimator: TypeAlias = "Callable[[Tensor, Tensor, Noise, int | None], Estimate]"
+"""From latents (n, dim), a codebook, noise, and position bits; see `sf_diveq.quantize`."""
+
+
+def _estimator_of(config: StageConfig) -> Estimator:
+    return importlib.import_module(f".{config.traits.module}", __package__).quantize
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,13 @@ class QuantizerStage(nn.Module):
     scale: Tensor
     use: Tensor
 
-    def __init__(self, config: StageConfig, latent_channels: int) -> None:
+    def __init__(
+        self, config: StageConfig, latent_channels: int, estimator: Estimator | None = None
+    ) -> None:
+        """`estimator` is that of training, by default the one of the stage's kind."""
         super().__init__()
         self.config = config
+        self.estimator = estimator or _estimator_of(config)
         self.is_folded = False
         self.projection = nn.Parameter(torch.randn(config.dim, latent_channels))
         self.codebook = nn.Parameter(torch.randn(config.codewords, config.dim))
@@ -88,37 +100,12 @@ class QuantizerStage(nn.Module):
         directions = self.directions()
         projected = latent @ directions.T
         z = (projected - self.center) / self.scale
-        quantized, codeword = (
-            self._quantize_sf(z, position_bits)
-            if self.config.is_space_filling
-            else self._quantize(z)
-        )
+        quantized, codeword = self.estimator(z, self.codebook, self._noise, position_bits)
         statistics = self._statistics(projected.detach(), z.detach(), quantized.detach(), codeword)
         return (quantized * self.scale + self.center) @ directions, codeword, statistics
 
-    def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        index = nearest(z, self.codebook)
-        return diveq(z, self.codebook[index], self._noise(z)), index
-
-    def _quantize_sf(self, z: Tensor, position_bits: int | None) -> tuple[Tensor, Tensor]:
-        if position_bits is None:
-            dither = torch.rand(len(self.codebook) - 1, 1, dtype=z.dtype, device=z.device)
-            segment = nearest(z, curve_points(self.codebook, dither))
-            position = dither[segment]
-        else:
-            entry = nearest(z, curve_table(self.codebook, position_bits))
-            segment = entry >> position_bits
-            position = (entry - (segment << position_bits)).to(z.dtype)[:, None] / (
-                1 << position_bits
-            )
-        following = (segment + 1).clamp_max(
-            len(self.codebook) - 1
-        )  # the last codeword has only position 0
-        start, end = self.codebook[segment], self.codebook[following]
-        return sf_diveq(z, start, end, position, self._noise(z), self._noise(z)), segment
-
     def _noise(self, z: Tensor) -> Tensor | None:
-        if self.config.is_detached or self.config.noise_variance == 0:
+        if self.config.traits.is_detached or self.config.noise_variance == 0:
             return None
         return torch.randn_like(z) * self.config.noise_variance**0.5
 

@@ -93,7 +93,10 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name} is positive, not {value}")
-        for name in _NOT_NEGATIVE:
+        weights = [
+            field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")
+        ]
+        for name in (*_NOT_NEGATIVE, *weights):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is at least 0, not {getattr(self, name)}")
         for name in _SHARES:
@@ -159,12 +162,6 @@ _POSITIVE = (
 _NOT_NEGATIVE = (
     "position_bits",
     "weight_decay",
-    "mel_weight",
-    "stft_weight",
-    "waveform_weight",
-    "loudness_weight",
-    "adversarial_weight",
-    "feature_weight",
     "replace_below",
 )
 _SHARES = (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from small_models import tiny_filterbank, tiny_transform
 
 from codec.errors import ConfigError
-from codec.layouts.config import MAX_STAGES, STAGE_KINDS, ModelConfig, StageConfig
+from codec.layouts.config import MAX_STAGES, ModelConfig, StageConfig
 from codec.layouts.presets import PRESETS, tiny
+from codec.layouts.stage_kinds import STAGE_KINDS, StageKind
 from codec.training.objective.discriminators import DiscriminatorConfig, full
 from codec.training.settings import TrainingConfig
 
@@ -120,6 +121,7 @@ def test_a_huge_value_is_not_quoted_whole():
         ({"rate_warmup_steps": 0}, "rate_warmup_steps is positive, not 0"),
         ({"replace_every_steps": 0}, "replace_every_steps is positive, not 0"),
         ({"weight_decay": -0.1}, "weight_decay is at least 0, not -0.1"),
+        ({"loudness_weight": -1}, "loudness_weight is at least 0, not -1"),
         ({"beta_2": 1}, "beta_2 is at least 0 and below 1, not 1"),
         ({"normalisation_momentum": 2}, "normalisation_momentum is a share from 0 to 1, not 2"),
     ],
@@ -214,9 +216,9 @@ def test_presets_have_the_rates_that_they_state():
 
 def test_kinds_tell_curves_and_noise_apart():
     found = {
-        kind: (StageConfig(kind=kind).is_space_filling, StageConfig(kind=kind).is_detached)
-        for kind in STAGE_KINDS
+        kind: (traits.is_space_filling, traits.is_detached) for kind, traits in STAGE_KINDS.items()
     }
+    assert tuple(found) == get_args(StageKind)
     assert found == {
         "diveq": (False, False),
         "diveq_detach": (False, True),

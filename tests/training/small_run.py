@@ -13,8 +13,8 @@ import torch
 from accelerate import Accelerator
 from synthesis import synthesize_speech
 
-from codec.layouts.config import StageKind
 from codec.layouts.presets import tiny
+from codec.layouts.stage_kinds import StageKind
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer

@@ -36,7 +36,8 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from codec import PRESETS
 from codec.errors import ConfigError
 from codec.files.stop import Stopped
-from codec.layouts.config import ModelConfig, StageKind
+from codec.layouts.config import ModelConfig
+from codec.layouts.stage_kinds import StageKind
 from codec.training.data.augment import AugmentConfig
 from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
 from codec.training.data.crop_plan import CropConfig

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.layouts.config import StageKind
+from codec.layouts.stage_kinds import StageKind
 from codec.training.objective.discriminators import full
 from codec.training.settings import Precision, TrainingConfig
 from codec.training.validation import audio_files

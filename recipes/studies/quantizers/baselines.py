@@ -17,7 +17,6 @@ stage: projection, normalisation, replacement of unused codewords, tables for in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from codec.layouts.config import StageConfig
 from codec.quantizers import (
+    Estimate,
     Quantized,
     QuantizerStage,
     ResidualQuantizer,
@@ -38,8 +38,7 @@ from codec.quantizers.diveq import error_length, unit
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-Estimate: TypeAlias = 'tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]'
-Estimator: TypeAlias = 'Callable[[Float[Tensor, "n d"], Float[Tensor, "k d"]], Estimate]'
+Estimating: TypeAlias = 'Callable[[Float[Tensor, "n d"], Float[Tensor, "k d"]], Estimate]'
 
 COMMITMENT = 0.25  # usual weight of the commitment loss; that of the codebook loss is 1
 TEMPERATURE = 0.5  # of the Gumbel-softmax, in squared distances of latents of unit variance
@@ -146,15 +145,11 @@ class BaselineStage(QuantizerStage):
     and look-up.
     """
 
-    def __init__(self, config: StageConfig, latent_channels: int, estimator: Estimator) -> None:
-        super().__init__(config, latent_channels)
-        self.estimator = estimator
-
-    def _quantize(self, z: Tensor) -> Estimate:
-        return self.estimator(z, self.codebook)
+    def __init__(self, config: StageConfig, latent_channels: int, estimate: Estimating) -> None:
+        super().__init__(config, latent_channels, lambda z, codebook, *_: estimate(z, codebook))
 
 
-class MovingAverageStage(BaselineStage):
+class MovingAverageStage(QuantizerStage):
     """EMA: with counts N and the mean m of the n latents of this step, N ← γN + n, c ← c + n (m −
     c) / N.
 
@@ -167,7 +162,8 @@ class MovingAverageStage(BaselineStage):
     def __init__(
         self, config: StageConfig, latent_channels: int, commitment: float = COMMITMENT
     ) -> None:
-        super().__init__(config, latent_channels, partial(moving_average, commitment=commitment))
+        super().__init__(config, latent_channels, self._estimate)
+        self._commitment = commitment
         self.sums = torch.zeros(
             config.codewords, config.dim
         )  # of the last step's latents; no state of a run
@@ -178,9 +174,9 @@ class MovingAverageStage(BaselineStage):
         0, where counts begin, the first latent that falls to a codeword takes its place."""
         self.use.fill_(steps * latents_per_step / len(self.codebook))
 
-    def _quantize(self, z: Tensor) -> Estimate:
-        quantized, index = super()._quantize(z)
-        self.sums = torch.zeros_like(self.codebook).index_add_(0, index, z.detach())
+    def _estimate(self, z: Tensor, codebook: Tensor, *_: object) -> Estimate:
+        quantized, index = moving_average(z, codebook, self._commitment)
+        self.sums = torch.zeros_like(codebook).index_add_(0, index, z.detach())
         return quantized, index
 
     @torch.no_grad()

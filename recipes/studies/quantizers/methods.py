@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
-from codec.layouts.config import StageConfig, StageKind
+from codec.layouts.config import StageConfig
+from codec.layouts.stage_kinds import StageKind
 from codec.quantizers import ResidualQuantizer
 
 from .baselines import (
     COMMITMENT,
     BaselineStage,
-    Estimator,
+    Estimating,
     MovingAverageStage,
     OnceOnTheSum,
     gumbel_softmax,
@@ -87,7 +88,7 @@ def make_quantizer(
     if method == "diveq_sum":
         return OnceOnTheSum(stages, latent_channels)
     quantizer = ResidualQuantizer(stages, latent_channels)
-    estimators: dict[Method, Estimator] = {
+    estimators: dict[Method, Estimating] = {
         "ste": partial(straight_through, commitment=commitment),
         "rotation": partial(rotation_trick, commitment=commitment),
         "st_gumbel": gumbel_softmax,
