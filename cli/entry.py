@@ -32,6 +32,7 @@ VERBS = {
     "export": "Write a model as ONNX graphs, for programs in other languages.",
     "send": "Send speech over a network while it is spoken: RTP over UDP.",
     "receive": "Receive speech that `diveq-codec send` sends, as it comes: RTP over UDP.",
+    "demo": "Try a model in the browser: record, slide the bitrate, listen.",
 }
 """Verbs, each a class of that name, capitalised, in a module of that name; and the first line of
 its help, which is here as modules take time to import."""

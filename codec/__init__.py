@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, found_models, model_info, shipped_models
+    from .demo import serve_demo
     from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
     from .evaluation.candidates import Candidate, Decoded, DecodedFolder
     from .evaluation.evaluate import evaluate
@@ -43,6 +44,7 @@ _HOMES = {
     "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "found_models", "model_info", "shipped_models"),
     "layouts.config": ("ModelConfig", "StageConfig"),
     "layouts.presets": ("PRESETS",),
+    "demo": ("serve_demo",),
     "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
     "evaluation.candidates": ("Candidate", "Decoded", "DecodedFolder"),
     "evaluation.evaluate": ("evaluate",),
@@ -120,6 +122,7 @@ __all__ = [
     "read_evaluation",
     "read_info",
     "report_page",
+    "serve_demo",
     "shipped_models",
     "verify",
 ]

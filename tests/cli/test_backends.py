@@ -67,7 +67,8 @@ def test_all_verbs_work_without_what_few_have(
     assert {command[0] for command in commands} == set(VERBS) - {
         "send",
         "receive",
-    }  # see test_call.py
+        "demo",
+    }  # see test_call.py and test_demo.py
     for arguments in commands:
         process = start(*arguments, env=environment)
         said = process.communicate()[1]

@@ -69,9 +69,10 @@ class Browser:
         assert "error" not in answer, answer
         return answer["result"]
 
-    def open(self, path: Path) -> None:
-        """Load a page from disk, to the end."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Load a page from disk, or from its address, to the end."""
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         self._await(lambda heard: heard.get("method") == "Page.loadEventFired")
 
     def run(self, script: str) -> Any:
@@ -141,8 +142,10 @@ class Browser:
 
 
 @contextlib.contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
-    """A browser with an empty profile that may play sound without a click, and has no network."""
+def chromium(profile: Path, *more_options: str) -> Iterator[Browser]:
+    """A browser with an empty profile that may play sound without a click, and has no network but
+    loopback.
+    """
     program = find_chromium()
     assert program is not None
     theirs_in, ours_out = (_out_of_the_way(end) for end in os.pipe())
@@ -158,8 +161,9 @@ def chromium(profile: Path) -> Iterator[Browser]:
         "--disable-background-networking",
         "--disable-component-update",
         "--mute-audio",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "--hide-scrollbars",
+        *more_options,
     )
 
     def speak_on_3_and_4() -> None:
