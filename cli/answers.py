@@ -1,4 +1,4 @@
-"""`diveq-codec answers`: what the listeners of a blind page said."""
+"""`diveq-codec answers` sums up what the listeners of a blind page answered."""
 
 from __future__ import annotations
 

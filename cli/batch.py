@@ -1,6 +1,4 @@
-"""Working through many files: none is stopped by another's error, and a summary stands at the
-end.
-"""
+"""Processes many files: an error stops only its own file, and a summary stands at the end."""
 
 from __future__ import annotations
 

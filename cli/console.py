@@ -1,4 +1,4 @@
-"""What is said and where: data to stdout, messages to stderr, and no noise from libraries."""
+"""Prints: data to stdout, messages to stderr, and no noise from libraries."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def was_closed(stream: TextIO) -> bool:
 
 
 def binary_stdout() -> BinaryIO:
-    """Where data for a pipe goes; a terminal is refused, and so is nothing at all."""
+    """Return the binary stdout for data; refuse a terminal, and a closed stdout."""
     if was_closed(sys.stdout):
         raise CommandError("standard output is closed; redirect it, or name a file")
     if sys.stdout.isatty():
@@ -86,7 +86,7 @@ def quiet_libraries(*, debug: bool) -> Iterator[None]:
 
 
 def discard_stdout() -> None:
-    """After a broken pipe: what is still buffered goes nowhere, in silence, when Python exits."""
+    """Discard what is still buffered after a broken pipe, so that Python exits in silence."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

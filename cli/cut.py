@@ -110,7 +110,7 @@ class _Counter:
 
 @contextmanager
 def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The file, or a copy of what a pipe brings."""
+    """Give the file, or a temporary copy of a pipe."""
     if can_seek(file):
         yield file
         return

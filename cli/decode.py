@@ -169,7 +169,9 @@ def _parsed_rate(text: str) -> int | Literal["original", "model"]:
 
 
 class _Models:
-    """The model that is named, for all streams; else each stream's own, loaded once."""
+    """Loads models: the one named on the command line for all streams, or each stream's
+    own, once.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -178,7 +180,7 @@ class _Models:
         self._lock = threading.Lock()
 
     def load_for_file(self, path: str) -> None:
-        """Load what a file will need, if it can be told; errors come up again where it is
+        """Load the model that a file will need, if it can be told; errors come up again where it is
         decoded.
         """
         from codec import DiveqCodecError, StreamReader

@@ -1,4 +1,4 @@
-"""Verbs that look at `.dvq` files one after the other."""
+"""Runs a verb on `.dvq` files one after the other."""
 
 from __future__ import annotations
 

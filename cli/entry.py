@@ -1,4 +1,4 @@
-"""From the command line to a verb, and from its end to an exit code."""
+"""Parses the command line into a verb, and turns its end into an exit code."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _without_verb(arguments: list[str]) -> int:
 
 
 def _parse(name: str, arguments: list[str]) -> Verb:
-    """The command, ready to run; `SystemExit` where help is asked for, or the usage is wrong."""
+    """Parse a command; raise `SystemExit` where help is asked for, or the usage is wrong."""
     import tyro
 
     verb: type[Verb] = getattr(import_module(f".{name}", __package__), name.capitalize())

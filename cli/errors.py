@@ -6,7 +6,7 @@ from codec import DiveqCodecError
 
 
 class CommandError(Exception):
-    """Something that the command cannot do: exit code 1."""
+    """A command that cannot be done: exit code 1."""
 
 
 class UsageError(CommandError):
@@ -14,14 +14,12 @@ class UsageError(CommandError):
 
 
 def display_name(path: str) -> str:
-    """What messages call a source."""
+    """Return what messages call a source."""
     return "standard input" if path == "-" else path
 
 
 def printable(text: str) -> str:
-    """Text in one line: line breaks, control characters and bytes that are no text are shown as
-    escapes.
-    """
+    """Escape line breaks, control characters and bytes that are no text, for one line."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""What `diveq-codec eval` writes, and what it tells of failures."""
+"""Writes the results of `diveq-codec eval`, and reports failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Failures:
-    """Counts and tells them, a line for each file.
+    """Counts and reports failures, a line for each file.
 
     Args:
         strays: Decoded files that have no original.
@@ -29,8 +29,8 @@ class Failures:
             self._tell(f"{stray}: there is no original of this name")
 
     def tell(self, name: str, clips: Mapping[str, Clip]) -> None:
-        """What failed on an original, by the system's name; systems that fail alike are told of
-        once.
+        """Report what failed on an original, by the system's name; systems that fail alike share a
+        line.
         """
         systems: dict[str, list[str]] = {}
         for system, clip in clips.items():
@@ -60,7 +60,7 @@ class Outputs:
     force: bool
 
     def check(self) -> None:
-        """Find at once what could not be written in the end."""
+        """Detect at once what could not be written in the end."""
         for target in (self._in_folder(), self.json, self.csv):
             if target not in (None, PIPE) and Path(target).exists() and not self.force:
                 raise CommandError(f"{target} exists already; --force replaces it")

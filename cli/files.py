@@ -1,4 +1,4 @@
-"""Sources and targets of a task: files and pipes that count what is read."""
+"""Opens the source and target of a task, and counts what is read."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Meter:
         self.bytes_read = 0
 
     def reached(self, position: int) -> None:
-        """Reading has come to `position`; going back and reading again counts once."""
+        """Record that reading has come to `position`; going back and reading again counts once."""
         new = position - self.bytes_read
         if new > 0:
             self.bytes_read = position
             self._report(new)
 
     def finish(self) -> None:
-        """The file is done with, however much of it was read."""
+        """Count the rest of the file as read."""
         self._report(self._left)
 
     def _report(self, count: int) -> None:

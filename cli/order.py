@@ -1,4 +1,4 @@
-"""Paths and options in any order: tyro wants all paths in one row."""
+"""Accepts paths and options in any order, where tyro wants all paths in one row."""
 
 from __future__ import annotations
 

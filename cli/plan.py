@@ -1,5 +1,5 @@
-"""From paths to tasks: which source becomes which target. Nothing is written before the plan is
-whole.
+"""Plans tasks from paths: which source becomes which target. Nothing is written before the plan is
+complete.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
-    """What becomes what: by which suffixes (with their dot) sources and targets are known.
+    """Which suffixes (with their dot) sources and targets have.
 
     `made_suffix` is that of targets which nobody named.
     """
@@ -141,7 +141,7 @@ def check_source(task: Task) -> None:
 
 
 def check(task: Task, *, force: bool) -> None:
-    """Find at no cost what would make a task fail: no source, or a target that may not be
+    """Detect cheaply what would make a task fail: no source, or a target that may not be
     replaced.
     """
     check_source(task)

@@ -21,7 +21,7 @@ class Progress(Protocol):
     """Where progress goes."""
 
     def advance(self, count: int) -> None:
-        """So many more bytes of sources are read; called from any thread."""
+        """Count so many more bytes of sources as read; called from any thread."""
         ...
 
     def file_done(self) -> None: ...

@@ -1,4 +1,4 @@
-"""`diveq-codec receive`: speech out of RTP, while it comes."""
+"""`diveq-codec receive` decodes speech from RTP while it comes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Receive:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Callable[[np.ndarray], object]]:
-        """What takes samples: a WAV file that appears whole, or standard output."""
+        """Open the target of samples: a WAV file that appears whole, or standard output."""
         import numpy as np
         import soundfile
 
@@ -138,7 +138,7 @@ def _play(
 
 
 def _take(channel: socket.socket, receiver: RtpReceiver, due: float) -> bool:
-    """Take what has come, and what comes until `due`; whether there was anything."""
+    """Take the datagrams that have come or come until `due`; return whether there were any."""
     for number in range(_MOST_AT_ONCE):
         channel.settimeout(max(due - time.monotonic(), 0.0))
         try:

@@ -1,4 +1,4 @@
-"""`diveq-codec send`: speech over RTP, while it is spoken."""
+"""`diveq-codec send` sends speech over RTP while it is spoken."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _send(
 
 
 def _give(channel: socket.socket, datagram: bytes) -> None:
-    """Send a datagram; that nobody listens yet, or any more, is no reason to stop."""
+    """Send a datagram, even where nobody listens yet or any more."""
     with contextlib.suppress(ConnectionRefusedError):
         channel.send(datagram)
 

@@ -1,5 +1,5 @@
-"""Threads: one for the command, so that the main one can answer to signals; and some that work on
-tasks.
+"""Runs work in threads: one for the command, so that the main thread can handle signals, and some
+for tasks.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """What a task made: seconds of audio, bytes of its `.dvq` side, and what the user should know
-    of it.
-    """
+    """The product of a task: seconds of audio, bytes of its `.dvq` side, and notes for the user."""
 
     seconds: float
     coded_bytes: int
@@ -49,7 +47,7 @@ Outcome = tuple[Task, "Made | Skipped | Exception"]
 
 
 def in_thread(run: Callable[[], int]) -> int:
-    """Do it in another thread, while this one, the main one, waits for stop signals.
+    """Run a function in another thread, while the main thread waits for stop signals.
 
     A signal raises in the main thread alone, and only between two steps of Python: a main thread
     that opens a pipe nobody writes to, or computes, would not see it, and one in a callback of
@@ -80,8 +78,8 @@ def in_threads(
     jobs: int,
     advance: Callable[[int], object],
 ) -> Generator[Outcome, None, None]:
-    """Each task with what it made, or with its error, as they end. Closing the generator drops
-    those not begun.
+    """Yield each task with its product or its error as they end. Closing the generator drops tasks
+    that have not begun.
 
     Args:
         tasks: at least one.

@@ -54,7 +54,7 @@ BATCH_SECONDS = 60.0
 
 
 class Codec:
-    """A model, ready to encode and decode. Made by `Codec.load`.
+    """A model that encodes and decodes. `Codec.load` makes one.
 
     One codec serves any number of threads. Processes are best started by "spawn"; one that was
     forked after PyTorch was imported computes in a single thread, on the CPU alone.
@@ -357,7 +357,8 @@ class Codec:
         dtx: bool = False,
         copies: int = 0,
     ) -> LiveEncoder:
-        """An encoder for a call: samples in, as they come, packets out (codec/bitstream/LIVE.md).
+        """Make an encoder for a call: it takes samples as they come and gives packets
+        (codec/bitstream/LIVE.md).
 
         Args:
             sample_rate_hz: of the samples; resampled to the model's rate if it differs, which takes
@@ -398,8 +399,8 @@ class Codec:
         )
 
     def live_decoder(self, *, sample_rate_hz: int, channels: int = 1) -> LiveDecoder:
-        """A decoder for a call: packets in, or None for each that was lost, samples out. See
-        `live_encoder`.
+        """Make a decoder for a call: it takes packets, or None for each that was lost, and gives
+        samples. See `live_encoder`.
         """
         rate, count = (
             whole_number("sample_rate_hz", sample_rate_hz),
@@ -476,7 +477,7 @@ class Codec:
         return self.decode_batch(encoded, sample_rate_hz=sample_rate_hz)
 
     def latents(self, codes: Codes, *, position_bits: int = 0) -> np.ndarray:
-        """The vectors that codes (as of `decode_codes`) stand for: float32 (channels, latent
+        """Return the quantized latents of codes (as for `decode_codes`): float32 (channels, latent
         channels, frames).
 
         Each is the sum of the rows of `codebooks` that a frame's codes name.
@@ -485,8 +486,8 @@ class Codec:
 
     @cached_property
     def codebooks(self) -> list[np.ndarray]:
-        """For each stage float32 (codewords, latent channels): where embeddings of codes can start
-        from.
+        """Return the codebook of each stage, float32 (codewords, latent channels); embeddings of
+        codes can start from them.
         """
         return self._vectors.codebooks()
 

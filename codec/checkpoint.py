@@ -178,7 +178,9 @@ def found_models() -> list[ModelInfo]:
 
 
 def model_info(path: str | Path) -> ModelInfo:
-    """What a model file, or that of a run's folder, says of itself, without reading its weights."""
+    """Read what a model file, or that of a run's folder, states about itself, without its
+    weights.
+    """
     path = _in_folder(Path(path))
     with _open(path) as file:
         header = _read_header(path, file)
@@ -193,7 +195,7 @@ def model_info(path: str | Path) -> ModelInfo:
 
 
 def find_model(name_or_path: str | PathLike[str]) -> Path:
-    """The file of a model's name, or the path itself; a run's folder stands for the model file in
+    """Return the file of a model's name, or the path itself; for a run's folder, the model file in
     it.
 
     Names are those of shipped models, and of files in the folders that $DIVEQ_MODELS lists.
@@ -230,7 +232,7 @@ def _known() -> str:
 
 
 def model_name(path: Path) -> str:
-    """What a model file is called: by its own name, or by that of its run's folder."""
+    """Return the display name of a model file: its own name, or that of its run's folder."""
     return path.resolve().parent.name if path.name == RUN_MODEL else path.stem
 
 
@@ -326,7 +328,7 @@ _NUMPY_NAMES = {
 
 
 def _misplaced(name: str, type_name: str) -> str | None:
-    """Why a tensor has no place in a model file, if so."""
+    """Return why a tensor does not belong in a model file, or None."""
     if name.startswith(_WEIGHTS):
         allowed = ("float16", "float32")
     elif name.startswith(_TABLES):

@@ -41,7 +41,7 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
 
 
 def pretrained_name(name: str | PathLike[str]) -> str:
-    """What messages call a model: its id on the hub, or the name of its folder or file."""
+    """Return the display name of a model: its id on the hub, or the name of its folder or file."""
     is_hub_id = not Path(name).exists() and "/" in str(name)
     return str(name) if is_hub_id else Path(name).resolve().name.removesuffix(SUFFIX)
 

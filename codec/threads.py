@@ -1,4 +1,4 @@
-"""How many processor threads to compute with."""
+"""Decides how many processor threads to compute with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 def allowed_threads() -> int:
-    """What OMP_NUM_THREADS says, else all processors that this process may run on."""
+    """Return OMP_NUM_THREADS, or else the number of processors that this process may run on."""
     wanted = os.environ.get(THREADS_VARIABLE, "")
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)

@@ -9,8 +9,8 @@ Item = TypeVar("Item")
 
 
 def spread(items: Sequence[Item], at_most: int | None) -> list[Item]:
-    """`at_most` of the items, the i-th at i · len(items) // at_most; all where there are no more,
-    or None is given.
+    """Return `at_most` of the items, the i-th at i · len(items) // at_most; all where there are no
+    more, or None is given.
     """
     if at_most is None or at_most >= len(items):
         return list(items)

@@ -1,4 +1,4 @@
-"""How much memory a process has held."""
+"""Measures how much memory a process has held."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Report = Callable[[int, "int | None"], None]  # done, and of how much where that
 
 @contextmanager
 def progress_on_stderr(label: str, *, unit: Literal["bytes", "files"]) -> Iterator[Report]:
-    """Give a function to report progress to."""
+    """Show progress, and give a function to report it to."""
     console = Console(stderr=True)
     if not console.is_terminal:
         print(label, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What every recipe script does around its `main`: arguments, one-line errors; and worker
+"""Runs a recipe's `main`: parses arguments, prints errors in one line, and starts worker
 processes.
 """
 

@@ -103,8 +103,8 @@ def _open_path(name: str) -> BinaryIO:
 
 
 def _can_seek(file: BinaryIO) -> bool:
-    """Terminals and the like may call themselves seekable, and so do all pipes on Windows (CPython
-    issue 86768).
+    """Return whether a file can seek; terminals, and all pipes on Windows, may wrongly say so
+    (CPython issue 86768).
     """
     try:
         mode = os.fstat(file.fileno()).st_mode
@@ -126,8 +126,8 @@ def _spooled(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
 
 
 def _complete_wav_header(spool: BinaryIO) -> None:
-    """Some writers leave both lengths of a piped WAV at 0: say "to the end of the file", which
-    libsndfile takes.
+    """Set a length of 0 in a piped WAV header to "to the end of the file", which libsndfile
+    accepts; some writers leave both lengths at 0.
     """
     spool.seek(0)
     head = spool.read(12)
@@ -167,8 +167,7 @@ def _open_sound(file: BinaryIO, name: str) -> soundfile.SoundFile:
 
 
 def check_level(samples: np.ndarray, name: str) -> None:
-    """Raise an `AudioError` for audio that is far louder than full scale: a model has never heard
-    such, and fails.
+    """Raise an `AudioError` for audio far louder than full scale, on which models fail.
 
     Up to 12 dB above it is coded as well as any, as recordings in floats may be so loud.
     """
@@ -182,8 +181,8 @@ def check_level(samples: np.ndarray, name: str) -> None:
 
 
 class _SequentialSoundFile(soundfile.SoundFile):
-    """soundfile seeks after each read, which a FLAC stream of unknown length cannot; reading on
-    needs no seek.
+    """A `SoundFile` that reads on without seeking, since soundfile seeks after each read and a FLAC
+    stream of unknown length cannot.
     """
 
     def seekable(self) -> bool:
@@ -225,8 +224,7 @@ class AudioReader:
                 )
 
     def blocks(self, frames: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
-        """The samples from where reading stands to the end: float32 (channels, up to `frames`),
-        never empty.
+        """Yield the remaining samples: float32 (channels, up to `frames`), never empty.
 
         Raises:
             AudioError: A sample is NaN or infinite, the decoder fails, or the file ends too early.
@@ -241,7 +239,7 @@ class AudioReader:
             )
 
     def read(self, start: int, frames: int) -> np.ndarray:
-        """Exactly the samples [start, start + frames): float32 (channels, frames).
+        """Read the samples [start, start + frames): float32 (channels, frames).
 
         Raises:
             AudioError: The file is shorter, or as for `blocks`.

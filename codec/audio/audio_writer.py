@@ -241,7 +241,7 @@ def _name_of(target: Target) -> str:
 
 
 def _format_for(target: Target, subtype: str | None) -> tuple[str, str]:
-    """libsndfile's names of format and subtype for a target."""
+    """Return libsndfile's names of format and subtype for a target."""
     suffix = ".wav"
     if isinstance(target, (str, os.PathLike)) and not is_special_file(target):
         suffix = Path(target).suffix.lower()

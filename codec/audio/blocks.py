@@ -23,7 +23,7 @@ class Counter:
 
 
 def whole_frames(blocks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]:
-    """The blocks, and zeros up to a whole number of frames."""
+    """Pad blocks with zeros to a whole number of frames."""
     counter = Counter(blocks)
     channels = None
     for block in counter:
@@ -37,8 +37,8 @@ def whole_frames(blocks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]
 def cut_to(
     blocks: Iterable[np.ndarray], slack: int, length: Callable[[], int]
 ) -> Iterator[np.ndarray]:
-    """The first `length()` samples; it is asked at the end, when at most `slack` samples more have
-    come.
+    """Yield the first `length()` samples; `length` is called at the end, when at most `slack` more
+    samples have come.
     """
     done = 0
     held: np.ndarray | None = None
@@ -54,7 +54,7 @@ def cut_to(
 
 
 def silence(channels: int, samples: int, block_samples: int = 1 << 16) -> Iterator[np.ndarray]:
-    """Zeros, in blocks of so many samples over all channels."""
+    """Yield zeros, in blocks of so many samples over all channels."""
     block = max(1, block_samples // channels)
     for start in range(0, samples, block):
         yield np.zeros((channels, min(block, samples - start)), dtype=np.float32)

@@ -34,7 +34,7 @@ class LiveResampler:
         self._taken = self._made = 0
 
     def push(self, wave: np.ndarray) -> np.ndarray:
-        """The samples for which these were the last that were missing."""
+        """Take a block and return the samples that it completes."""
         self._taken += wave.shape[1]
         if not self._width:
             return wave
@@ -44,7 +44,7 @@ class LiveResampler:
         return self._make(max(ready, self._made))
 
     def flush(self) -> np.ndarray:
-        """The samples that are left: ⌈N·to_hz / from_hz⌉ of N in all."""
+        """Return the remaining samples: ⌈N·to_hz / from_hz⌉ of N in all."""
         if not self._width:
             return self._pending[:, :0]
         silence = np.zeros((len(self._pending), self._width + 1), np.float32)
@@ -52,7 +52,7 @@ class LiveResampler:
         return self._make(-(-self._taken * self._up // self._down))
 
     def _make(self, end: int) -> np.ndarray:
-        """Samples up to number `end`."""
+        """Compute samples up to number `end`."""
         if end == self._made:
             return self._pending[:, :0]
         places = np.arange(self._made, end) * self._down

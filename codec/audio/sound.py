@@ -1,4 +1,6 @@
-"""The forms in which callers and other libraries hold audio, as a checked wave and its rate."""
+"""Converts the forms in which callers and other libraries hold audio to a checked wave and its
+rate.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ Sound = Any
 
 
 def read_sound(source: Sound, sample_rate_hz: int | None) -> tuple[np.ndarray, int]:
-    """Finite float32 (channels, samples), and its rate.
+    """Return finite float32 (channels, samples), and the rate.
 
     Args:
         source: floats (samples,) or (channels, samples), as an array, a list or a tensor; a path;
@@ -45,7 +47,7 @@ def read_sound(source: Sound, sample_rate_hz: int | None) -> tuple[np.ndarray, i
 
 
 def checked_wave(wave: Sound) -> np.ndarray:
-    """Finite float32 (channels, samples)."""
+    """Return a wave as finite float32 (channels, samples), or raise."""
     wave = as_array(wave)
     try:
         array = np.asarray(wave)
@@ -72,7 +74,7 @@ def checked_wave(wave: Sound) -> np.ndarray:
 
 
 def as_array(values: Any) -> ArrayLike:
-    """A tensor as an array; whoever gives one has imported torch, and nobody else needs it."""
+    """Convert a tensor to an array; torch is looked up, never imported."""
     module = sys.modules.get("torch")
     if module is None or not isinstance(values, module.Tensor):
         return cast("ArrayLike", values)

@@ -1,5 +1,5 @@
-"""What computes a model: PyTorch or onnxruntime, imported when a model is loaded. Both read the
-same model files.
+"""Backends that compute a model: PyTorch or onnxruntime, imported when a model is loaded. Both read
+the same model files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Backend(Network, Protocol):
 
 
 def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
-    """The model of a checkpoint, ready to compute.
+    """Load a checkpoint's model into a backend.
 
     Args:
         checkpoint: configuration and weights.
@@ -51,7 +51,7 @@ def load_backend(checkpoint: Checkpoint, name: str, *, device: str) -> Backend:
 
 
 def _check_size(checkpoint: Checkpoint) -> None:
-    """Refuse a configuration of more weights than there are, before any are made."""
+    """Refuse a configuration that needs more weights than the file has, before allocating any."""
     found = sum(tensor.size for tensor in checkpoint.weights.values())
     if checkpoint.config.least_weights > found:
         raise CheckpointError(

@@ -91,13 +91,13 @@ class TorchBackend:
 
 
 def _arrays(tensors: Sequence[torch.Tensor]) -> Arrays:
-    """Copies: a view would keep the whole window in memory."""
+    """Copy tensors to arrays: a view would keep the whole window in memory."""
     return tuple(tensor.cpu().numpy().copy() for tensor in tensors)
 
 
 def _keep_to_one_thread_after_fork() -> None:
-    """In a forked process OpenMP's other threads are gone, and PyTorch would wait for them for
-    ever.
+    """Use one thread in forked processes, where OpenMP's other threads do not exist and PyTorch
+    would wait for them for ever.
     """
     global _imported_by
     if _imported_by != os.getpid():
@@ -187,7 +187,7 @@ def _device(name: str) -> torch.device:
 
 
 class _ShapesAlone(TorchFunctionMode):
-    """Makes modules on the meta device without normal random numbers.
+    """A mode that creates modules on the meta device without drawing random numbers.
 
     There are none there, but to find that out torch imports its compiler, which takes longer than
     all of torch.
@@ -203,7 +203,7 @@ class _ShapesAlone(TorchFunctionMode):
 
 
 def build_model(checkpoint: Checkpoint) -> CodecModel:
-    """The model of a checkpoint, for inference."""
+    """Build a checkpoint's model for inference."""
     with torch.device("meta"), _ShapesAlone():  # no memory for what the file does not hold
         model = CodecModel.plain(checkpoint.config)
     weights = {

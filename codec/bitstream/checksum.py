@@ -33,8 +33,8 @@ def index_under(state: int, check: int) -> int:
 
 
 def go_back(register: int) -> int:
-    """What the register of a CRC was four zero bytes earlier: the top byte of an entry of its table
-    names the entry.
+    """Return a CRC's register as it was four zero bytes earlier: the top byte of an entry of its
+    table names the entry.
     """
     for _ in range(4):
         byte = _BYTE_BY_TOP[register >> 24]

@@ -1,4 +1,5 @@
-"""Where in some bytes units of a stream may stand: the checksums at all places at once, in NumPy.
+"""Finds where units of a stream may start in damaged bytes, by computing the checksums at all
+places at once in NumPy.
 
 A checksum fits any bytes under one of 2^32 indices, so a place is worth a look where that index is
 near the one that is expected. With R(a, b) for the register of a CRC that starts at zero and has
@@ -40,8 +41,8 @@ on, becomes.
 def likely_places(
     data: bytearray, count: int, framing: Framing, expected: int, farthest: int
 ) -> list[int]:
-    """Which of the first `count` bytes start a unit with an index of `expected` to `expected +
-    farthest`.
+    """Return which of the first `count` bytes start a unit with an index of `expected` to `expected
+    + farthest`.
 
     Only units that end within `data` are found; whether they are sound is not looked at.
     """

@@ -71,7 +71,7 @@ class StageTable:
 
     @property
     def start_context(self) -> int:
-        """The row for a frame that has none before it."""
+        """Return the row for a frame without a preceding one."""
         return 1 << self.context_bits
 
     @property
@@ -99,8 +99,8 @@ def cumulative_frequencies(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class EntropyTables:
-    """One `StageTable` per stage. They belong to a model as its weights do, and are named by the
-    same fingerprint.
+    """One `StageTable` per stage. They belong to a model like its weights, and the fingerprint
+    covers them.
 
     Streams of fewer stages use the first tables. Bad arguments raise `ValueError`.
     """
@@ -159,8 +159,8 @@ class EntropyTables:
             )
 
     def code_length_bits(self, codes: np.ndarray, layout: Sequence[StageLayout]) -> np.ndarray:
-        """Bits that an ideal coder spends per stage on `codes` (stages, frames), coded as one
-        packet.
+        """Compute the bits that an ideal coder spends per stage on `codes` (stages, frames), coded
+        as one packet.
 
         `codes` are indices in the range of `layout`. Returns (stages,) float64.
         """

@@ -44,8 +44,8 @@ class _Choice:
 def fit_tables(
     codes: Iterable[np.ndarray], layout: Sequence[StageLayout], *, max_context_bits: int = 6
 ) -> EntropyTables:
-    """Entropy tables for codes like these: per stage the context that spends the fewest bits on
-    clips held out.
+    """Fit entropy tables to codes: for each stage the context that spends the fewest bits on clips
+    held out.
 
     `codes` are integer arrays, one per clip, in the range of `layout`: (stages, frames), or
     (versions, stages, frames) where a clip was coded several times (channels, shifts of its
@@ -94,7 +94,9 @@ def _checked_words(
 
 
 def _held_out(lengths: list[int]) -> np.ndarray:
-    """Which frames judge: those of every fourth clip, or the last quarter of the only clip."""
+    """Choose the held-out frames: those of every fourth clip, or the last quarter of the
+    only clip.
+    """
     if len(lengths) == 1:
         return np.arange(lengths[0]) >= lengths[0] - lengths[0] // _HELD_OUT_EVERY
     clip_of_frame = np.repeat(np.arange(len(lengths)), lengths)
@@ -139,7 +141,7 @@ def _final_table(
     choice: _Choice,
     codewords: int,
 ) -> StageTable:
-    """The chosen table, counted on all clips."""
+    """Count the chosen context's table on all clips."""
     static = _static_shares(words, codewords)
     if choice.source == "none":
         return StageTable("none", 0, _to_counts(static[None]))

@@ -33,7 +33,7 @@ MAX_END_BYTES = len(_END_HEAD) + MAX_MISSING_BYTES + SUM_BYTES + CHECK_BYTES
 
 
 class Unit(NamedTuple):
-    """A packet or the end marker, framed well.
+    """A packet or the end marker as read: its bytes, and the index that its checksum implies.
 
     `index` is the one under which its checksum fits; of the end marker, the number of packets.
     `content` is head ‖ body, and `check` the bytes of the checksum behind it.
@@ -132,18 +132,20 @@ class Framing:
         return self._equal_depths(len(self.header.stages), frames)
 
     def end(self, packets: int, samples: int, sum_of_checks: int) -> bytes:
-        """The end marker of a stream of `packets` packets that make `samples` samples."""
+        """Return the end marker of a stream of `packets` packets and `samples` samples."""
         missing = self.header.samples_in(packets * self.header.packet_frames) - samples
         content = _END_HEAD + encode_varint(missing) + sum_of_checks.to_bytes(SUM_BYTES, "little")
         return self.sealed(content, packets)
 
     def sealed(self, content: bytes, index: int) -> bytes:
-        """Content and the checksum of unit `index`."""
+        """Append the checksum of unit `index` to its content."""
         check = packet_check(zlib.crc32(content, self.seed), index)
         return content + check.to_bytes(CHECK_BYTES, "little")
 
     def read(self, source: ByteSource, position: int = 0) -> Unit:
-        """The unit `position` bytes ahead, not consumed; a `BitstreamError` where there is none."""
+        """Parse the unit `position` bytes ahead without consuming it; raise a `BitstreamError`
+        where there is none.
+        """
         head, head_size = _head(source, position)
         if head == 0:
             what, cursor = "the end marker", Cursor(source, position + head_size)
@@ -167,7 +169,7 @@ class Framing:
         return Unit(index, head, head_size, content, check)
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
-        """The packet in `unit`, which starts `offset` bytes into the stream."""
+        """Parse the packet in `unit`, which starts `offset` bytes into the stream."""
         head, frames, start = unit.head, self.header.packet_frames, unit.head_size
         if head & SHORT:
             cursor = Cursor.over(unit.content[start : start + _MAX_FRAMES_BYTES])
@@ -192,7 +194,7 @@ class Framing:
         )
 
     def open_end(self, unit: Unit) -> End:
-        """What the end marker in `unit` states."""
+        """Parse the end marker in `unit`."""
         cursor = Cursor.over(unit.content[unit.head_size :])
         missing = cursor.varint("the end marker", MAX_MISSING_BYTES)
         packet_frames = self.header.packet_frames
@@ -205,7 +207,7 @@ class Framing:
         return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
 
     def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[np.ndarray, bytes]:
-        """The depths at the start of `payload`, and the rest of it."""
+        """Split `payload` into the stage counts at its start and the rest."""
         stages = len(self.header.stages)
         if not head & VARIED:
             return self._equal_depths(stages, frames), payload
@@ -241,7 +243,7 @@ class Framing:
         return self._full_size, self._full_size
 
     def _check_length(self, head: int) -> None:
-        """Whether a packet may be so long, before it is read."""
+        """Check whether a packet may be so long, before reading it."""
         length, (low, high) = head >> LENGTH_SHIFT, self.lengths[head & FLAGS]
         if not low <= length <= high:
             expected = f"{low}" if low == high else f"{low} to {high}"

@@ -92,7 +92,7 @@ class StreamHeader:
 
     @property
     def bits_per_frame(self) -> int:
-        """Of all channels, at fixed width."""
+        """Bits of a frame at fixed width, over all channels."""
         return self.channels * sum(stage.index_bits for stage in self.stages)
 
     def model_samples(self, samples: int) -> int:
@@ -104,11 +104,11 @@ class StreamHeader:
         return -(-self.model_samples(samples) // self.hop)
 
     def samples_in(self, frames: int) -> int:
-        """The most samples at the original rate that make `frames` frames."""
+        """Return the most samples at the original rate that make `frames` frames."""
         return operator.index(frames) * self.hop * self.original_rate_hz // self.model_rate_hz
 
     def seconds(self, frames: int) -> float:
-        """When frame `frames` starts."""
+        """Return the time at which frame `frames` starts."""
         return frames * self.hop / self.model_rate_hz
 
     def checked_bytes(self, identity: int) -> bytes:
@@ -130,13 +130,15 @@ class StreamHeader:
         )
 
     def to_bytes(self, identity: int = 0) -> bytes:
-        """The header of a stream whose first packet has the CRC-32 `identity`, 0 for no packets."""
+        """Serialise the header of a stream whose first packet has the CRC-32 `identity`, 0 for no
+        packets.
+        """
         fields = self.checked_bytes(identity)
         return fields + _check(fields)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StreamHeader:
-        """The header that `data` starts with."""
+        """Parse the header at the start of `data`."""
         return cls.read(BytesIO(data))
 
     @classmethod

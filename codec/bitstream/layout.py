@@ -58,8 +58,8 @@ class StageLayout:
 
 
 def find_bad_index(codes: np.ndarray, stages: Sequence[StageLayout]) -> str | None:
-    """Says which index of `codes` (channels, stages, frames) is out of its stage's range or place,
-    if one is.
+    """Return a message about the first index of `codes` (channels, stages, frames) that is out of
+    its stage's range or place, or None.
     """
     limits = np.array([stage.max_index for stage in stages])[:, None]
     # NONE stands where a frame has no more stages, and up to the last.

@@ -76,7 +76,7 @@ class LiveFormat:
         self._seed = crc8(fingerprint + bytes([channels]) + layout)
 
     def pack(self, packet: LivePacket) -> bytes:
-        """The packet as bytes; bad codes are a `ValueError`."""
+        """Serialise a packet; bad codes are a `ValueError`."""
         copies = [b"" if codes is None else self._pack_body(codes) for codes in packet.copies]
         if len(copies) > MAX_COPIES or any(len(copy) > _MAX_COPY_BYTES for copy in copies):
             raise ValueError(
@@ -91,7 +91,7 @@ class LiveFormat:
         return content + bytes([crc8(content, self._seed)])
 
     def unpack(self, data: bytes) -> LivePacket:
-        """The packet in a datagram; a `BitstreamError` where it is damaged or another model's."""
+        """Parse a datagram; raise a `BitstreamError` where it is damaged or another model's."""
         if len(data) < 3:
             raise BitstreamError(
                 f"a live packet has at least 3 bytes, not {len(data)}: it is cut off"
@@ -225,8 +225,8 @@ def _pack_fields(depths: np.ndarray, stages: int) -> bytes:
 
 
 def _in_order(depths: np.ndarray) -> list[tuple[int, int]]:
-    """Depths of groups (channels, groups) in the order of the fields, each with the one that it is
-    told from.
+    """Arrange depths of groups (channels, groups) in the order of the fields, each with the depth
+    that predicts it.
     """
     pairs = []
     for number, channel in enumerate(depths.tolist()):
@@ -265,7 +265,7 @@ def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[np.ndarray,
 
 
 def _take_step(bits: str, position: int) -> tuple[int, int]:
-    """A difference of depths, and the position after it."""
+    """Decode a difference of depths; return it and the position after it."""
     zero = bits.find("0", position)
     step, end = zero - position, zero + 1
     if zero < 0 or end + (step > 0) > len(bits):

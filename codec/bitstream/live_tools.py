@@ -1,4 +1,4 @@
-"""From a `.dvq` stream to live packets and back, without coding again."""
+"""Converts a `.dvq` stream to live packets and back, without coding again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ _ABOUT_A_SECOND = 50  # frames
 
 
 def recording_frames(frames: int) -> int:
-    """How many frames the packets of a `.dvq` stream have into which live packets of `frames`
-    frames are recorded.
+    """Return the packet length of a `.dvq` stream that records live packets of `frames` frames.
 
     About a second where groups of three frames stay together, else as many as a live packet.
 
@@ -64,8 +63,8 @@ class LiveRecorder:
         self.filled = self.lost = 0  # packets
 
     def write(self, packet: LivePacket) -> bool:
-        """Append a packet, and what is missing before it; False for one that is late or came
-        twice.
+        """Append a packet, preceded by lost frames for those missing; return False for one that is
+        late or a duplicate.
         """
         ahead = 0 if self._next is None else (packet.sequence - self._next) % SEQUENCE_NUMBERS
         if ahead >= SEQUENCE_NUMBERS // 2:

@@ -15,7 +15,7 @@ _FILL = "the bits that fill up its last byte are not zero"
 
 
 def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
-    """Bytes of the payload for frames that have so many stages, `depths` (channels, frames)."""
+    """Return the bytes of the payload for frames with `depths` (channels, frames) stages."""
     return -(-_bits(stages, depths) // 8)
 
 
@@ -25,9 +25,7 @@ def _bits(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
 
 
 def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
-    """The payload for `codes` (channels, stages, frames), whose indices are known to be in
-    range.
-    """
+    """Pack `codes` (channels, stages, frames), whose indices are known to be in range."""
     by_stage = codes.swapaxes(0, 1)
     there = by_stage != NONE
     bits = [
@@ -38,7 +36,7 @@ def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:
 
 
 def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> np.ndarray:
-    """The codes (channels, stages, frames), int32, of a payload of the right size."""
+    """Unpack a payload of the right size to codes (channels, stages, frames), int32."""
     assert len(payload) == fixed_size(stages, depths)
     bits = np.unpackbits(np.frombuffer(payload, np.uint8))
     there = present(depths, len(stages))
@@ -59,8 +57,8 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
 
 
 def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> None:
-    """Raise what `unpack_fixed` would; without positions every index is valid, and only the fill is
-    looked at.
+    """Raise what `unpack_fixed` would raise; without positions every index is valid, and only the
+    padding bits are checked.
     """
     if any(stage.position_bits for stage in stages):
         unpack_fixed(payload, stages, depths)
@@ -69,9 +67,7 @@ def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarra
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:
-    """The start of a payload that holds `stages`, the first ones of those that it was packed
-    for.
-    """
+    """Cut a payload to the first `stages` of its stages."""
     cut = bytearray(payload[: fixed_size(stages, depths)])
     bits_in_last_byte = _bits(stages, depths) % 8
     if bits_in_last_byte:

@@ -32,12 +32,14 @@ _MAX_END_BYTES = 4
 
 
 def range_size_limit(stages: int, channels: int, frames: int) -> int:
-    """No payload has more bytes: a codeword and its position take less than 32 bits."""
+    """Return an upper bound of a payload's bytes: a codeword and its position take less than 32
+    bits.
+    """
     return 4 * (channels * stages * frames + stages) + 8
 
 
 def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
-    """The payload for `codes` (channels, stages, frames), whose indices are known to be in range.
+    """Encode `codes` (channels, stages, frames), whose indices are known to be in range.
 
     Stages that no frame has are not in it.
     """
@@ -47,7 +49,7 @@ def encode_range(codes: np.ndarray, stages: Sequence[StageLayout], tables: Entro
 
 
 def encode_stream(codes: np.ndarray, stages: Sequence[StageLayout], tables: EntropyTables) -> bytes:
-    """The payload of `encode_range` without the ends of its stages."""
+    """Encode as `encode_range`, without the ends of the stages."""
     encoder, _ = _encode_stages(codes, stages, tables)
     return _shortest(_low(encoder), encoder.pos()[1][1])
 
@@ -81,7 +83,7 @@ def _encode_stages(
 def decode_range(
     payload: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
 ) -> np.ndarray:
-    """The codes (channels, stages, frames), int32, of a payload; the tables are known to fit the
+    """Decode a payload to codes (channels, stages, frames), int32; the tables are known to fit the
     stages.
 
     `depths` (channels, frames) are the stages of each frame.
@@ -98,7 +100,7 @@ def decode_range(
 def decode_stream(
     stream: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
 ) -> np.ndarray:
-    """`decode_range` of a payload without the ends of its stages."""
+    """Decode a payload that has no ends of stages."""
     constriction = _constriction()
     last = extremes(depths)[1]
     padded = stream + bytes(-len(stream) % _WORD_BYTES)
@@ -128,7 +130,7 @@ def _ends_of(stream: bytes, places: list[_Place]) -> list[int]:
 
 
 def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
-    """The ends of all stages but the last, and the stream that they cut."""
+    """Split a payload into the ends of all stages but the last, and the stream that they cut."""
     ends, end, start = [], 0, 0
     for _ in range(stages - 1):
         difference, start = take_varint(payload, start, _MAX_END_BYTES, "the ends of the stages")
@@ -143,7 +145,7 @@ def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
 
 
 def cut_range(payload: bytes, stages: int, keep: int) -> bytes:
-    """The payload of the first `keep` of `stages` stages; tables are not needed."""
+    """Cut a payload to the first `keep` of `stages` stages, without tables."""
     ends, stream = split_ends(payload, stages)
     if keep < stages:
         stream = stream[: ends[keep - 1]]
@@ -151,15 +153,15 @@ def cut_range(payload: bytes, stages: int, keep: int) -> bytes:
 
 
 def _constriction() -> Any:
-    """The module, imported when a payload is range-coded; it has no types."""
+    """Import constriction when the first payload is range-coded; it has no types."""
     import constriction  # pyright: ignore[reportMissingTypeStubs]
 
     return constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class _RowModels(dict[int, Any]):
-    """The models of a table's rows, made when first used, of probabilities that are reckoned faster
-    all at once.
+    """The entropy models of a table's rows, made when first used; probabilities are computed for
+    all rows at once, which is faster.
     """
 
     def __init__(self, counts: np.ndarray) -> None:
@@ -224,7 +226,7 @@ def _decode_words(
 def _decode_chain(
     decoder: Any, models: _RowModels, start_row: int, shift: int, there: list[bool]
 ) -> list[int]:
-    """Codewords of which each names the row of the next."""
+    """Decode codewords each of which selects the row of the next."""
     words, row = [], start_row
     for is_there in there:
         word = decoder.decode(models[row]) if is_there else NONE
@@ -234,8 +236,8 @@ def _decode_chain(
 
 
 def _low(encoder: Any) -> bytes:
-    """The low end of the encoder's interval: the least fraction that decodes all that was encoded,
-    big-endian.
+    """Return the low end of the encoder's interval, big-endian: the least fraction that decodes to
+    all that was encoded.
 
     `constriction` shows its state's 64 bits of it, and, sealed, all words up to the first 32 of
     those, rounded up.
@@ -248,8 +250,8 @@ def _low(encoder: Any) -> bytes:
 
 
 def _shortest(low: bytes, interval: int) -> bytes:
-    """The shortest fraction in [low, low + interval): most zero bytes at its end, which need not be
-    stored.
+    """Return the fraction in [low, low + interval) with the most zero bytes at its end, which need
+    not be stored.
     """
     least = int.from_bytes(low, "big")
     if not least:
@@ -263,8 +265,8 @@ def _shortest(low: bytes, interval: int) -> bytes:
 
 
 def _end(stream: bytes, words_before: int, low_state: int) -> int:
-    """The least number of bytes of `stream` that make a fraction of at least the low end that the
-    encoder once had.
+    """Return the length of the shortest prefix of `stream` which, read as a fraction, is at least
+    the encoder's low at this point.
 
     Of that, only the 64 bits behind `words_before` words are needed. The words before are those of
     the stream, which lies less than 2^64 above; unless its 64 bits are lower: then they have since

@@ -123,7 +123,7 @@ class StreamReader:
             )
 
     def decode(self, raw: RawPacket, tables: EntropyTables | None = None) -> np.ndarray:
-        """The codes (channels, stages, frames), int32, of a packet that is not lost."""
+        """Decode a packet that is not lost to codes (channels, stages, frames), int32."""
         if raw.payload is None:
             raise ValueError(f"packet {raw.index} is lost")
         header = self.header
@@ -140,7 +140,7 @@ class StreamReader:
             raise self._located(str(error), raw.index, raw.offset) from error
 
     def raw_packets(self, *, recover: bool = False) -> Iterator[RawPacket]:
-        """Packet by packet as `packets`, checked but not decoded; no tables are needed."""
+        """Yield packets as `packets` does, checked but not decoded; no tables are needed."""
         if self._is_started:
             raise ValueError("this stream has been read already")
         self._is_started = True
@@ -212,7 +212,7 @@ class StreamReader:
         return BitstreamError(f"{found} stands here: packets are missing or out of order")
 
     def _search(self, reason: str) -> Unit | None:
-        """Go on to the next whole packet, and note what is lost until there."""
+        """Skip to the next whole packet, and record what is lost."""
         search = self._recovery.find(self._next_index)
         packet_frames = self.header.packet_frames
         if search.unit is None:
@@ -232,7 +232,7 @@ class StreamReader:
         return search.unit
 
     def _give_up_lost(self) -> Iterator[RawPacket]:
-        """What stands for the packets that a search has passed over."""
+        """Yield lost packets for those that a search has skipped."""
         packet_frames = self.header.packet_frames
         while self._frames < self._resume_frame:
             index = self._frames // packet_frames
@@ -262,6 +262,6 @@ class StreamReader:
 
 
 def _can_seek(file: BinaryIO) -> bool:
-    """Whether a file can go back; one that does not say so cannot."""
+    """Return whether a file can seek; one without `seekable` cannot."""
     seekable = getattr(file, "seekable", None)
     return seekable is not None and seekable()

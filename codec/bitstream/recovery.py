@@ -50,7 +50,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search came to: `unit`, if one was found, now stands at the front, after `skipped`
+    """The result of a search: `unit`, if one was found, now stands at the front, after `skipped`
     bytes.
 
     `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
@@ -97,7 +97,7 @@ class Recovery:
         return None
 
     def _find_in_blocks(self, expected: int) -> Unit | None:
-        """As one by one; looks as far ahead as a unit may reach."""
+        """Search block by block, looking as far ahead as a unit may reach."""
         source, block = self._source, max(_FIRST_BLOCK, self._reach)
         while source.fill(1) and not self._is_tired():
             available = source.fill(block + self._reach)

@@ -1,5 +1,5 @@
-"""Files and pipes: reads and writes may come short, and nothing is requested that the stream has
-not promised.
+"""Reads and writes files and pipes with short reads and writes; requests no bytes that the stream
+has not promised.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ByteSource:
 
 
 class Cursor:
-    """Takes fields off a `ByteSource` from `position` on, without consuming them."""
+    """Reads fields of a `ByteSource` from `position` on, without consuming them."""
 
     def __init__(self, source: ByteSource, position: int = 0) -> None:
         self._source = source
@@ -76,8 +76,8 @@ class Cursor:
         return bytes(self._source.buffer[self._start : self._position])
 
     def take(self, count: int, what: str) -> bytes:
-        """The next `count` bytes; a `BitstreamError` that names `what` where the file ends
-        before.
+        """Read the next `count` bytes; raise a `BitstreamError` that names `what` where the file
+        ends before.
         """
         end = self._position + count
         available = self._source.fill(end) - self._position

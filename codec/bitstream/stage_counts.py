@@ -1,5 +1,5 @@
-"""How many stages each frame has, where packets do not give all stages to all: stored by groups of
-frames.
+"""Stores how many stages each frame has, by groups of frames, where packets do not give all stages
+to all.
 
 Codes mark a stage that a frame does not have by `NONE`; its later stages are NONE too. A frame may
 have no stage.
@@ -17,12 +17,12 @@ _CUT_OFF = "its stages per frame are cut off"
 
 
 def depths_of(codes: np.ndarray) -> np.ndarray:
-    """Stages of each frame, (channels, frames), of codes (channels, stages, frames)."""
+    """Count the stages of each frame, (channels, frames), in codes (channels, stages, frames)."""
     return np.count_nonzero(codes != NONE, axis=1)
 
 
 def equal_depths(depth: int, channels: int, frames: int) -> np.ndarray:
-    """Depths of frames that all have `depth` stages: one number in memory."""
+    """Return depths of frames that all have `depth` stages, as one number in memory."""
     return np.broadcast_to(np.int64(depth), (channels, frames))
 
 
@@ -38,7 +38,7 @@ def limited(depths: np.ndarray, stages: int) -> np.ndarray:
 
 
 def count_depths(depths: np.ndarray, stages: int) -> np.ndarray:
-    """How many frames, over all channels, have 0, 1, … `stages` stages."""
+    """Count how many frames, over all channels, have 0, 1, … `stages` stages."""
     ones = _one_of_each(depths)
     return np.bincount(ones.ravel(), minlength=stages + 1) * (depths.size // ones.size)
 
@@ -49,12 +49,12 @@ def _one_of_each(depths: np.ndarray) -> np.ndarray:
 
 
 def present(depths: np.ndarray, stages: int) -> np.ndarray:
-    """Which indices are there: (stages, channels, frames)."""
+    """Compute which indices a packet holds: (stages, channels, frames)."""
     return np.arange(stages)[:, None, None] < depths
 
 
 def most_depth_bytes(stages: int, channels: int, frames: int) -> int:
-    """No packet's depths take more."""
+    """Return an upper bound of the bytes of a packet's depths."""
     return -(-channels * groups(frames) * (stages + 2) // 8)
 
 
@@ -122,5 +122,5 @@ def _unpack_steps(front: bytes, count: int) -> tuple[np.ndarray, int]:
 
 
 def _first_guess(stages: int) -> int:
-    """What the first group's depth is stored as the difference to."""
+    """Return the prediction of the first group's depth."""
     return (stages + 1) // 2

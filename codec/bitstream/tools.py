@@ -1,6 +1,4 @@
-"""What can be done with a `.dvq` file without its model: describe it, check it, cut it to fewer
-stages.
-"""
+"""Describes, checks and cuts `.dvq` files without their model."""
 
 from __future__ import annotations
 
@@ -133,7 +131,7 @@ def _counts(depths: np.ndarray | None, size: int) -> np.ndarray:
 
 
 def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Loss, ...]:
-    """All faults of a stream, none where it is whole; a header that cannot be read is a
+    """List all faults of a stream, none where it is whole; a header that cannot be read is a
     `BitstreamError`.
 
     Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the
@@ -201,7 +199,7 @@ def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTable
 
 @contextlib.contextmanager
 def _opened(stream: PathOrFile) -> Iterator[BinaryIO]:
-    """The file itself, or the file of that path, closed afterwards."""
+    """Give the file itself, or open the file of that path and close it afterwards."""
     if not isinstance(stream, (str, os.PathLike)):
         yield stream
         return

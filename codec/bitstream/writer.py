@@ -1,4 +1,4 @@
-"""Writing a `.dvq` stream, to a file or a pipe, without knowing its length."""
+"""Writes a `.dvq` stream, to a file or a pipe, without knowing its length."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class StreamWriter:
             )
 
     def _buffer(self, codes: np.ndarray) -> int:
-        """Take as many frames of `codes` as the packet has room for; returns how many."""
+        """Copy as many frames of `codes` as the packet has room for; return how many."""
         taken = min(codes.shape[2], self.header.packet_frames - self._pending_frames)
         stop = self._pending_frames + taken
         self._pending[:, :, self._pending_frames : stop] = codes[:, :, :taken]
@@ -174,7 +174,7 @@ class StreamWriter:
         self._pending_frames = 0
 
     def _coded(self, codes: np.ndarray, depths: np.ndarray) -> tuple[Coding, bytes]:
-        """The payload for `codes`, range-coded where that is smaller."""
+        """Code `codes`, by range coding where that is smaller."""
         stages = self.header.stages
         size = fixed_size(stages, depths)
         if self._tables is not None and size:

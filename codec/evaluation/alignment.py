@@ -1,4 +1,4 @@
-"""A codec's delay: found, and removed.
+"""Finds and removes a codec's delay.
 
 Where the waveform is kept, its correlation tells the delay to the sample. Low bitrates keep the
 envelope alone: the correlation of waveforms then peaks anywhere within some pitch periods, and that
@@ -33,8 +33,8 @@ _LEAST_WAVEFORM_CORRELATION = 0.65
 
 
 def find_delay(reference: Signal, decoded: Signal) -> int:
-    """By how many samples `decoded` is late, from -0.5 to 0.5 s; negative where it is early, 0
-    where none is found.
+    """Estimate by how many samples `decoded` is late, from -0.5 to 0.5 s; negative where it is
+    early, 0 where none is found.
 
     Args:
         reference: The original.
@@ -56,9 +56,7 @@ def find_delay(reference: Signal, decoded: Signal) -> int:
 
 
 def line_up(decoded: Float[np.ndarray, "channels samples"], delay: int, length: int) -> np.ndarray:
-    """The decoded wave with its delay removed, (channels, length): cut, or filled with zeros, at
-    both ends.
-    """
+    """Remove a delay: (channels, length), cut or filled with zeros at both ends."""
     placed = np.zeros((len(decoded), length), decoded.dtype)
     first, last = overlap(decoded.shape[1], delay, length)
     placed[:, first:last] = decoded[:, first + delay : last + delay]
@@ -66,7 +64,7 @@ def line_up(decoded: Float[np.ndarray, "channels samples"], delay: int, length: 
 
 
 def overlap(decoded_length: int, delay: int, length: int) -> tuple[int, int]:
-    """Where a reference of `length` samples has a decoded one beside it: the first sample, and one
+    """Return the range of samples of a reference that a decoded wave covers: the first, and one
     past the last.
 
     Raises:
@@ -79,7 +77,7 @@ def overlap(decoded_length: int, delay: int, length: int) -> tuple[int, int]:
 
 
 def _loudest(reference: Signal) -> slice:
-    """The minute with the most energy: what is longer would take memory, and tell no more."""
+    """Select the minute with the most energy; more would take memory and add nothing."""
     window = _SEARCHED_SECONDS * reference.sample_rate_hz
     samples = reference.wave.shape[1]
     if samples <= window:
@@ -106,8 +104,8 @@ def _envelopes(signal: Signal) -> np.ndarray:
 
 
 def _best_lag(one: np.ndarray, other: np.ndarray, reach: int) -> tuple[int, float]:
-    """The lag of `other`, up to ± reach, at which it is most like `one`, all rows together; and how
-    much, up to 1.
+    """Return the lag of `other`, up to ± reach, of the highest correlation with `one` over all
+    rows, and that correlation.
     """
     energy = np.square(one, dtype=np.float64).sum() * np.square(other, dtype=np.float64).sum()
     size = 1 << int(one.shape[1] + other.shape[1] + reach).bit_length()

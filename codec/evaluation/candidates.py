@@ -1,4 +1,4 @@
-"""What is evaluated: something that gives each original back, decoded."""
+"""Candidates of an evaluation: anything that decodes each original."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Candidate(Protocol):
         ...
 
     def stages(self) -> tuple[StageUse, ...] | None:
-        """How its quantizer stages were used over all clips, where it has such."""
+        """Return how quantizer stages were used over all clips, or None."""
         ...
 
 
@@ -78,7 +78,7 @@ class DecodedFolder:
                 self._files.setdefault(_key(source.name), []).append(source.path)
 
     def decode(self, name: str, signal: Signal) -> Decoded:
-        """The partner's audio, as it is."""
+        """Return the partner's audio, unchanged."""
         return Decoded(signal=read_signal(self._any or self._partner(name)))
 
     def stages(self) -> None:

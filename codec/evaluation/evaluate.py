@@ -108,8 +108,8 @@ def _described(metric: Metric) -> PlugIn:
 
 
 def _check(metrics: Sequence[str], candidates: Sequence[Candidate]) -> None:
-    """Find early what would end a long evaluation: two of one name, or a package that is not
-    installed.
+    """Detect early what would end a long evaluation: two candidates of one name, or a package that
+    is not installed.
     """
     names = [candidate.name for candidate in candidates]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -121,8 +121,8 @@ def _check(metrics: Sequence[str], candidates: Sequence[Candidate]) -> None:
 
 @contextlib.contextmanager
 def _executor(workers: Executor | int) -> Iterator[Executor | None]:
-    """What was given, or processes of our own, whose waiting work an exception cancels; None to do
-    without.
+    """Give the executor of the caller, processes of our own, or None for this process alone; an
+    exception cancels work that has not begun.
     """
     if isinstance(workers, Executor):
         yield workers
@@ -134,7 +134,7 @@ def _executor(workers: Executor | int) -> Iterator[Executor | None]:
 
 
 class _Run:
-    """The evaluation, while it goes on."""
+    """An evaluation in progress."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class _Run:
             return original.name, str(error)
 
     def _code(self, name: str, signal: Signal | str) -> list[Decoded | str]:
-        """The original as each candidate gives it back, or why it does not."""
+        """Decode the original by each candidate, or say why that failed."""
         if isinstance(signal, str):
             return [signal] * len(self.tallies)
         return [tally.decode(name, signal) for tally in self.tallies]

@@ -41,7 +41,7 @@ class ModelCandidate:
             self.name = f"{codec.name}, {bitrate_kbps:.12g} kbps"
 
     def decode(self, name: str, signal: Signal) -> Decoded:
-        """Through the bytes that a file would hold, at the rate and with the channels of the
+        """Encode to the bytes of a file and decode these, at the rate and with the channels of the
         original.
         """
         started = time.perf_counter()
@@ -76,7 +76,7 @@ def model_candidates(
     stage_counts: Sequence[int] | None = None,
     bitrates_kbps: Sequence[float] | None = None,
 ) -> list[ModelCandidate]:
-    """The model at each of these bitrates, and at each of these counts of stages for every frame.
+    """Make candidates of a model: at each of these bitrates, and at each of these stage counts.
 
     Given neither, at the bitrates of 1, 2, 4, 8, … and all stages.
 
@@ -104,7 +104,7 @@ def model_candidates(
 
 
 def _kbps(codec: Codec, stages: int) -> float:
-    """What the first stages take for every frame of a channel."""
+    """Return the bitrate of the first stages in every frame of a channel."""
     return (
         sum(stage.bits for stage in codec.config.stages[:stages])
         * codec.config.frame_rate_hz
@@ -113,6 +113,6 @@ def _kbps(codec: Codec, stages: int) -> float:
 
 
 def _warm_up(codec: Codec) -> None:
-    """The first use of a device sets it up, which is no part of its speed."""
+    """Run once before timing: the first use of a device sets it up."""
     rate = codec.config.sample_rate_hz
     codec.decode(codec.encode(np.zeros(rate, np.float32), sample_rate_hz=rate))

@@ -1,6 +1,4 @@
-"""Metrics of the user, from a module of theirs: no-reference quality, speaker similarity, word
-error rate, …
-"""
+"""Loads metrics of the user: no-reference quality, speaker similarity, word error rate, …"""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ __all__ = ["load_metric"]
 
 
 def load_metric(place: str) -> tuple[str, Metric]:
-    """The metric at "module:name", and its name.
+    """Load the metric at "module:name"; return its name and the metric.
 
     It is a `Metric`, or a function as one measures with, which is shown by its name, higher being
     better: it takes `reference` and `estimate`, float32 (samples,), aligned and equally long, and

@@ -1,5 +1,5 @@
-"""The audio of an evaluation as files beside it, for listening: 16-bit WAV, all of a clip in
-step.
+"""Writes the audio of an evaluation as files beside it, for listening: 16-bit WAV, all versions of
+a clip aligned.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Recordings:
         self._names: dict[str, str] = {}
 
     def keep_original(self, original: str, signal: Signal) -> str:
-        """Write the original; the path relative to the folder."""
+        """Write the original; return its path relative to the folder."""
         return self._keep(_REFERENCE, original, signal)
 
     def keep_decoded(self, system: str, original: str, signal: Signal) -> str:
-        """Write what a system gave back; the path relative to the folder."""
+        """Write a system's output; return its path relative to the folder."""
         plain = re.sub(r"[^a-z0-9.-]+", "_", system.lower()).strip("_.") or "system"
         return self._keep(_unique(self._folders, system, plain, {_REFERENCE}), original, signal)
 

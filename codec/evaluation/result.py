@@ -190,7 +190,7 @@ class Evaluation:
         return f"{'higher' if metric.higher_is_better else 'lower'} is better"
 
     def merit(self, name: str, value: float) -> float:
-        """What grows as a value of one of `metrics` gets better."""
+        """Map a value of one of `metrics` to a number that is larger for better values."""
         metric = self.metric(name)
         if metric.best is not None:
             return -abs(value - metric.best)

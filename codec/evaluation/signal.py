@@ -1,4 +1,4 @@
-"""Audio that is compared: held in memory, read whole, at any rate."""
+"""Audio to compare: held in memory, read whole, at any rate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Signal:
         return self.wave.shape[1] / self.sample_rate_hz
 
     def at(self, sample_rate_hz: int) -> Signal:
-        """The same at another rate, without delay."""
+        """Resample to another rate, without delay."""
         channels = len(self.wave)
         blocks = resample_blocks(
             [self.wave], from_hz=self.sample_rate_hz, to_hz=sample_rate_hz, channels=channels
@@ -42,7 +42,7 @@ class Signal:
 
 
 class Original(Protocol):
-    """What is to be coded."""
+    """A clip to code."""
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""How often each codeword of each quantizer stage is chosen."""
+"""Counts how often each codeword of each quantizer stage is chosen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StageCounter:
             counts += np.bincount(words[words != NONE], minlength=len(counts))
 
     def use(self) -> tuple[StageUse, ...]:
-        """What was counted; a stage that was never used has 0 of everything."""
+        """Return the counts; a stage that was never used has 0 of everything."""
         return tuple(map(_use_of, self._counts))
 
 

@@ -20,7 +20,7 @@ _BLOCK_VALUES = 1 << 20  # what one block of resamples may hold in memory
 
 
 def summarise(clips: Sequence[Clip | Reference], metrics: Iterable[str]) -> dict[str, Mean]:
-    """The mean of each metric over the clips that have it, by their weights."""
+    """Average each metric over the clips that have it, by their weights."""
     return {name: _mean([clip.scores.get(name, _MISSING) for clip in clips]) for name in metrics}
 
 

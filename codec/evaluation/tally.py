@@ -1,4 +1,4 @@
-"""What one candidate has done so far, and what it comes to."""
+"""Accumulates the clips, bits and seconds of one candidate during an evaluation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """The clips of a candidate, and their cost. Clips that it fails on cost nothing, and count for
-    no rate or speed.
+    """Accumulates a candidate's clips and their cost. A clip that fails adds no cost, and counts
+    for no rate or speed.
     """
 
     def __init__(self, candidate: Candidate) -> None:
@@ -27,7 +27,7 @@ class Tally:
         self._decode_seconds: list[float | None] = []
 
     def decode(self, name: str, signal: Signal) -> Decoded | str:
-        """The clip, decoded, or in one line why it is not."""
+        """Decode a clip, or say in one line why that failed."""
         try:
             decoded = self.candidate.decode(name, signal)
         except ConfigError:  # the next clip would meet it as well
@@ -41,12 +41,12 @@ class Tally:
         return decoded
 
     def add(self, clip: Clip) -> Clip:
-        """Keep a clip, in the order of the references."""
+        """Append a clip, in the order of the references."""
         self._clips.append(clip)
         return clip
 
     def system(self, metrics: Iterable[str]) -> System:
-        """All of it."""
+        """Return the sums as a `System`."""
         bits = _sum(self._bits)
         return System(
             name=self.candidate.name,

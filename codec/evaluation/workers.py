@@ -1,4 +1,4 @@
-"""Processes that score. Imports no numpy, whose threads are counted when it loads."""
+"""Starts processes that score. Imports no numpy, which counts its threads when it loads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["score_workers"]
 
 @contextmanager
 def score_workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes for metrics, one thread each; an exception drops what they have not begun, and does
-    not wait for them.
+    """Start worker processes for metrics, one thread each; an exception cancels what they have not
+    begun, and does not wait for them.
 
     Stop signals, which go to all processes of a run, do not end them; the end of the process that
     started them does.
@@ -40,8 +40,8 @@ def _prepare_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """A killed process tells its workers nothing: they would live on, and keep its standard output
-    open.
+    """End this worker when its parent ends: a killed parent would leave it alive, with its standard
+    output open.
     """
     parent = parent_process()
     assert parent is not None

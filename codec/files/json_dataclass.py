@@ -1,4 +1,4 @@
-"""Dataclasses from what JSON holds: nothing unknown, nothing missing, nothing of another type."""
+"""Builds dataclasses from JSON strictly: no field may be unknown, missing or of another type."""
 
 from __future__ import annotations
 

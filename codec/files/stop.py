@@ -70,14 +70,14 @@ def end_process(exit_code: int, message: str) -> NoReturn:
 
 
 def _within(seconds: float, act: Callable[[], object]) -> None:
-    """Do it in a thread, and wait so long at most."""
+    """Run a function in a thread, and wait at most so long."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(seconds)
 
 
 def _silence() -> None:
-    """What other threads now say, such as that their processes have died, goes nowhere."""
+    """Discard what other threads print from now on, such as that their processes have died."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

@@ -121,7 +121,7 @@ class ModelConfig:
 
     @property
     def least_weights(self) -> int:
-        """The model has more weights than this, whatever its layout holds beside them."""
+        """A lower bound of the number of weights, whatever the layout."""
         quantizer = sum(
             stage.dim * (stage.codewords + self.latent_channels) for stage in self.stages
         )

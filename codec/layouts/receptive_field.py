@@ -18,7 +18,9 @@ def split_padding(total: int, causal: bool) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """How many frames before and after a frame take part in computing it."""
+    """The receptive field of a layer: how many frames before and after a frame take part in
+    computing it.
+    """
 
     before: int
     after: int
@@ -36,12 +38,12 @@ class Layer:
 
 
 def look_ahead(layers: Sequence[Layer]) -> int:
-    """Frames that have to come before the first result does."""
+    """Count the frames of input that must arrive before the first output."""
     return sum(layer.after for layer in layers)
 
 
 def context(layers: Sequence[Layer], *, before: int = 0, after: int = 0) -> Context:
-    """What layers see one after the other, and so much more on both sides."""
+    """Sum the receptive fields of consecutive layers, with so many frames more on both sides."""
     return Context(
         before=before + sum(layer.before for layer in layers), after=after + look_ahead(layers)
     )

@@ -1,4 +1,4 @@
-"""The kinds of quantizer stages: a line for each, and its module in `codec.quantizers`."""
+"""Lists the kinds of quantizer stages, a line each; their modules are in `codec.quantizers`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ StageKind = Literal["diveq", "diveq_detach", "sf_diveq", "sf_diveq_detach"]
 
 @dataclass(frozen=True, slots=True)
 class StageTraits:
-    """What training, file format and both backends must know of a kind.
+    """The properties of a kind that training, file format and both backends need.
 
     Attributes:
         module: Of `codec.quantizers`; its function `quantize` is the estimator of training.

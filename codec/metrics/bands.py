@@ -1,4 +1,4 @@
-"""Frequency bands of a signal: how well the waveform, and how well the level, is kept in each."""
+"""Measures how well the waveform and the level are kept in each frequency band."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Products = tuple[float, float, float]
 def band_pass(
     wave: Float[np.ndarray, " samples"], low_hz: float, high_hz: float
 ) -> Float[np.ndarray, " samples"]:
-    """What a signal of `ANALYSIS_HZ` has from `low_hz` up to `high_hz`, without delay, in
+    """Filter a signal of `ANALYSIS_HZ` to the band from `low_hz` up to `high_hz`, without delay, in
     float64.
     """
     spectrum, hz = _spectrum(wave)
@@ -72,7 +72,7 @@ def band_level(
 
 
 def check_band(sample_rate_hz: int, band_khz: tuple[float, float]) -> None:
-    """Signals of this rate reach into a band."""
+    """Check that signals of this rate reach into a band."""
     if 2000 * band_khz[0] >= sample_rate_hz:
         raise NothingToMeasure(
             f"signals of {sample_rate_hz} Hz have nothing from {band_khz[0]} kHz upwards"
@@ -117,8 +117,8 @@ def _inner(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _spectrum(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros make the length a power of two: of others, such as primes, a transform takes 20 times
-    as long.
+    """Compute the spectrum, padded to a power of two: for other lengths, such as primes, a
+    transform takes 20 times as long.
     """
     size = 1 << max(1, len(wave) - 1).bit_length()
     return np.fft.rfft(wave.astype(np.float64), size), np.fft.rfftfreq(size, 1 / ANALYSIS_HZ)

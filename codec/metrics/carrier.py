@@ -1,5 +1,5 @@
-"""Carrier repetition: whether the fine structure of noisy sounds is noise, or one pattern over and
-over.
+"""Measures carrier repetition: whether the fine structure of noisy sounds is noise, or one pattern
+over and over.
 
 A decoder can fill all fricatives with one frozen waveform under the right envelope: distances of
 spectra do not see it, ears do.
@@ -24,8 +24,8 @@ _BAND_HZ = (4000, 7500)
 def carrier_repetition(
     reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int
 ) -> Weighted:
-    """How alike fricatives are to themselves 40 ms later, from 0 to 1: noise has about .08, a
-    frozen pattern .9.
+    """Correlate fricatives with themselves 40 ms later, from 0 to 1: noise has about .08, a frozen
+    pattern .9.
 
     That is |Σ q(t)·q(t + 40 ms)| / (n − lag) over Σ q(t)² / n, q the estimate from 4 to 7.5 kHz at
     16 kHz inside a fricative of n samples, the highest of seven neighbouring lags. Fricatives are

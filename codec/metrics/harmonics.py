@@ -1,4 +1,4 @@
-"""Harmonic contrast: how far the harmonics of a voice stand out of what lies between them.
+"""Measures harmonic contrast: how far the harmonics of a voice stand out of what lies between them.
 
 A decoder that fills a band with noise of the right level keeps all that distances of spectral
 envelopes see, and

@@ -96,7 +96,7 @@ def plcmos(reference: np.ndarray, estimate: np.ndarray, *, sample_rate_hz: int) 
 def _heard(
     reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int
 ) -> Float[np.ndarray, " samples"]:
-    """The estimate at 16 kHz, cut off at full scale as a sound card would."""
+    """Resample the estimate to 16 kHz and clip it at full scale, as a sound card would."""
     check_pair(reference, estimate, both_heard=True)
     signal = resampled(estimate, sample_rate_hz, _RATE_HZ).clip(-1, 1)
     if len(signal) < _RATE_HZ // 4:

@@ -1,4 +1,4 @@
-"""What a metric is, what it gives back, and what all of them ask of their signals."""
+"""Defines metrics, their values, and the checks of their signals."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class MetricError(DiveqCodecError):
 
 
 class NothingToMeasure(MetricError):
-    """What a metric measures does not occur in these signals, such as fricatives: that is no
-    failure.
-    """
+    """The signals lack what a metric measures, such as fricatives; this is no failure."""
 
 
 class Weighted(NamedTuple):
@@ -84,7 +82,7 @@ class Metric:
 
 
 def package_for(name: str, *, extra: str = "eval") -> ModuleType:
-    """A package that an extra of ours brings.
+    """Import a package that an extra of this project installs.
 
     Raises:
         ConfigError: It is not installed.
@@ -98,7 +96,7 @@ def package_for(name: str, *, extra: str = "eval") -> ModuleType:
 
 
 def check_pair(reference: np.ndarray, estimate: np.ndarray, *, both_heard: bool = False) -> None:
-    """Two signals (samples,) of one length, finite; with `both_heard` neither is silent."""
+    """Check two signals (samples,): of one length, finite, and with `both_heard` neither silent."""
     if reference.ndim != 1 or reference.shape != estimate.shape:
         raise AudioError(
             f"metrics compare two signals (samples,) of one length, not {reference.shape} with "
@@ -112,12 +110,12 @@ def check_pair(reference: np.ndarray, estimate: np.ndarray, *, both_heard: bool 
 
 
 def check_length(signal: np.ndarray, window: int) -> None:
-    """At least a window of samples."""
+    """Check that there is at least a window of samples."""
     if len(signal) < window:
         raise MetricError(f"{len(signal)} samples, but the longest window has {window}")
 
 
 def resampled(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """float32 (samples,) at another rate, at soxr's best quality."""
+    """Resample to float32 (samples,) at another rate, at soxr's best quality."""
     signal = np.asarray(signal, dtype=np.float32)
     return signal if from_hz == to_hz else soxr.resample(signal, from_hz, to_hz, quality="VHQ")

@@ -89,7 +89,7 @@ def _stft_distance(reference: np.ndarray, estimate: np.ndarray, window: int) -> 
 
 
 def _magnitudes(signal: np.ndarray, window: int) -> np.ndarray:
-    """Short-time spectrum (bins, frames) with a hop of a quarter."""
+    """Compute the short-time spectrum (bins, frames) with a hop of a quarter."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     padded = np.pad(signal.astype(np.float64), window // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4]

@@ -130,11 +130,13 @@ class CodecModel(nn.Module):
         noise: Float[Tensor, "_ frames values"],
         lost: Bool[Tensor, "batch frames"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """The waveform of latents; a layout without noise or lost frames pays no heed to them."""
+        """Decode latents to a waveform; a layout without noise or lost frames ignores these
+        arguments.
+        """
         return self.decoder(latent, noise, lost)
 
     def start_from_waves(self, waves: Float[Tensor, "batch 1 time"]) -> None:
-        """Before the first step: give the transform layout its start from data."""
+        """Initialise the transform layout from data, before the first step."""
         assert isinstance(self.encoder, TransformEncoder)
         assert isinstance(self.decoder, TransformDecoder)
         start_from_waves(self.encoder, self.decoder, waves)
@@ -143,8 +145,8 @@ class CodecModel(nn.Module):
     def start_quantizing(
         self, latents: Float[Tensor, "n channels"], generator: torch.Generator
     ) -> list[float]:
-        """End of the warm-up: start all stages from latents; returns the share of their energy left
-        after each.
+        """Initialise all stages from latents at the end of the warm-up; return the share of the
+        latents' energy left after each.
 
         The latents' mean first moves from the encoder's last bias to the decoder's first, which
         computes the same (but at the edges): no stage has to transmit it.
@@ -163,8 +165,8 @@ class CodecModel(nn.Module):
         return model.eval().requires_grad_(False)
 
     def folded(self) -> CodecModel:
-        """A copy for inference that computes the same: weight norm and the stages' training form
-        folded.
+        """Copy the model for inference: weight norm and the stages' training form are folded, the
+        function stays the same.
         """
         like = next(self.parameters())
         copy = self.plain(self.config).to(like.device, like.dtype)

@@ -44,7 +44,7 @@ class _Step:
         self.state: State = []
 
     def window(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch padded width"]:
-        """What the next layer sees: the frames that it kept, and these."""
+        """Return the input window of the next layer: the frames that it kept, and the new ones."""
         layer = next(self._layers)
         window = torch.cat([next(self._before), x], dim=1)
         self.state.append(window[:, window.shape[1] - layer.before - layer.after :])
@@ -56,7 +56,7 @@ class _Step:
         return torch.arange(self.number, self.number + x.shape[1], device=x.device)[:, None]
 
     def inside(self, x: Float[Tensor, "batch frames width"]) -> Float[Tensor, "batch frames width"]:
-        """The frames, zero where the stream has none."""
+        """Set frames outside of the stream to zero."""
         numbers = self.numbers(x)
         return torch.where((numbers >= 0) & (numbers < self._end), x, 0)
 

@@ -1,5 +1,5 @@
-"""Codebooks outside of the gradient's reach: the start from data, the order along a tour, the
-replacement.
+"""Changes codebooks outside of the gradient: initialises them from data, sorts them along a tour,
+replaces unused codewords.
 
 DiVeQ's gradient does not pull latents toward the codebook, so stages that start at random stay
 unused. `initialise` starts all stages from latents collected at the end of a warm-up without
@@ -29,7 +29,7 @@ def kmeans(
     *,
     iterations: int = 20,
 ) -> Float[Tensor, "clusters d"]:
-    """Lloyd's algorithm from a random subset; an empty cluster restarts at a random vector."""
+    """Run Lloyd's algorithm from a random subset; an empty cluster restarts at a random vector."""
     count = len(vectors)
     if count < clusters:
         raise ValueError(f"k-means needs at least {clusters} vectors, got {count}")
@@ -46,7 +46,7 @@ def kmeans(
 
 
 def tour(points: Float[Tensor, "k d"]) -> Int[Tensor, " k"]:
-    """An order in which neighbours are near: a greedy nearest-neighbour tour from an outermost
+    """Order points so that neighbours are near: a greedy nearest-neighbour tour from an outermost
     point, then 2-opt.
 
     SF-DiVeQ's curve joins consecutive codewords, so their order is the curve; and in this order the
@@ -72,8 +72,8 @@ def _greedy(distance: Tensor) -> Tensor:
 
 
 def _two_opt_pass(order: Tensor, distance: Tensor) -> bool:
-    """For each edge in turn, reverse the stretch behind it that shortens the path most; False if
-    none did.
+    """Reverse, for each edge in turn, the stretch behind it that shortens the path most; return
+    False if none did.
     """
     improved = False
     for i in range(len(order) - 2):
@@ -105,8 +105,8 @@ def initialise(
     latents: Float[Tensor, "n channels"],
     generator: torch.Generator,
 ) -> list[float]:
-    """Start a chain of stages from latents of mean zero; returns the energy left after each, as a
-    share.
+    """Initialise a chain of stages from latents of mean zero; return the share of energy left after
+    each.
 
     Stage by stage on the residual so far: `projection` from its principal directions, turned at
     random so that each dimension carries alike; codewords by k-means, in tour order.
@@ -143,8 +143,8 @@ def replace_unused(
     threshold: float = 0.01,
     jitter: float = 0.03,
 ) -> int:
-    """Restart codewords used less than `threshold` of their fair share beside used ones; returns
-    how many.
+    """Restart codewords used less than `threshold` of their fair share beside used ones; return how
+    many.
 
     The neighbours are drawn in proportion to their use; `jitter` is the distance's standard
     deviation per dimension, in latents of unit scale. A restarted codeword counts as fairly used,

@@ -75,8 +75,8 @@ def nearest(
 
 
 def argmax(rows: Float[Tensor, "n k"]) -> Int[Tensor, " n"]:
-    """Index of each row's largest value, the first of equals. On the CPU numpy finds it ten times
-    as fast as torch.
+    """Return the index of each row's largest value, the first of equals; on the CPU numpy is ten
+    times as fast as torch.
     """
     if rows.device.type == "cpu" and rows.dtype == torch.float32:
         return torch.from_numpy(rows.numpy().argmax(axis=1))

@@ -1,4 +1,4 @@
-"""Residual quantization: stage s quantizes what stages 1…s−1 left over. Any prefix of stages
+"""Residual quantization: stage s quantizes the residual of stages 1…s−1. Any prefix of stages
 decodes.
 """
 
@@ -75,8 +75,8 @@ class ResidualQuantizer(nn.Module):
     def encode(
         self, latent: Float[Tensor, "batch channels frames"], position_bits: Sequence[int]
     ) -> Int[Tensor, "batch stages frames"]:
-        """Codes of the first `len(position_bits)` stages; the residual is that of each stage's
-        table entry.
+        """Encode by the first `len(position_bits)` stages; each subtracts the table entry that it
+        chose.
 
         Stages see the residual r only as r·Wᵀ, W their directions. So r is kept as all of them see
         it: the latent is projected once, and an entry e of stage s takes e·(W_s·W_tᵀ) off what a
@@ -102,7 +102,7 @@ class ResidualQuantizer(nn.Module):
     def decode(
         self, codes: Int[Tensor, "batch stages frames"], position_bits: Sequence[int]
     ) -> Float[Tensor, "batch channels frames"]:
-        """The latent that the codes of the first stages name; -1 names none."""
+        """Sum the entries that codes of the first stages name; -1 adds nothing."""
         flat = codes.transpose(0, 1).flatten(1)
         stages = list(self)[: len(flat)]
         entries = [

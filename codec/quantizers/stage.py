@@ -27,7 +27,7 @@ def _estimator_of(config: StageConfig) -> Estimator:
 
 @dataclass(frozen=True)
 class StageStatistics:
-    """What the training loop needs of one stage and step, as tensors that never left the device.
+    """Statistics of one stage and step for the training loop, as tensors that stay on the device.
 
     `use` counts how often each codeword was chosen; `mean` and `mean_square` are those of the
     projected latents before normalisation; `error` is the mean squared quantization error, in units
@@ -78,7 +78,7 @@ class QuantizerStage(nn.Module):
         )  # decaying counts, see update_use
 
     def directions(self) -> Float[Tensor, "dim channels"]:
-        """W: the rows of `projection` made orthonormal, W = L⁻¹·projection with L·Lᵀ =
+        """Orthonormalise the rows of `projection`: W = L⁻¹·projection with L·Lᵀ =
         projection·projectionᵀ.
         """
         if self.is_folded:
@@ -124,7 +124,9 @@ class QuantizerStage(nn.Module):
     def encode(
         self, latent: Float[Tensor, "n channels"], position_bits: int = 0
     ) -> Int[Tensor, " n"]:
-        """Index of the nearest entry of the stage's table: codeword << position_bits | position."""
+        """Return the index of the nearest entry of the stage's table: codeword << position_bits |
+        position.
+        """
         return self.nearest(latent @ self.directions().T, position_bits)
 
     @torch.no_grad()
@@ -146,16 +148,16 @@ class QuantizerStage(nn.Module):
     def decode(
         self, index: Int[Tensor, " n"], position_bits: int = 0
     ) -> Float[Tensor, "n channels"]:
-        """The latent of the table's entries."""
+        """Map table entries back to the latent."""
         return self.entries(index, position_bits) @ self.directions()
 
     def entries(self, index: Int[Tensor, " n"], position_bits: int = 0) -> Float[Tensor, "n dim"]:
-        """The table's entries; zero where the index is -1, for none."""
+        """Look up table entries; zero where the index is -1, for none."""
         table = self.table(position_bits)
         return torch.cat([table, torch.zeros_like(table[:1])])[index]
 
     def table(self, position_bits: int = 0) -> Float[Tensor, "entries dim"]:
-        """All points that an index can name, at the latent's own scale.
+        """Return all points that an index can name, at the latent's own scale.
 
         A DiVeQ stage has only its codebook, position_bits 0.
         """
@@ -189,8 +191,8 @@ class QuantizerStage(nn.Module):
 
     @torch.no_grad()
     def unfold(self, folded: QuantizerStage) -> None:
-        """The way back: a stage to train on that computes what a folded one does, with a codebook
-        of unit variance.
+        """Invert `fold`: become a stage in training form that computes the same, with a codebook of
+        unit variance.
 
         The codebook stands in for the latents that centre and scale were taken from.
         """
@@ -201,7 +203,7 @@ class QuantizerStage(nn.Module):
 
     @torch.no_grad()
     def forget_statistics(self) -> None:
-        """What training needs of centre, scale and use is not in a model file."""
+        """Reset centre, scale and use, which a model file does not store."""
         self.center.zero_()
         self.scale.fill_(1.0)
         self.use.zero_()

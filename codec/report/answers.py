@@ -1,4 +1,4 @@
-"""The answers of listeners, summed up: means of ratings, shares of right ABX answers."""
+"""Sums up the answers of listeners: means of ratings, shares of right ABX answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEAST_FOR_REFERENCE, _FORGIVEN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """A system in the ears of all listeners.
+    """A system's result over all listeners.
 
     Attributes:
         system: Its name.
@@ -156,5 +156,5 @@ def _interval(means: np.ndarray) -> tuple[float, float]:
 
 
 def _chance(right: int, total: int) -> float:
-    """That at least so many of `total` answers are right by guessing."""
+    """Return the probability of at least so many right answers of `total` by guessing."""
     return sum(math.comb(total, hits) for hits in range(right, total + 1)) / 2**total

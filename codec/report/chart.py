@@ -31,7 +31,9 @@ _STEP = 4.0  # pixels between the positions that labels keep clear of
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a chart in pixels, and of its margins; `labelled` ones have the curves' names in them."""
+    """The size of a chart in pixels, and of its margins; `labelled` ones have the curves' names in
+    them.
+    """
 
     name: str
     width: int
@@ -48,8 +50,7 @@ NARROW = Size("narrow", 300, 260, left=40, right=10, top=12, bottom=44, labelled
 
 
 def chart(evaluation: Evaluation, metric: str, size: Size) -> Markup:
-    """The means of all systems that have a rate, over their rates, families joined, with their
-    intervals.
+    """Draw the mean of each system over its rate, with intervals; systems of a family are joined.
 
     Raises:
         ValueError: No system has both a rate and a mean.
@@ -75,7 +76,7 @@ def chart(evaluation: Evaluation, metric: str, size: Size) -> Markup:
 
 
 def swatch(style: int) -> Markup:
-    """A curve's line and marker, for a legend."""
+    """Draw a curve's line and marker for a legend."""
     line = tag("path", d="M0 8H26", class_="line")
     marker = tag("path", d=_marker(style), transform="translate(13 8)", class_="marker")
     return tag(
@@ -91,7 +92,9 @@ def swatch(style: int) -> Markup:
 
 
 def _style(style: int) -> str:
-    """Beyond the last colour they start again, with dashed lines and other markers."""
+    """Return a curve's style; beyond the last colour they repeat with dashed lines and other
+    markers.
+    """
     return f"series s{style % STYLES}{' dashed' if style >= STYLES else ''}"
 
 
@@ -130,7 +133,7 @@ def _grid(x: Scale, y: Scale, size: Size) -> Markup:
 
 
 def _tick_decimals(ticks: tuple[float, ...]) -> int:
-    """The fewest that tell them exactly."""
+    """Return the fewest decimals that show the ticks exactly."""
     return next(
         (
             count
@@ -194,7 +197,7 @@ def _shortened(text: str, most: int = 22) -> str:
 
 
 def _inked(curve: Curve, x: Scale, y: Scale) -> Iterator[tuple[float, float]]:
-    """Positions along the line and the intervals."""
+    """List positions along the line and the intervals, which labels should not cover."""
     at = [(x(point.kbps), y(point.mean)) for point in curve.points]
     for (x0, y0), (x1, y1) in pairwise(at):
         steps = max(1, round(math.hypot(x1 - x0, y1 - y0) / _STEP))

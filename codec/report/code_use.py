@@ -1,4 +1,4 @@
-"""How a model's quantizer stages use their codewords, in numbers and pictures."""
+"""Shows how a model's quantizer stages use their codewords, in numbers and pictures."""
 
 from __future__ import annotations
 

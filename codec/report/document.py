@@ -24,7 +24,7 @@ def document(
     scripts: Sequence[str],
     linked_audio: bool = False,
 ) -> str:
-    """The page.
+    """Assemble the page.
 
     A content security policy allows nothing but what is in it: these scripts and styles by their
     digests, and pictures and sound from data URIs; so not even a fault in escaping could run or

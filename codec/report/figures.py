@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formats numbers for people."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ def metric_decimals(evaluation: Evaluation, metric: str) -> int:
 
 
 def value(number: float, decimals: int) -> str:
-    """With a real minus sign."""
+    """Format a number with a real minus sign."""
     return f"{number:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def interval(mean: Mean, decimals: int) -> str | None:
-    """As "2.91 to 3.15"; None where there is none."""
+    """Format an interval as "2.91 to 3.15"; None where there is none."""
     if mean.low is None or mean.high is None:
         return None
     return f"{value(mean.low, decimals)} to {value(mean.high, decimals)}"
 
 
 def plural(count: int, singular: str, plural: str | None = None) -> str:
-    """As "1 clip", "1,200 clips"."""
+    """Format a count as "1 clip", "1,200 clips"."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def ticks(low: float, high: float, about: int = 7) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) that cover low to high.
+    """Choose round numbers (1, 2 or 5 times a power of ten apart) that cover low to high.
 
     Example:
         >>> ticks(1.12, 3.4)

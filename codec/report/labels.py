@@ -1,4 +1,4 @@
-"""Where the names of curves go: beside their last points, clear of the data and of each other."""
+"""Places the names of curves beside their last points, clear of the data and of each other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def place_labels(
     right: float,
     bottom: float,
 ) -> list[Box]:
-    """A place for each text near its end point, chosen greedily: over as few obstacles as can be.
+    """Choose a place for each text near its end point, greedily: over as few obstacles as possible.
 
     Args:
         texts: One for each end point.
@@ -60,7 +60,7 @@ def place_labels(
 
 
 def _candidates(end: Position, width: float) -> Iterator[Box]:
-    """The best first."""
+    """List possible places, the best first."""
     x, y = end
     for shift in (0.0, -12.0, 12.0, -20.0, 20.0, -30.0, 30.0):
         yield Box(x + _GAP, y + shift, width)

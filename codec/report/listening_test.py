@@ -96,14 +96,12 @@ def _name(evaluation: Evaluation, system: int) -> str:
 
 
 def _opaque(identity: str, recording: Recording, clip: int) -> str:
-    """A name for a recording that tells nothing; those of one clip sort in an order that tells
-    nothing either.
-    """
+    """Return a random name for a recording; the names of one clip sort in random order."""
     return hashlib.sha256(f"{identity} {clip} {recording.system}".encode()).hexdigest()[:12]
 
 
 def _key(evaluation: Evaluation, clips: list[RecordedClip], identity: str) -> str:
-    """Which opaque id is which system (None: the reference), clip by clip, as base64."""
+    """Encode which opaque id is which system (None: the reference), clip by clip, as base64."""
     systems = {
         clip_anchor(clip.clip): {
             _opaque(identity, recording, clip.clip): None

@@ -19,7 +19,7 @@ class Markup(str):
 
 
 def tag(name: str, /, *children: str | None, **attributes: str | float | None) -> Markup:
-    """An element.
+    """Make an element.
 
     Args:
         name: As "td"; SVG's too.
@@ -36,14 +36,12 @@ def tag(name: str, /, *children: str | None, **attributes: str | float | None) -
 
 
 def join(children: Iterable[str | None]) -> Markup:
-    """One after the other; texts are escaped."""
+    """Concatenate; texts are escaped."""
     return Markup("".join(_escaped(child) for child in children if child is not None))
 
 
 def embedded_json(value: Any) -> Markup:
-    """JSON that may stand inside of a script element: nothing in it can end the element or start a
-    comment.
-    """
+    """Serialise JSON for a script element: nothing in it can end the element or start a comment."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

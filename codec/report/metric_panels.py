@@ -101,7 +101,7 @@ def _chart(evaluation: Evaluation, metric: str) -> Markup:
 
 
 def _alone(curves: tuple[Curve, ...]) -> str:
-    """A hint where there is nothing to compare with."""
+    """Return a hint where there is nothing to compare with."""
     if len(curves) > 1:
         return ""
     return " There is no other codec here to compare with: give eval decoded folders of one, too."

@@ -1,6 +1,4 @@
-"""The recordings that a page brings along: which clips, and their audio and pictures as data
-URIs.
-"""
+"""Embeds recordings in a page: chooses clips, and encodes audio and pictures as data URIs."""
 
 from __future__ import annotations
 
@@ -131,7 +129,7 @@ def _read(path: Path, name: str) -> tuple[np.ndarray, int]:
 
 
 def _low_passed(samples: np.ndarray, rate: int) -> np.ndarray:
-    """int16 (samples, channels) without all above 3.5 kHz."""
+    """Filter an anchor at 3.5 kHz: int16 (samples, channels)."""
     spectrum = np.fft.rfft(samples, axis=0)
     spectrum[np.fft.rfftfreq(len(samples), 1 / rate) > _ANCHOR_HZ] = 0
     return (

@@ -1,4 +1,4 @@
-"""Which clips a page brings along: spread from the worst through the median to the best."""
+"""Selects which clips a page embeds: from the worst through the median to the best."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SENTENCE_SECONDS = 3
 
 
 def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
-    """At most `count` of the clips that have recordings, evenly spaced in the ranking, the worst
-    and the best included.
+    """Choose at most `count` of the clips that have recordings, evenly spaced in the ranking, the
+    worst and the best included.
 
     Returns:
         Places in `evaluation.references`, ascending, but those too short for a sentence last.
@@ -31,7 +31,7 @@ def choose_clips(evaluation: Evaluation, count: int) -> tuple[int, ...]:
 
 
 def ranked_clips(evaluation: Evaluation) -> list[int]:
-    """All clips, from the worst to the best, by the first metric that has values.
+    """Sort all clips from the worst to the best, by the first metric that has values.
 
     Systems differ more than clips do, so each value counts by its distance from its system's mean,
     in standard deviations; a clip's place follows from the average over systems. Clips without a

@@ -1,4 +1,4 @@
-"""Spectrograms as small pictures, all of one clip on the same axes and the same scale of levels."""
+"""Draws spectrograms as small pictures, all of one clip on the same axes and scale of levels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Axes:
 
 
 def spectrogram_png(signal: np.ndarray, sample_rate_hz: int, axes: Axes) -> bytes:
-    """A PNG of 480 x 128 pixels: time to the right, frequency upward, light is loud.
+    """Draw a PNG of 480 x 128 pixels: time to the right, frequency upward, light is loud.
 
     Args:
         signal: float (samples,); what the axes do not cover is cut, what it lacks is silence.

@@ -127,7 +127,7 @@ def _figures(evaluation: Evaluation, anchors: dict[int, str]) -> dict[str, Marku
 
 
 def _details(evaluation: Evaluation) -> dict[str, Markup]:
-    """Those behind; what the evaluation does not know is left out."""
+    """Build the last sections; what the evaluation does not know is left out."""
     parts = {
         "Code use by stage": _code_use(evaluation),
         "Speed": speed_table(evaluation),

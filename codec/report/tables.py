@@ -63,7 +63,7 @@ def number_cell(number: float | None, decimals: int, *more: Markup | None) -> Ma
 
 
 def results_table(evaluation: Evaluation, metrics: Sequence[str], caption: str) -> Markup:
-    """The originals, by the metrics that judge them, and all systems."""
+    """Tabulate the originals, by the metrics that judge them, and all systems."""
     heads = [tag("th", "System", scope="col"), tag("th", "kbps", scope="col", class_="number")]
     heads += [metric_head(evaluation, metric) for metric in metrics]
     rows = [_result_row(evaluation, system, metrics) for system in evaluation.systems]
@@ -110,7 +110,7 @@ def _mean_cell(mean: Mean, decimals: int) -> Markup:
 
 
 def speed_table(evaluation: Evaluation) -> Markup | None:
-    """Speeds of the systems that were timed; None where none was."""
+    """Tabulate the speeds of the systems that were timed; None where none was."""
     timed = [
         s for s in evaluation.systems if s.encode_speed is not None or s.decode_speed is not None
     ]
@@ -179,7 +179,7 @@ def _clip_score(
 
 
 def clips_table(evaluation: Evaluation) -> Markup:
-    """Every clip under every system, as many as `MAX_ROWS`."""
+    """Tabulate every clip under every system, as many as `MAX_ROWS`."""
     heads = [tag("th", title, scope="col") for title in ("Clip", "System")]
     heads += [_number_head("Seconds"), _number_head("kbps")]
     heads += [metric_head(evaluation, metric) for metric in overall_metrics(evaluation)]
@@ -218,7 +218,7 @@ def _score_cell(clip: Clip, metric: str, decimals: int) -> Markup:
 
 
 def failures_table(evaluation: Evaluation) -> Markup | None:
-    """Everything that failed, and why; None where nothing did."""
+    """Tabulate everything that failed, and why; None where nothing did."""
     failures = list(_failures(evaluation))
     if not failures:
         return None

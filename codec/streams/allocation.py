@@ -53,7 +53,9 @@ class RateAllocator:
         return self._budget_bits < sum(self._bits) or self._least_stages == 0
 
     def observe(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass on blocks (channels, samples) that add up to whole frames."""
+        """Record the levels of blocks (channels, samples), which add up to whole frames, and pass
+        them on.
+        """
         for block in blocks:
             samples = (
                 np.concatenate([self._samples, block], axis=1) if self._samples.shape[1] else block
@@ -66,7 +68,7 @@ class RateAllocator:
             yield block
 
     def truncate(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Codes (channels, stages, frames) → the same, NONE where stages are taken off; packet by
+        """Replace codes (channels, stages, frames) above each frame's allocation by NONE, packet by
         packet.
         """
         pending: np.ndarray | None = None
@@ -98,7 +100,7 @@ def allocate_clip(
 
 
 def least_depths(groups: int, least_stages: int) -> np.ndarray:
-    """The fewest stages of each group of a packet that is not silent."""
+    """Return the fewest stages of each group of a packet that is not silent."""
     is_floor = np.arange(groups) % FLOOR_GROUPS == 0
     return np.maximum(is_floor, least_stages).astype(np.int64)
 
@@ -112,7 +114,8 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
 def allocate(
     powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int
 ) -> np.ndarray:
-    """The stages of each frame of a packet, from the frames' powers; both are (channels, frames).
+    """Choose the stages of each frame of a packet from the frames' powers; both are (channels,
+    frames).
 
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take
     `stage_bits`, and what is stored to tell how many there are is counted too.
@@ -137,7 +140,7 @@ def allocate(
 
 
 def _silent(powers: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Which groups are digital silence, with a frame on either side: frames of a lapped transform
+    """Find groups of digital silence, with a frame on either side: frames of a lapped transform
     reach so far.
     """
     loud = powers >= SILENCE_POWER
@@ -155,8 +158,8 @@ def _share_out(
     bits: np.ndarray,
     budget: float,
 ) -> np.ndarray:
-    """The stages of each group of a channel, which has so many frames (`sizes`); d stages of a
-    frame take `bits[d]`.
+    """Distribute a channel's bits over its groups, of `sizes` frames; d stages of a frame take
+    `bits[d]`.
 
     Groups have `least` to `most` stages. All but the least are given out one at a time: group g is
     due for stage d + 1 at d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group

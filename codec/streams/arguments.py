@@ -27,7 +27,9 @@ OutputRate = int | Literal["original", "model"]
 
 
 def open_stream(stack: ExitStack, source: Any) -> StreamReader:
-    """A `.dvq` stream from bytes, a path (open as long as `stack`), a file object, or as it is."""
+    """Open a `.dvq` stream from bytes, a path (until `stack` closes), a file object, or a reader as
+    it is.
+    """
     if isinstance(source, StreamReader):
         return source
     if isinstance(source, bytes | bytearray | memoryview):
@@ -41,14 +43,16 @@ def open_stream(stack: ExitStack, source: Any) -> StreamReader:
 
 
 def open_output(stack: ExitStack, target: Any, overwrite: bool) -> BinaryIO:
-    """A file object, or a path's file, which appears when `stack` ends well."""
+    """Open a target: a file object, or the file of a path, which appears when `stack` ends without
+    an error.
+    """
     if isinstance(target, str | PathLike):
         return stack.enter_context(atomic_output(target, overwrite=overwrite))
     return target
 
 
 def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
-    """The rate in Hz to decode a stream at."""
+    """Return the rate in Hz to decode a stream at."""
     named = {"original": header.original_rate_hz, "model": header.model_rate_hz}
     if isinstance(sample_rate_hz, str) and sample_rate_hz not in named:
         raise AudioError(
@@ -70,7 +74,7 @@ def output_rate(header: StreamHeader, sample_rate_hz: OutputRate) -> int:
 
 
 def optional_number(name: str, value: object) -> float | None:
-    """An argument that measures something, where it is given."""
+    """Check an argument that is a number or None."""
     if value is None:
         return None
     try:
@@ -80,7 +84,7 @@ def optional_number(name: str, value: object) -> float | None:
 
 
 def whole_number(name: str, value: object) -> int:
-    """An argument that counts something."""
+    """Check an argument that is a count."""
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -1,4 +1,4 @@
-"""Many clips of different lengths through a network at once: the same results as one by one.
+"""Batches clips of different lengths through a network, with the same results as one by one.
 
 Clips of a batch are padded at their right to the longest. A frame near the end of a clip then sees
 the padding where alone it would see each layer's own zeros; so the ends are computed once more,
@@ -89,8 +89,8 @@ def batched(
 
 
 def _batches(lengths: Sequence[int], shortest: int, most_frames: int) -> Iterator[list[int]]:
-    """Numbers of clips that make a batch, longest first. Clips below `shortest` frames have no room
-    for an end.
+    """Return the indices of the clips of each batch, longest first. A clip below `shortest` frames
+    shares a batch only with clips of its own length, since its end cannot be recomputed.
     """
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):

@@ -1,4 +1,5 @@
-"""A network on a stream as it comes: samples to codes and codes to samples, some frames at a time.
+"""Runs a network on a stream as it comes, some frames at a time: samples to codes and codes to
+samples.
 
 The result is that of one pass over the whole stream. All that is remembered stands in arrays that
 are never changed in place, so that `copy.copy` makes a second coder that goes on like the first.
@@ -33,12 +34,12 @@ class FrameEncoder:
         self._hops = self._samples = 0
 
     def push(self, wave: np.ndarray) -> np.ndarray:
-        """The codes of the frames for which this was the last that was missing."""
+        """Take samples and return the codes of the frames that they complete."""
         self._samples += wave.shape[1]
         return self._push(wave, _UNKNOWN)
 
     def flush(self) -> np.ndarray:
-        """The codes of the frames that are left; the last one is filled with silence."""
+        """Return the codes of the remaining frames; the last one is filled with silence."""
         frames = -(-self._samples // self._hop)
         missing = (frames + self.look_ahead - self._hops) * self._hop - self._pending.shape[1]
         silence = np.zeros((len(self._pending), max(missing, 0) if frames else 0), np.float32)
@@ -72,11 +73,11 @@ class FrameDecoder:
         self._frames = 0
 
     def push(self, codes: np.ndarray) -> np.ndarray:
-        """The samples that are complete with these frames."""
+        """Take codes and return the samples that they complete."""
         return self._push(codes, _UNKNOWN)
 
     def flush(self) -> np.ndarray:
-        """The samples that are left, up to the end of the last frame."""
+        """Return the remaining samples, up to the end of the last frame."""
         frames = self._frames
         if not frames:
             return np.zeros((self._channels, 0), np.float32)

@@ -31,7 +31,7 @@ class StreamPlan:
 
 @dataclass(frozen=True, slots=True)
 class StreamRules:
-    """What a model lays down for its streams; `name` is what messages call it."""
+    """The rules of a model for its streams; messages call it `name`."""
 
     config: ModelConfig
     fingerprint: bytes
@@ -119,8 +119,8 @@ class StreamRules:
     def _has_room(
         self, layout: tuple[StageLayout, ...], packet_frames: int, bits_per_frame: Fraction
     ) -> bool:
-        """Whether a packet has room for the fewest stages and for telling so: else all frames have
-        one, untold.
+        """Return whether a packet has room for the fewest stages and for the field of stages per
+        frame. If not, all frames have one stage, and no field is written.
         """
         least = least_depths(-(-packet_frames // GROUP_FRAMES), self.config.least_stages)
         frames = min(GROUP_FRAMES * int(least.sum()), packet_frames)

@@ -1,4 +1,6 @@
-"""How long a stream may be: what its decoding costs follows from its bytes, or is asked for."""
+"""Limits how long a stream may be: the cost of decoding follows from its bytes, or needs
+consent.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ def limited_packets(
     max_seconds: float | None,
     recover: bool = False,
 ) -> Iterator[Packet]:
-    """The packets of a stream that is not too long to be decoded at `rate`, else a
-    `BitstreamError`.
+    """Yield the packets of a stream; raise a `BitstreamError` where it is too long to be decoded at
+    `rate`.
 
     A file is read through before any of it is decoded. A pipe cannot be: it is checked as it comes.
     """

@@ -1,5 +1,5 @@
-"""How many stages each group of frames gets as it comes: `allocation`'s rule, with savings instead
-of a view ahead.
+"""Allocates stages to groups of frames as they come: `allocation`'s rule, with savings instead of a
+look ahead.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LiveAllocation:
         self._saved_bits = 0.0
 
     def depths(self, powers: np.ndarray) -> np.ndarray:
-        """The depths of a packet's frames from their mean powers, both (frames,)."""
+        """Choose the stages of a packet's frames from their mean powers, both (frames,)."""
         if self.bitrate_kbps is None:
             return np.full(len(powers), len(self._bits) - 1)
         depths = [

@@ -1,6 +1,4 @@
-"""The way of a stream through a model: resampled, coded by the network, and back, cut to the exact
-length.
-"""
+"""Chains the steps of coding a stream: resampling, network, and back, cut to the exact length."""
 
 from __future__ import annotations
 
@@ -93,7 +91,7 @@ class Pipeline:
         return [list(_at_rate([waves[n]], clips[n], rates[n])) for n in range(len(clips))]
 
     def read(self, stream: Encoded | StreamReader) -> Encoded:
-        """All of a stream in memory."""
+        """Read all of a stream into memory."""
         self._rules.check(stream.header)
         if isinstance(stream, Encoded):
             return stream
@@ -121,7 +119,7 @@ def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterat
 
 
 def _whole_at_model_rate(wave: np.ndarray, header: StreamHeader) -> np.ndarray:
-    """Not copied where that is its own."""
+    """Resample to whole frames at the model's rate; audio of that rate is not copied."""
     if header.original_rate_hz == header.model_rate_hz:
         return wave
     return np.concatenate([wave[:, :0], *_to_model_rate([wave], header)], axis=-1)
@@ -130,7 +128,9 @@ def _whole_at_model_rate(wave: np.ndarray, header: StreamHeader) -> np.ndarray:
 def _at_rate(
     waves: Iterable[np.ndarray], stream: Encoded | StreamReader, rate: int
 ) -> Iterator[np.ndarray]:
-    """Whole frames (channels, samples) at the model's rate → `rate`, of the exact length."""
+    """Resample whole frames (channels, samples) at the model's rate to `rate`, cut to the exact
+    length.
+    """
     header = stream.header
     waves = cut_to(waves, header.hop, lambda: header.model_samples(stream.samples))
     waves = resample_blocks(

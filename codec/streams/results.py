@@ -1,4 +1,4 @@
-"""What the public verbs give back."""
+"""Results of the public verbs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Encoded:
         return self.codes.shape[2]
 
     def to_bytes(self) -> bytes:
-        """The `.dvq` stream."""
+        """Return the `.dvq` stream."""
         file = BytesIO()
         self._write(file)
         return file.getvalue()
@@ -65,7 +65,9 @@ class Audio:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedFile:
-    """What `Codec.encode_file` wrote: samples at the original rate, and the bytes of the stream."""
+    """The result of `Codec.encode_file`: samples at the original rate, and the bytes of the
+    stream.
+    """
 
     header: StreamHeader
     samples: int
@@ -78,7 +80,7 @@ class EncodedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedFile:
-    """What `Codec.decode_file` did.
+    """The result of `Codec.decode_file`.
 
     `lost` lists (start in seconds, seconds, reason) of each stretch that `recover` replaced by
     silence; `clipped` counts samples that the file's format could not hold.

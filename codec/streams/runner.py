@@ -1,4 +1,4 @@
-"""A network at work on streams of any length: audio to codes and codes to audio, in windows."""
+"""Runs a network on streams of any length, in windows: audio to codes and codes to audio."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Arrays = tuple[np.ndarray, ...]
 
 
 class Network(Protocol):
-    """The model as a function of arrays, whatever computes it; called from any thread."""
+    """A model as a function of arrays, computed by some backend and called from any thread."""
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         """float32 (batch, 1, frames·hop) → int32 codes (batch, stages, frames) of the first
@@ -224,7 +224,9 @@ def _codes(pieces: Iterable[Piece], stages: int) -> Iterator[np.ndarray]:
 
 
 def _by_channels(compute: windows.Compute, at_once: int) -> windows.Compute:
-    """`compute` on a few channels at a time, so that many channels take no more memory than one."""
+    """Apply `compute` to a few channels at a time, so that many channels take no more memory than
+    one.
+    """
 
     def whole(items: np.ndarray, first_frame: int) -> np.ndarray:
         groups: Sequence[np.ndarray] = [

@@ -52,7 +52,9 @@ def clips_of_codes(codes: Any, lengths: Any) -> list[np.ndarray]:
 
 
 def _integers(values: Any) -> np.ndarray:
-    """int32; what does not fit is brought to its ends, which are no codes either."""
+    """Convert to int32; values out of its range are clipped to its ends, which are no codes
+    either.
+    """
     try:
         array = np.asarray(as_array(values))
     except ValueError as error:
@@ -65,9 +67,7 @@ def _integers(values: Any) -> np.ndarray:
 
 
 class CodeVectors:
-    """The vectors that codes stand for: a frame's latent is the sum of one vector of each of its
-    stages.
-    """
+    """Maps codes to vectors: a frame's latent is the sum of one vector of each of its stages."""
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
         self._stages = config.stages
@@ -114,7 +114,7 @@ class CodeVectors:
 
 
 def _entries(codebook: np.ndarray, codes: np.ndarray, position_bits: int) -> np.ndarray:
-    """The points that a stage's indices name; zero where there is none."""
+    """Look up the points that a stage's indices name; zero where there is none."""
     codeword = np.maximum(codes, 0) >> position_bits
     points = codebook[codeword]
     if position_bits:

@@ -1,4 +1,4 @@
-"""Long streams in constant memory: the same result as one pass, a window at a time.
+"""Computes long streams in constant memory, a window at a time, with the result of one pass.
 
 A frame depends on a known number of frames before and after it (`codec.layouts.receptive_field`). A
 window of W frames is computed together with that context, and only the W frames are kept. Where a

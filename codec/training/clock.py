@@ -1,5 +1,5 @@
-"""When a run is over, and when something in it is due: by its own time, which goes on over
-resumptions.
+"""Decides when a run is over and when something in it is due, by the run's own time, which goes on
+over resumptions.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Clock:
 
 
 class Every:
-    """Due once in each period of the run's time, so that a resumed run keeps the rhythm."""
+    """Fires once in each period of the run's time, so that a resumed run keeps the rhythm."""
 
     def __init__(self, period_s: float, clock: Clock) -> None:
         self.period_s, self.clock = period_s, clock

@@ -1,4 +1,4 @@
-"""Figures of many steps, gathered on the device and read from it once per line of the log."""
+"""Averages figures over many steps on the device, and reads them once per line of the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MeanFigures:
         self._counts += finite
 
     def take(self) -> dict[str, float | None]:
-        """The means by name, None where no value was finite; then start anew."""
+        """Return the means by name, None where no value was finite, and reset."""
         means = (self._sums / self._counts).tolist()
         names, self._names = self._names, ()
         return {
@@ -49,7 +49,7 @@ class StageFigures:
         self._errors = MeanFigures()
 
     def add(self, statistics: Sequence[StageStatistics]) -> None:
-        """Take in a step; nothing where it did not quantize."""
+        """Add a step; a step that did not quantize adds nothing."""
         if not statistics:
             return
         counts = [stage.use for stage in statistics]
@@ -59,7 +59,7 @@ class StageFigures:
         self._errors.add({str(number): stage.error for number, stage in enumerate(statistics)})
 
     def take(self) -> dict[str, list[float | None]]:
-        """Per stage, then start anew; {} where nothing was quantized.
+        """Return the figures of each stage, {} where nothing was quantized, and reset.
 
         "used": share of the codebook that was chosen at all; "perplexity": how many codewords,
         evenly chosen, would have the entropy of those that were; "error": the mean quantization

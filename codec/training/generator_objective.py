@@ -61,8 +61,9 @@ class Objective(nn.Module):
         reference: Float[Tensor, "batch 1 time"],
         generator: torch.Generator,
     ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
-        """What the step's discriminators make of reference and estimate. Each `backward` goes only
-        where it is told, so one pass serves both sides."""
+        """Run the step's discriminators on reference and estimate. One pass serves both sides: each
+        `backward` names the parameters that it differentiates.
+        """
         count = len(self.discriminators.discriminators)
         chosen = _drawn(count, self.settings.discriminators_per_step or count, generator)
         samples = reference.shape[-1]

@@ -1,5 +1,5 @@
-"""Where a run writes: `metrics.jsonl` (one JSON object per line), TensorBoard through Accelerate,
-the terminal.
+"""Logs a run: `metrics.jsonl` (one JSON object per line), TensorBoard through Accelerate, the
+terminal.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Curves of a run as a picture, against the time trained: losses, rates, codebooks, and scores on
-held-out clips.
+"""Plots a run against the time trained: losses, rates, codebooks, and scores on held-out clips.
 
 python -m codec.training.plot runs/mine/metrics.jsonl curves.png
 """

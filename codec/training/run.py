@@ -1,6 +1,4 @@
-"""A whole run: steps within a budget, logs, validation, checkpoints, and going on where it
-stopped.
-"""
+"""Trains a whole run: steps within a budget, logs, validation, checkpoints, and resumption."""
 
 from __future__ import annotations
 
@@ -101,7 +99,7 @@ def train(
 
 @dataclass
 class _Run:
-    """The loop and what it calls."""
+    """The training loop and what it calls."""
 
     trainer: Trainer
     batches: Batches
@@ -166,7 +164,7 @@ class _Run:
         self.log.show(trainer.steps, self.clock.progress)
 
     def _log(self) -> None:
-        """The one place where figures leave the device."""
+        """Write a line of the log; only here figures leave the device."""
         trainer, clock = self.trainer, self.clock
         figures: dict[str, Any] = {**self.means.take(), **self.stages.take()}
         figures |= {

@@ -1,4 +1,4 @@
-"""How a run trains: one frozen dataclass, stored in every training state."""
+"""The settings of a run: one frozen dataclass, stored in every training state."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class TrainingConfig:
 
     @classmethod
     def for_cpu(cls, **changes: Any) -> TrainingConfig:
-        """What pays on CPU cores: small batches, one spectral discriminator a step, on half of the
-        crop.
+        """Return settings for CPU cores: small batches, one spectral discriminator a step, on half
+        of the crop.
         """
         settings: dict[str, Any] = {
             "batch_size": 4,

@@ -1,6 +1,4 @@
-"""What training takes from the decoder: stages, as a bitrate does, and frames, as networks lose
-them.
-"""
+"""Drops stages, as a bitrate does, and frames, as networks lose them, in front of the decoder."""
 
 from __future__ import annotations
 
@@ -32,8 +30,8 @@ def active_stages(
     clips: int,
     generator: torch.Generator,
 ) -> Int[Tensor, "batch frames"]:
-    """Quantizer dropout: `dropout_share` of the global batch of `clips` keeps few to all stages on
-    average.
+    """Draw quantizer dropout: in `dropout_share` of the global batch of `clips`, a mean number of
+    stages per clip.
 
     They are shared out over a clip's frames as `codec.streams.allocation` does for files, half to
     one and a half times as steeply. `share` are this process's clips.
@@ -51,7 +49,7 @@ def active_stages(
 def lost_frames(
     clips: int, frames: int, settings: TrainingConfig, generator: torch.Generator
 ) -> Bool[Tensor, "batch frames"]:
-    """Bursts of lost frames in `lost_share` of the clips."""
+    """Draw bursts of lost frames in `lost_share` of the clips."""
     lost = torch.zeros(clips, frames, dtype=torch.bool)
     longest = min(MOST_LOST_FRAMES, frames)
     for clip in range(clips):
@@ -66,8 +64,8 @@ def lost_frames(
 
 
 def group_levels(wave: Float[Tensor, "batch 1 time"], hop: int) -> Float[Tensor, "batch frames"]:
-    """What `codec.streams.allocation` goes by: for each frame, the level in dB of the group that it
-    is in.
+    """Compute what `codec.streams.allocation` goes by: for each frame, the level in dB of its
+    group.
     """
     power = F.avg_pool1d(wave.float().square(), hop)
     groups = F.avg_pool1d(

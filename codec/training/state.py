@@ -1,5 +1,5 @@
-"""Training states on disk: one file, whole or not at all, checked when read, and read without
-running what it holds.
+"""Stores training states: one file, written whole or not at all, checked when read, and read
+without running code in it.
 
 A run's folder holds a full state (weights, averaged weights, discriminators, optimisers), from
 which the run goes on. A portable state is about a sixth of that, for sharing: averaged weights and
@@ -177,8 +177,8 @@ def load_discriminators(trainer: Trainer, path: Path) -> None:
 
 
 def training_facts(state: dict[str, Any]) -> dict[str, Any]:
-    """How the weights of a state came to be, as JSON: data, steps, seconds of audio heard, code,
-    settings.
+    """Describe the training of a state's weights as JSON: data, steps, seconds of audio heard,
+    code, settings.
     """
     steps, settings = state["trainer"]["steps"], state["settings"]
     facts = {
@@ -259,7 +259,7 @@ def _check_archive(path: Path) -> None:
 
 
 def portable(state: dict[str, Any]) -> dict[str, Any]:
-    """A state with all that another run starts from, and no more."""
+    """Reduce a state to what another run starts from."""
     trainer = state["trainer"]
     kept = {
         "averaged": {name: _rounded(name, value) for name, value in trainer["averaged"].items()},

@@ -1,4 +1,4 @@
-"""From a training state to the model file that `Codec.load` takes."""
+"""Converts a training state to the model file that `Codec.load` takes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def to_checkpoint(
     tables: EntropyTables | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """A folded model as the content of a model file.
+    """Convert a folded model to the content of a model file.
 
     Raises:
         CheckpointError: A weight is not finite, or beyond float16's 65504.

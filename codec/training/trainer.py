@@ -1,4 +1,5 @@
-"""One training step of generator and discriminators, and all the state that steps change.
+"""Computes one training step of generator and discriminators, and holds all the state that steps
+change.
 
 The loop around it (budget, logs, checkpoints) is in `run.py`. Everything random in a step follows
 from (seed, step), so a resumed run needs no generator states: it equals the unbroken one (but where
@@ -143,8 +144,8 @@ class Trainer:
 
     @torch.no_grad()
     def _latents(self, batches: Batches, stages: int = 0) -> Float[Tensor, "n channels"]:
-        """What the first `stages` leave of the latents of the batches that come next, of all
-        processes.
+        """Encode the next batches of all processes; return the residual of the latents after the
+        first `stages`.
         """
         rows: list[Tensor] = []
         step = self.steps
@@ -258,7 +259,9 @@ class Trainer:
 
     @property
     def _steps_alone(self) -> bool:
-        """Processes average their weights now and then, not their gradients."""
+        """Whether this is local SGD: processes average their weights now and then, not their
+        gradients.
+        """
         return self.settings.average_every > 1
 
     def _clip(self, module: torch.nn.Module, limit: float) -> Tensor:
@@ -295,8 +298,8 @@ class Trainer:
         self._average_weights()
 
     def _average_weights(self) -> None:
-        """Exponential average of weights and statistics, quicker at the start so that it forgets
-        it.
+        """Update the exponential average of weights and statistics; it is quicker at the start, to
+        forget it.
         """
         decay = min(self.settings.ema_decay, (1 + self.steps) / (10 + self.steps))
         ours, theirs = self.averaged.state_dict(), self.model.state_dict()
@@ -327,7 +330,7 @@ class Trainer:
         )
 
     def _generator(self) -> torch.Generator:
-        """On the CPU, the same on every process."""
+        """Return a CPU generator that is the same on every process."""
         return torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.steps)
 
     def _set_rates(self, progress: float) -> None:

@@ -1,4 +1,4 @@
-"""Quality of a model on held-out clips, from the bits that a file would hold."""
+"""Measures the quality of a model on held-out clips, from the bits that a file would hold."""
 
 from __future__ import annotations
 
@@ -145,5 +145,5 @@ class Validator:
 
 
 def codec_of(checkpoint: Checkpoint, *, device: str = "auto") -> Codec:
-    """A codec of a model that has no file yet."""
+    """Make a codec of a model that has no file yet."""
     return Codec(checkpoint, name="in training", device=device)

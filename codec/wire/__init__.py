@@ -1,6 +1,4 @@
-"""Live packets over RTP, without sockets or clocks: whoever has them gives datagrams and the
-time.
-"""
+"""Live packets over RTP, without sockets or clocks: the caller provides datagrams and the time."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class JitterBuffer:
         return len(self._frames)
 
     def target_seconds(self) -> float:
-        """The delay that is aimed at."""
+        """The target delay."""
         return min(max(self._arrivals.spread_seconds, self._least), self._most)
 
     def delay_seconds(self, now: float) -> float:
@@ -127,7 +127,7 @@ class JitterBuffer:
         return self._starts_at is not None and now >= self._starts_at
 
     def pull(self, now: float, silence: Frame) -> Frame | None:
-        """The frame to play now; None for one that is to be made up. Called once for each frame's
+        """Return the frame to play now, or None for one to conceal. Call it once for each frame's
         duration.
 
         After a silent frame, `silence` stands where nothing came: its sender may leave out the rest

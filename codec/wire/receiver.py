@@ -21,7 +21,7 @@ _JITTER_GAIN = 1 / 16  # RFC 3550 section 6.4.1
 
 @dataclass(kw_only=True, slots=True)
 class ReceiverStatistics:
-    """What came, and what was made of it.
+    """Counts of what came, and what was done with it.
 
     Of the packets `lost` never came, `late` came after their turn, `duplicate` twice, `reordered`
     after a later one. `malformed` are datagrams that are no packet, `foreign` those of another

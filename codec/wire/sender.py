@@ -51,8 +51,8 @@ class RtpSender:
         self._marks_next = True
 
     def wrap(self, packet: bytes, *, samples: int, is_silent: bool = False) -> bytes | None:
-        """The datagram of a live packet that lasts so many samples of the model; None where it is
-        left out.
+        """Make the datagram of a live packet that lasts so many samples of the model; None where
+        silence is left out.
         """
         timestamp = self._timestamp
         self._timestamp = (timestamp + samples) % (1 << 32)

@@ -1,4 +1,4 @@
-"""Read a corpus of codes back: a row to sound, or crops of codes to train a language model on.
+"""Reads a corpus of codes back: a row to sound, or crops of codes to train a language model on.
 
     python -m recipes.corpus.read corpora/codes/shard-000003.parquet#17 out.wav
 

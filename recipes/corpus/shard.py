@@ -1,5 +1,5 @@
-"""One shard: its clips read by threads, coded in batches of like length, and written as one Parquet
-file.
+"""Makes one shard: threads read its clips, batches of like length are coded, and one Parquet file
+is written.
 """
 
 from __future__ import annotations

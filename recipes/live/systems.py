@@ -1,6 +1,4 @@
-"""What is done about lost packets: each way takes a clip and says what is heard, and how many kbps
-it takes.
-"""
+"""Ways to deal with lost packets; each returns the decoded clip and its kbps."""
 
 from __future__ import annotations
 
@@ -90,7 +88,7 @@ class Ours:
 
 
 def opus(kbps: float) -> System:
-    """Opus for a network of the loss that it really has."""
+    """Make Opus for a network with the loss that it really has."""
 
     def system(wave: np.ndarray, network: Network) -> Heard:
         coder = Opus(kbps=kbps, packet_ms=PACKET_MS, loss=network.loss)

@@ -1,4 +1,4 @@
-"""ONNX graphs put together in Python: a node at a time, each giving the name of its result.
+"""Builds ONNX graphs in Python, node by node; each call returns the name of its result.
 
 Knows the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, whose field numbers stand
 here) and nothing of codecs. The operators are those of opset 17, which onnxruntime has had since
@@ -37,18 +37,18 @@ class Graph:
         self._values = 0
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
-        """A value that is given when the graph runs."""
+        """Add an input of the graph."""
         self._inputs.append(_value_info(name, dtype, shape))
         return name
 
     def constant(self, array: np.ndarray) -> str:
-        """An array that is part of the graph; halves become float32."""
+        """Add an array as a constant; float16 becomes float32."""
         name = self._new_name("constant")
         self._constants[name] = array
         return name
 
     def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
-        """The result of an operator."""
+        """Add an operator and return the name of its result."""
         name = self._new_name(operator)
         described = [_attribute(key, value) for key, value in attributes.items()]
         self._nodes.append(
@@ -57,39 +57,39 @@ class Graph:
         return name
 
     def integer(self, value: int) -> str:
-        """A number, such as an index."""
+        """Add an int64 scalar, such as an index."""
         return self.constant(np.array(value, np.int64))
 
     def number(self, value: float) -> str:
-        """A float32."""
+        """Add a float32 scalar."""
         return self.constant(np.array(value, np.float32))
 
     def integers(self, *values: int) -> str:
-        """A vector of numbers, such as axes."""
+        """Add an int64 vector, such as axes."""
         return self.constant(np.array(values, np.int64))
 
     def cast(self, value: str, dtype: str) -> str:
-        """The same numbers in another type."""
+        """Convert a value to another type."""
         return self.node("Cast", value, to=_TYPES[dtype])
 
     def unsqueeze(self, value: str, axis: int) -> str:
-        """One more axis, of length 1."""
+        """Add an axis of length 1."""
         return self.node("Unsqueeze", value, self.integers(axis))
 
     def slice(self, value: str, start: int, end: int | None, *, axis: int) -> str:
-        """What `value[start:end]` is, along one axis."""
+        """Compute `value[start:end]` along one axis."""
         stop = np.iinfo(np.int64).max if end is None else end
         return self.node(
             "Slice", value, self.integers(start), self.integers(stop), self.integers(axis)
         )
 
     def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
-        """Give a value back under `name` when the graph runs."""
+        """Declare a value as the graph's output `name`."""
         self._nodes.append(message((1, value), (2, name), (3, name), (4, "Identity")))
         self._outputs.append(_value_info(name, dtype, shape))
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
-        """The `.onnx` file."""
+        """Return the `.onnx` file."""
         constants = [_tensor(name, array) for name, array in self._constants.items()]
         graph = message(
             (1, self._nodes),

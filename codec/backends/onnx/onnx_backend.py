@@ -88,8 +88,8 @@ class OnnxBackend:
 
 
 class _LazySession:
-    """A session that is made once, at its first use by any thread; a forked process, which has no
-    threads of its parent's session, makes its own.
+    """An onnxruntime session that is made once, at its first use by any thread; a forked process
+    makes its own.
 
     Args:
         graph: makes the ONNX file's bytes.
@@ -143,7 +143,7 @@ def _run_step(
     end: int,
     **inputs: np.ndarray,
 ) -> tuple[np.ndarray, Arrays]:
-    """The result and the new state of a graph of `streaming_graph`."""
+    """Run a graph of `streaming_graph`; return its result and new state."""
     states = {f"state_{number}": array for number, array in enumerate(state)}
     numbers = {"first": np.array(first, np.int64), "end": np.array(end, np.int64)}
     names = [result, *(f"new_{name}" for name in states)]

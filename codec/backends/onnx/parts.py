@@ -24,15 +24,15 @@ class Part:
     taken: set[str] = field(default_factory=set)
 
     def child(self, name: str) -> Part:
-        """The module of that name inside of this one."""
+        """Return the submodule of that name."""
         return Part(self.graph, self.weights, f"{self.prefix}{name}.", self.taken)
 
     def children(self) -> Iterator[Part]:
-        """The modules of an `nn.Sequential`, one after the other."""
+        """Return the modules of an `nn.Sequential` in order."""
         return (self.child(str(number)) for number in itertools.count())
 
     def weight(self, name: str, *shape: int) -> np.ndarray:
-        """A weight as it is stored, often in half precision; it must have this shape."""
+        """Return a weight as stored, often in half precision, checked to have this shape."""
         name = self.prefix + name
         found = self.weights.get(name)
         if found is None or found.shape != shape:
@@ -41,7 +41,7 @@ class Part:
         return found
 
     def constant(self, name: str, *shape: int) -> str:
-        """A weight as a value of the graph."""
+        """Add a weight to the graph as a constant."""
         return self.graph.constant(self.weight(name, *shape))
 
 

@@ -34,7 +34,7 @@ class _Stage:
 
 
 def has_curves(config: ModelConfig) -> bool:
-    """Whether any stage has positions between its codewords."""
+    """Return whether any stage has positions between its codewords."""
     return any(stage.is_space_filling for stage in config.stages)
 
 
@@ -44,13 +44,13 @@ def positions_input(graph: Graph, config: ModelConfig) -> str:
 
 
 def lost_frames(graph: Graph, codes: str) -> str:
-    """Which frames of codes (batch, stages, frames) are marked as lost: (batch, frames)."""
+    """Compute which frames of codes (batch, stages, frames) are lost: (batch, frames)."""
     first = graph.node("Gather", codes, graph.integer(0), axis=1)
     return graph.node("Equal", first, graph.constant(np.array(LOST, np.int32)))
 
 
 def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
-    """Latent (batch, channels, frames) → int32 codes (batch, stages, frames).
+    """Add the quantizer: latent (batch, channels, frames) → int32 codes (batch, stages, frames).
 
     As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that
     of those before it means nothing any more.
@@ -82,8 +82,8 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
 
 
 def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> str:
-    """Int32 codes (batch, any first stages, frames), -1 for none → latent (batch, channels,
-    frames).
+    """Add the dequantizer: int32 codes (batch, any first stages, frames), -1 for none → latent
+    (batch, channels, frames).
 
     All stages' codewords stand in one table, at the latent's own size, so that the stages are
     looked up at once.

@@ -47,7 +47,7 @@ class _Step:
         )
 
     def window(self, x: str) -> str:
-        """What the next layer sees: the frames that it kept, and these."""
+        """Return the input window of the next layer: the frames that it kept, and the new ones."""
         graph, layer, name = self._graph, self._layers[self._done], f"state_{self._done}"
         kept = layer.before + layer.after
         before = graph.input(name, "float32", ["batch", kept, layer.width])
@@ -64,7 +64,7 @@ class _Step:
         return self._graph.unsqueeze(here, 1)
 
     def inside(self, x: str) -> str:
-        """The frames, zero where the stream has none."""
+        """Set frames outside of the stream to zero."""
         graph = self._graph
         if self.behind not in self._there:
             numbers = self.numbers()
@@ -76,8 +76,8 @@ class _Step:
         return graph.node("Where", self._there[self.behind], x, graph.number(0.0))
 
     def level_power(self, power: str, after: int) -> str:
-        """Means over the frame before, the frame and `after` frames; the stream's ends count in
-        place of others.
+        """Average power over the frame before, the frame and `after` frames; at the stream's ends
+        its last frame is repeated.
         """
         graph, numbers = self._graph, self.numbers()
         own = graph.slice(power, 1, -after if after else None, axis=1)

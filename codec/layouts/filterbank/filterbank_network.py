@@ -44,7 +44,7 @@ class FilterbankEncoder(nn.Sequential):
 
     @torch.no_grad()
     def subtract_mean(self, mean: Float[Tensor, " channels"]) -> None:
-        """Give out latents less `mean`."""
+        """Change the last bias so that latents come out with `mean` subtracted."""
         last = self[-1]
         assert isinstance(last, Conv)
         assert last.conv.bias is not None
@@ -91,8 +91,8 @@ class FilterbankDecoder(nn.Sequential):
 
     @torch.no_grad()
     def add_mean(self, mean: Float[Tensor, " channels"]) -> None:
-        """Take latents that are given less `mean`; at the edges, where zeros are padded, this is
-        not exact.
+        """Change the first bias so that latents with `mean` subtracted are accepted; at the edges,
+        where zeros are padded, this is not exact.
         """
         first = self[0]
         assert isinstance(first, Conv)

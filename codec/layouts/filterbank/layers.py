@@ -124,8 +124,8 @@ class ResidualUnit(nn.Module):
 
 
 def add_weight_norm(module: nn.Module) -> None:
-    """For training: part the weights of each output channel into a length and a direction; computes
-    the same.
+    """Reparametrise the weights of each output channel as length and direction, for training; the
+    function stays the same.
     """
     for part in module.modules():
         if isinstance(part, Conv | ConvTranspose):

@@ -176,7 +176,7 @@ class TransformEncoder(nn.Module):
 
     @torch.no_grad()
     def subtract_mean(self, mean: Float[Tensor, " channels"]) -> None:
-        """Give out latents less `mean`."""
+        """Change the last bias so that latents come out with `mean` subtracted."""
         self.exit.bias.sub_(mean)
 
 
@@ -224,7 +224,7 @@ class TransformDecoder(nn.Module):
         latent: Float[Tensor, "batch channels frames"],
         lost: Bool[Tensor, "batch frames"] | None,
     ) -> Float[Tensor, "batch frames width"]:
-        """What the first block sees."""
+        """Compute the input of the first block."""
         x = latent.transpose(1, 2)
         if lost is not None and self.unknown is not None:
             x = torch.where(lost[..., None], self.unknown.to(x.dtype), x)
@@ -236,8 +236,8 @@ class TransformDecoder(nn.Module):
         x: Float[Tensor, "batch frames width"],
         noise: Float[Tensor, "_ frames values"] | None,
     ) -> Float[Tensor, "batch frames width"]:
-        """What enters block `number`: of the frames' noise, its own share goes through a linear
-        layer of its own.
+        """Add a linear function of the frame's noise to the input of block `number`; each block has
+        its own share of the noise.
         """
         if not self.noise:
             return x
@@ -247,7 +247,7 @@ class TransformDecoder(nn.Module):
 
     @torch.no_grad()
     def add_mean(self, mean: Float[Tensor, " channels"]) -> None:
-        """Take latents that are given less `mean`."""
+        """Change the first bias so that latents with `mean` subtracted are accepted."""
         self.entry.bias.add_(self.entry.weight @ mean)
 
 
@@ -287,8 +287,8 @@ def start_from_waves(
 def limit_look_ahead(
     weights: Mapping[str, Tensor], theirs: TransformLayout, ours: TransformLayout
 ) -> None:
-    """Make weights of a layout that looks further ahead those of `ours`, in place, to train on
-    from.
+    """Rewrite, in place, the weights of a layout with more look-ahead for the look-ahead of `ours`,
+    to train on from them.
 
     A frame keeps its weight; the weights of frames that are out of sight now go to the last frame
     in sight.

@@ -1,4 +1,4 @@
-"""Light changes to crops: a tilted spectrum, a reverberant room, noise. Drawn from the crop's key
+"""Augments crops lightly: a tilted spectrum, a reverberant room, noise, drawn from the crop's key
 alone.
 
 Each keeps the crop's RMS (noise comes on top), so that the level planned for a crop is the level it
@@ -65,7 +65,7 @@ def augment(
     *,
     sample_rate_hz: int,
 ) -> Float[Tensor, "batch samples"]:
-    """Change a share of the crops, each by its own key; what has a share of 0 costs nothing."""
+    """Augment a share of the crops, each by its own key; a share of 0 costs nothing."""
     for share, stream, change in (
         (config.tilt_share, _TILT, _tilt),
         (config.reverb_share, _REVERB, _reverberate),

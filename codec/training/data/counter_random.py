@@ -1,4 +1,4 @@
-"""Random numbers that are a function of where they are used, not of what was drawn before.
+"""Counter-based random numbers: a function of where they are used, not of earlier draws.
 
 A key per crop comes from (seed, epoch, index), and its n-th number from (key, n): the same for any
 batch, any number of workers or processes, after a resume, and on any device, since all is integer

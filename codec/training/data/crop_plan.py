@@ -1,5 +1,4 @@
-"""Which crop the item (seed, epoch, index) is: clip, place and gain, decided from the manifest
-alone.
+"""Plans the crop of item (seed, epoch, index): clip, place and gain, from the manifest alone.
 
 Both ways to load (`CropDataset`, `MemoryBank`) follow this plan, so they give the same crops.
 
@@ -127,7 +126,7 @@ class CropPlanner:
         return self._tables.length
 
     def plan(self, epoch: int, indices: Int64[Tensor, " batch"]) -> CropPlan:
-        """The plan of each (epoch, index), on the planner's device; `indices` is moved there."""
+        """Plan each (epoch, index), on the planner's device; `indices` is moved there."""
         tables = self._tables
         keys = item_keys(self.config.seed, epoch, indices.to(tables.length.device))
         clip = torch.searchsorted(tables.cumulative_share, uniform(keys, _CLIP), right=True)
@@ -202,9 +201,7 @@ def _clip_shares(manifest: Manifest, max_speaker_share: float) -> np.ndarray:
 
 
 def _capped_shares(amounts: np.ndarray, limit: float) -> np.ndarray:
-    """Shares in proportion to the amounts, none above the limit (or an even share, if that is
-    more).
-    """
+    """Normalise amounts to shares, none above the limit (or an even share, if that is more)."""
     limit = max(limit, 1 / len(amounts))
     shares = amounts / amounts.sum()
     capped = np.zeros(len(amounts), dtype=bool)

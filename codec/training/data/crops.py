@@ -102,7 +102,7 @@ def finish_crops(
 
 
 def read_mono(manifest: Manifest, clip: Clip, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
-    """A whole clip, the mean of its channels, at a rate."""
+    """Read a whole clip, the mean of its channels, at a rate."""
     return _read_part(manifest, clip, sample_rate_hz, 0, None)
 
 

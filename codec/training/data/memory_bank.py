@@ -1,4 +1,4 @@
-"""All training audio in memory as 16-bit integers, and crops cut from it, on the CPU or on a
+"""Holds all training audio in memory as 16-bit integers, and cuts crops from it, on the CPU or on a
 GPU.
 """
 

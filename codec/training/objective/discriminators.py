@@ -122,8 +122,8 @@ def spectral() -> DiscriminatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one discriminator saw in a batch: each layer's activations, and the map of its scores (1
-    means real).
+    """The output of one discriminator on a batch: each layer's activations, and the map of its
+    scores (1 means real).
     """
 
     features: tuple[Float[Tensor, "batch _ _ _"], ...]
@@ -179,7 +179,7 @@ class Discriminators(nn.Module):
         estimate: Float[Tensor, "batch 1 time"],
         chosen: Sequence[int],
     ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
-        """What the chosen discriminators see in both, with the reference's gain: a wrong level is a
+        """Run the chosen discriminators on both, with the reference's gain: a wrong level is a
         clue.
         """
         gain = level_gain(reference.float() - reference.float().mean(dim=-1, keepdim=True))
@@ -187,7 +187,7 @@ class Discriminators(nn.Module):
 
 
 def level_gain(centred: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 1"]:
-    """What brings every clip's peak to 0.8.
+    """Return the gain that brings every clip's peak to 0.8.
 
     Departure: DAC divides by the peak + 1e-9, so that a clip of zeros multiplies the generator's
     gradient by 8e8. A peak below 1e-3 (-60 dB) counts as 1e-3 here: near silence stays quiet and

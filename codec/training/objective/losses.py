@@ -148,7 +148,7 @@ class Scale(nn.Module):
 
 
 def log_magnitude(magnitude: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """log10, with everything below 1e-5 (-100 dB) taken as that: silence has a finite value and no
+    """Compute log10 with a floor of 1e-5 (-100 dB), so that silence has a finite value and no
     gradient.
     """
     return magnitude.clamp(min=SMALLEST_MAGNITUDE).log10()

@@ -1,4 +1,4 @@
-"""How much louder or softer each band of hearing is in an estimate than in its reference.
+"""Measures how much louder or softer each band of hearing is in an estimate than in its reference.
 
 A differentiable distance after the published structure of PESQ (Rix, Beerends, Hollier, Hekstra,
 "Perceptual evaluation of speech quality", ICASSP 2001): power in Bark bands, above the threshold of
@@ -97,8 +97,8 @@ class LoudnessCriterion(nn.Module):
 def added_weight(
     estimate: Float[Tensor, "*shape"], reference: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
-    """How much more a disturbance counts where the estimate has several times the power: 0 if less
-    than 2.5 times.
+    """Weigh a disturbance more where the estimate has several times the power: by 0 if less than
+    2.5 times.
     """
     lowest, highest = ADDED_LIMITS
     ratio = ((estimate + ADDED_FLOOR) / (reference + ADDED_FLOOR)) ** ADDED_EXPONENT

@@ -49,7 +49,7 @@ class Point:
 def settings(
     lengths: Sequence[float], most_stages: int, threads: int
 ) -> Iterator[tuple[str, Setting]]:
-    """One thing is varied at a time."""
+    """Vary one field at a time."""
     base = Setting(stages=most_stages, threads=threads)
     stages = [count for count in (1, 2, 4, 8, 12, 14) if count <= most_stages]
     axes = {
@@ -66,7 +66,7 @@ def settings(
 def measure_growth(
     preset: str, lengths: Sequence[float], threads: int, backend: str
 ) -> list[Point]:
-    """All points, each measured once."""
+    """Measure all points, once each."""
     config = PRESETS[preset]()
     with TemporaryDirectory() as folder:
         model = Path(folder) / "model.safetensors"

@@ -1,5 +1,4 @@
-"""Encode or decode one file, and print what that cost: the process that `growth` starts for each
-point.
+"""Encodes or decodes one file and prints the cost: the process that `growth` starts for each point.
 
 python -m recipes.measure.bench.one_file encode MODEL SOURCE TARGET STAGES BACKEND
 """

@@ -37,7 +37,7 @@ def speed_table(candidates: Sequence[Candidate], speeds: Sequence[Speed]) -> str
 
 
 def write(path: Path, content: bytes) -> None:
-    """A file of the results, whole or not at all, in place of what was there."""
+    """Write a result file, whole or not at all, replacing what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(path, overwrite=True) as file:
         file.write(content)

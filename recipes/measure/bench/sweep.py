@@ -1,4 +1,4 @@
-"""Throughput against the size of the batch, doubled until memory or time runs out."""
+"""Measures throughput against batch size, doubled until memory or time runs out."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def sweep(
 
 
 def reason_of(error: Exception) -> str:
-    """One line. Memory that an attempt has left behind is given back first."""
+    """Describe an error in one line, and free the memory that the attempt left behind."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):

@@ -67,7 +67,7 @@ def measure(
 
 
 def _gemm() -> Callable[[], None]:
-    """Products of large float32 matrices: the most multiply-adds that this machine does."""
+    """Multiply large float32 matrices: the most multiply-adds that this machine does."""
     left, right, out = (torch.ones(_GEMM_SIZE, _GEMM_SIZE) for _ in range(3))
 
     def multiply() -> None:

@@ -1,4 +1,4 @@
-"""Work counted instead of timed: multiply-adds and allocated values, the same on every machine.
+"""Counts work instead of timing it: multiply-adds and allocated values, the same on every machine.
 
 Counts follow the operations that PyTorch dispatches, so they hold however a layer is written.
 """
@@ -80,7 +80,7 @@ class _LstmCounter:
 
 @torch.no_grad()
 def count(module: nn.Module, call: Callable[[], Any]) -> Work:
-    """The work of `call`, which runs `module`."""
+    """Count the work of `call`, which runs `module`."""
     flops = FlopCounterMode(display=False)
     with _LstmCounter(module) as lstms, _AllocationCounter() as allocations, flops:
         call()

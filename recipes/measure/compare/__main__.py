@@ -106,7 +106,7 @@ def _evaluate(arguments: Arguments, sources: Sequence[Source]) -> Evaluation:
 
 
 def ours(arguments: Arguments) -> list[ModelCandidate]:
-    """Our models, each at those of the rates asked for that it has."""
+    """Make candidates of our models, each at those of the requested rates that it has."""
     found: list[ModelCandidate] = []
     for name in arguments.models:
         candidates = _at_rates(Codec.load(name, device="cpu"), arguments)
@@ -133,7 +133,7 @@ def _at_rates(codec: Codec, arguments: Arguments) -> list[ModelCandidate]:
 
 
 def _others(arguments: Arguments) -> list[Candidate]:
-    """Those that can be scored; the reason is said for the others."""
+    """Make candidates of the codecs that can be scored; print the reason for the others."""
     found: list[Candidate] = []
     for name in arguments.systems:
         try:
@@ -149,7 +149,7 @@ def _others(arguments: Arguments) -> list[Candidate]:
 def _with_timed(
     arguments: Arguments, sources: Sequence[Source], evaluation: Evaluation
 ) -> Evaluation:
-    """And the neural peers that have no weights here."""
+    """Add the neural peers that have no weights here."""
     systems = list(evaluation.systems)
     for name in arguments.systems:
         if name in LAYOUTS and name not in arguments.weights:

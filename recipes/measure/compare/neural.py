@@ -71,7 +71,7 @@ class Layout:
 
 
 def load(layout: Layout, weights: Path | None) -> NeuralModel:
-    """The model, in inference mode.
+    """Load the model, in inference mode.
 
     Raises:
         ConfigError: Its package is not installed, or the folder is not there or holds something
@@ -244,12 +244,12 @@ def neural_peers(layout: Layout, weights: Path) -> list[Peer]:
 
 
 def warm_up(layout: Layout, model: NeuralModel) -> None:
-    """The first use finds algorithms and memory, which is no part of a codec's speed."""
+    """Run once before timing: the first use finds algorithms and memory."""
     code(layout, model, np.zeros(layout.sample_rate_hz, np.float32), layout.timed_codebooks)
 
 
 def code(layout: Layout, model: NeuralModel, wave: np.ndarray, codebooks: int) -> Coded:
-    """A wave (samples,) at the codec's rate to codes and back.
+    """Encode and decode a wave (samples,) at the codec's rate.
 
     Raises:
         AudioError: The model fails on it, as some do on very short waves.

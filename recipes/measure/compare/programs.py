@@ -20,7 +20,7 @@ def require(programs: Sequence[str], package: str) -> None:
 
 
 def run(*command: str | Path) -> float:
-    """The seconds that a program took, its start included.
+    """Run a program; return the seconds that it took, its start included.
 
     Raises:
         AudioError: It failed; with the last line that it said.

@@ -1,4 +1,4 @@
-"""Neural peers without weights: random ones are as fast, and are timed, but nothing they decode is
+"""Times neural peers without weights: random ones are as fast, and nothing they decode is
 scored.
 """
 

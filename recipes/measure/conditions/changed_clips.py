@@ -50,11 +50,11 @@ class Corpus:
         self._speakers = list(speakers)
 
     def wave(self, source: Source) -> Wave:
-        """The clip, its channels averaged, at the model's rate."""
+        """Read the clip, its channels averaged, at the model's rate."""
         return read_clip(source.path, self.sample_rate_hz)
 
     def by_another(self, source: Source) -> Source:
-        """The next clip, after the last one the first, in which somebody else speaks.
+        """Find the next clip, after the last one the first, in which somebody else speaks.
 
         Raises:
             AudioError: There is only one speaker.
@@ -110,7 +110,7 @@ class ChangedClip:
 
 
 def music_clips(count: int, *, sample_rate_hz: int) -> list[ChangedClip]:
-    """So many passages, but at most eight."""
+    """Make so many passages, but at most eight."""
     return [
         ChangedClip(
             f"passage {number}",
@@ -122,7 +122,9 @@ def music_clips(count: int, *, sample_rate_hz: int) -> list[ChangedClip]:
 
 
 def _key(source: Source) -> int:
-    """Of the name alone: with fewer clips, each is still changed in the same way."""
+    """Return a clip's random key, from its name alone: with fewer clips, each is still changed in
+    the same way.
+    """
     return zlib.crc32(source.name.encode())
 
 

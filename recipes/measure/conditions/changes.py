@@ -1,5 +1,5 @@
-"""What is done to speech before it is coded. A function of the samples and of a key, so the same on
-each run.
+"""Changes speech before it is coded, as a function of the samples and a key, so the same on each
+run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _LOUD_SHARE = 20  # one block in so many
 
 
 def level_dbfs(wave: Wave, sample_rate_hz: int) -> float:
-    """The RMS level of the speech in a clip, without its pauses, in dBFS (a constant 1 has 0).
+    """Measure the RMS level of the speech in a clip, without its pauses, in dBFS (a constant 1 has
+    0).
 
     As in training, a block of 0.1 s counts as speech within 20 dB of the loud ones, the loudest
     twentieth.
@@ -45,13 +46,13 @@ def level_dbfs(wave: Wave, sample_rate_hz: int) -> float:
 
 
 def at_level(wave: Wave, sample_rate_hz: int, dbfs: float) -> Wave:
-    """The speech brought to a level; peaks may pass full scale."""
+    """Bring speech to a level; peaks may pass full scale."""
     return _amplified(wave, dbfs - level_dbfs(wave, sample_rate_hz))
 
 
 def with_noise(wave: Wave, sample_rate_hz: int, *, key: int, snr_db: float) -> Wave:
-    """Noise added, whose spectrum falls by 0 to 6 dB per octave; energies are those of the whole
-    clip.
+    """Add noise whose spectrum falls by 0 to 6 dB per octave; energies are those of the
+    whole clip.
     """
     return _augmented(
         wave, sample_rate_hz, key, AugmentConfig(noise_share=1, noise_snr_db=(snr_db, snr_db))
@@ -61,8 +62,8 @@ def with_noise(wave: Wave, sample_rate_hz: int, *, key: int, snr_db: float) -> W
 def reverberate(
     wave: Wave, sample_rate_hz: int, *, key: int, seconds: float, ratio_db: float
 ) -> Wave:
-    """A tail of noise that falls by 60 dB in `seconds`; the direct sound has `ratio_db` more energy
-    than the tail.
+    """Add a tail of noise that falls by 60 dB in `seconds`; the direct sound has `ratio_db` more
+    energy than the tail.
     """
     config = AugmentConfig(
         reverb_share=1, reverb_seconds=(seconds, seconds), reverb_ratio_db=(ratio_db, ratio_db)
@@ -71,14 +72,14 @@ def reverberate(
 
 
 def add_talker(wave: Wave, other: Wave, sample_rate_hz: int) -> Wave:
-    """Another's speech added at an equal level, repeated or cut to the length of the first."""
+    """Add another's speech at an equal level, repeated or cut to the length of the first."""
     return wave + at_level(
         np.resize(other, wave.shape), sample_rate_hz, level_dbfs(wave, sample_rate_hz)
     )
 
 
 def within_full_scale(wave: Wave) -> tuple[Wave, float]:
-    """The wave, turned down where its peak is above full scale, and by how many dB."""
+    """Turn a wave down where its peak is above full scale; return it and by how many dB."""
     over_db = 20 * np.log10(max(np.abs(wave).max(initial=0) / FULL_SCALE, 1))
     return _amplified(wave, -over_db), float(over_db)
 

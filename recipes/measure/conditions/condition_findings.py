@@ -128,8 +128,8 @@ class ConditionFindings:
 
 
 def difference(one: System, other: System, metric: str) -> Mean:
-    """The mean over clips of one's score less the other's, with its interval; clips that lack
-    either are failed.
+    """Average one's score less the other's over clips, with its interval; clips that lack either
+    have failed.
     """
     clips = []
     for clip, partner in zip(one.clips, other.clips, strict=True):

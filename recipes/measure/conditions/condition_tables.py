@@ -1,4 +1,4 @@
-"""ConditionFindings as Markdown."""
+"""Renders `ConditionFindings` as Markdown."""
 
 from __future__ import annotations
 

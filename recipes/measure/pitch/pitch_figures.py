@@ -1,4 +1,4 @@
-"""How far one pitch track is from another."""
+"""Compares two pitch tracks."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class PitchFigures:
 
 
 def pitch_figures(pairs: Sequence[tuple[Track, Track]]) -> PitchFigures:
-    """Of the tracks of originals, each with that of its decoded version: of one length, frames of
-    all together.
+    """Compute the errors over pairs of tracks, original and decoded, of one length; frames of all
+    count alike.
     """
     original = np.concatenate([np.zeros(0), *(one for one, _ in pairs)])
     decoded = np.concatenate([np.zeros(0), *(other for _, other in pairs)])

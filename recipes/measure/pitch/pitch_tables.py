@@ -1,4 +1,4 @@
-"""PitchFindings as Markdown."""
+"""Renders `PitchFindings` as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fundamental frequency of speech over time.
+"""Tracks the fundamental frequency of speech.
 
 pYIN (Mauch and Dixon, 2014) finds what is voiced, and in which octave, but on a grid of pitches;
 YIN (de Cheveigné and Kawahara, 2002), on the same frames, reads between its lines.
@@ -47,7 +47,7 @@ SETTINGS = (
 
 
 def track_pitch(wave: Wave, sample_rate_hz: int) -> Track:
-    """The pitch around 0, 20, 40, … ms.
+    """Estimate the pitch around 0, 20, 40, … ms.
 
     Raises:
         ConfigError: librosa is not installed.
@@ -75,8 +75,8 @@ def track_pitch(wave: Wave, sample_rate_hz: int) -> Track:
 
 
 def with_trace_of_noise(wave: Wave) -> Wave:
-    """White noise added 40 dB below, the same on each run; how far the track moves is the tracker's
-    doing.
+    """Add white noise 40 dB below, the same on each run; how far the track moves shows the
+    tracker's own error.
     """
     noise = np.random.default_rng(0).standard_normal(len(wave))
     return (wave + np.sqrt(np.mean(wave**2)) * 10 ** (-NOISE_DB / 20) * noise).astype(np.float32)

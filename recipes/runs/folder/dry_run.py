@@ -1,4 +1,4 @@
-"""What a run would take: steps, time, memory and disk, from a few real steps that leave nothing
+"""Estimates steps, time, memory and disk of a run from a few real steps that leave nothing
 behind.
 """
 

@@ -1,4 +1,4 @@
-"""Fetch a file over HTTP, going on where a broken transfer stopped."""
+"""Fetches a file over HTTP, and resumes broken transfers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpack an archive that might be hostile: regular files and folders below one folder, and nothing
+"""Unpacks an archive that might be hostile: regular files and folders below one folder, and nothing
 else.
 
 The standard library has a filter for this from Python 3.10.12 and 3.11.4 on only; writing the few

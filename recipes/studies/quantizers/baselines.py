@@ -45,8 +45,8 @@ TEMPERATURE = 0.5  # of the Gumbel-softmax, in squared distances of latents of u
 
 
 class _Attach(torch.autograd.Function):
-    """Identity in its first argument; whoever differentiates through it differentiates the second
-    one, too.
+    """The identity of its first argument; differentiating through it also differentiates the second
+    one.
     """
 
     @staticmethod
@@ -59,7 +59,7 @@ class _Attach(torch.autograd.Function):
 
 
 def attach_loss(value: Float[Tensor, "n d"], loss: Float[Tensor, ""]) -> Float[Tensor, "n d"]:
-    """`value`, such that any loss made of it has the gradient of that loss + `loss`."""
+    """Return `value` such that any loss made of it has the gradient of that loss + `loss`."""
     return _Attach.apply(value, loss)  # pyright: ignore[reportReturnType]
 
 
@@ -76,7 +76,7 @@ def codebook_loss(z: Float[Tensor, "n d"], codeword: Float[Tensor, "n d"]) -> Fl
 def straight_through(
     z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"], commitment: float = COMMITMENT
 ) -> Estimate:
-    """The codeword, with the gradient handed to z as it is."""
+    """Return the codeword, and pass its gradient to z unchanged."""
     index = nearest(z, codebook)
     codeword = codebook[index]
     quantized = z + (codeword - z).detach()
@@ -120,7 +120,7 @@ def rotation_trick(
 
 
 def gumbel_softmax(z: Float[Tensor, "n d"], codebook: Float[Tensor, "k d"]) -> Estimate:
-    """A codeword drawn by its distance, with the gradient of the soft choice; the index told is
+    """Draw a codeword by its distance, with the gradient of the soft choice; the index returned is
     that of the nearest.
     """
     distance = z.square().sum(1, keepdim=True) - 2 * z @ codebook.T + codebook.square().sum(1)

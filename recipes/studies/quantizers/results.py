@@ -10,7 +10,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Figures to six digits; JSON knows no NaN, so what a collapsed run gives in its place is
+    """Round figures to six digits; NaN, which a collapsed run gives and JSON lacks, becomes
     null.
     """
     if isinstance(value, dict):
