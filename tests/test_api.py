@@ -81,7 +81,7 @@ def test_the_file_decodes_to_the_models_own_reconstruction(tiny):
     np.testing.assert_array_equal(encoded.codes, codes.numpy())
     np.testing.assert_allclose(tiny.decode(encoded.to_bytes()).wave, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(
-        np.concatenate(
+        np.concatenate(  # pyright: ignore[reportCallIssue]
             [packet.codes for packet in StreamReader(io.BytesIO(encoded.to_bytes())).packets()], -1
         ),
         encoded.codes,

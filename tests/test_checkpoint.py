@@ -132,7 +132,7 @@ def test_every_field_of_the_configuration_is_tried_above():
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     (mark,) = [
         mark
-        for mark in test_any_change_of_the_configuration_changes_the_fingerprint.pytestmark
+        for mark in test_any_change_of_the_configuration_changes_the_fingerprint.pytestmark  # pyright: ignore[reportFunctionMemberAccess]
         if mark.name == "parametrize"
     ]
     assert {name for changes in mark.args[1] for name in changes} == fields

@@ -60,7 +60,7 @@ def test_pesq_is_that_of_the_package():
         (pesq_nb, RATE_HZ, (SPEECH, NOISY), "nb"),
         (pesq_nb, 8_000, half, "nb"),
     ]:
-        expected = pesq_package.pesq(rate_hz, *signals, mode)
+        expected = pesq_package.pesq(rate_hz, *signals, mode)  # pyright: ignore[reportCallIssue]
         assert metric(*signals, sample_rate_hz=rate_hz) == pytest.approx(expected, abs=1e-9)
 
 

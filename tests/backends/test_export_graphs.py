@@ -39,9 +39,9 @@ def test_graphs_give_the_codes_and_the_wave_of_the_codec(tiny_model, wave, tmp_p
     np.testing.assert_array_equal(codes, encoded.codes)
     decoder = session(folder, "decoder.onnx")
     for stages in (1, 4):
-        (heard,) = decoder.run(None, {"codes": codes[:, :stages]})
+        (heard,) = decoder.run(None, {"codes": codes[:, :stages]})  # pyright: ignore[reportCallIssue]
         expected = codec.decode(encoded, stages=stages).wave
-        np.testing.assert_allclose(heard[:, 0], expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(heard[:, 0], expected, rtol=0, atol=1e-5)  # pyright: ignore[reportCallIssue]
     assert decoder.get_modelmeta().custom_metadata_map["fingerprint"] == codec.fingerprint.hex()
 
 

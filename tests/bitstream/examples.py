@@ -146,7 +146,7 @@ def read(data, tables=None, recover=False):
 def read_codes(data, tables=None):
     packets, reader = read(data, tables)
     empty = np.zeros((reader.header.channels, len(reader.header.stages), 0), np.int32)
-    return np.concatenate([empty, *(packet.codes for packet in packets)], axis=2)
+    return np.concatenate([empty, *(packet.codes for packet in packets)], axis=2)  # pyright: ignore[reportCallIssue]
 
 
 def cut_to(data, stages):

@@ -242,8 +242,9 @@ class RecordingFile(io.BytesIO):
         super().__init__(data)
         self.largest_read = 0
 
-    def read(self, size=-1):
-        self.largest_read = max(self.largest_read, size if size >= 0 else 2**63)
+    def read(self, size=-1, /):
+        asked = 2**63 if size is None or size < 0 else size
+        self.largest_read = max(self.largest_read, asked)
         return super().read(size)
 
 

@@ -87,7 +87,7 @@ def test_golden_files_are_those_first_written(name):
 def test_golden_codes(name):
     codes, tables = golden_codes(name), golden_tables(name)
     packets, reader = read((GOLDEN / f"{name}.dvq").read_bytes(), tables)
-    decoded = np.concatenate([codes[:, :, :0], *(packet.codes for packet in packets)], axis=2)
+    decoded = np.concatenate([codes[:, :, :0], *(packet.codes for packet in packets)], axis=2)  # pyright: ignore[reportCallIssue]
     np.testing.assert_array_equal(decoded, codes)
     assert {packet.coding for packet in packets} <= {"range" if tables else "fixed"}
     assert reader.samples == SAMPLES[name]

@@ -124,9 +124,9 @@ def test_frequencies_are_exact_in_constriction(counts):
     assert bounds[-1] == 2**24
     frequencies = np.diff(bounds)
     assert frequencies.min() >= 1
-    model = constriction.stream.model.Categorical((frequencies - 1).astype(float), perfect=False)
+    model = constriction.stream.model.Categorical((frequencies - 1).astype(float), perfect=False)  # pyright: ignore[reportAttributeAccessIssue]
     for word in {0, 1, codewords // 2, codewords - 2, codewords - 1}:
-        encoder = constriction.stream.queue.RangeEncoder()
+        encoder = constriction.stream.queue.RangeEncoder()  # pyright: ignore[reportAttributeAccessIssue]
         encoder.encode(np.array([word], np.int32), model)
         words_before, (low, interval) = encoder.pos()
         scale = (2**64 - 1) >> 24

@@ -123,7 +123,7 @@ def test_one_byte_at_a_time_through_a_pipe():
     received += [packet.codes for packet in packets]
     producer.join()
     os.close(read_end)
-    np.testing.assert_array_equal(np.concatenate(received, axis=2), codes)
+    np.testing.assert_array_equal(np.concatenate(received, axis=2), codes)  # pyright: ignore[reportCallIssue]
     assert reader.samples == 23 * 320 - 7
 
 

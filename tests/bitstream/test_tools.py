@@ -49,6 +49,7 @@ def test_cut_keeps_the_first_stages(rng, stages, channels, frames, with_tables):
     samples = head.samples_in(frames) - 3 * (frames > 0)
     data = write(codes, head, tables, samples=samples)
     original, _ = read(data, tables)
+    out = io.BytesIO()
     for keep in range(1, len(stages) + 1):
         out = io.BytesIO()
         cut(io.BytesIO(data), out, stages=keep)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,15 +166,15 @@ def start(monkeypatch):
 
         def start(
             *arguments: object, python: tuple[str, ...] = ("-m", "codec.cli"), **pipes
-        ) -> subprocess.Popen[bytes]:
+        ) -> subprocess.Popen[Any]:
             command = [sys.executable, *python, *map(str, arguments)]
-            pipes = {
+            all_pipes: dict[str, Any] = {
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,
                 "stderr": subprocess.PIPE,
                 **pipes,
             }
-            process = stack.enter_context(subprocess.Popen(command, **pipes))
+            process = stack.enter_context(subprocess.Popen(command, **all_pipes))
             stack.callback(process.kill)
             return process
 

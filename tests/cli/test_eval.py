@@ -316,9 +316,10 @@ def test_a_bar_on_a_terminal(call, folders, monkeypatch):
 
     monkeypatch.setenv("TERM", "xterm")
     for quiet in ((), ("--quiet",)):
-        monkeypatch.setattr(sys, "stderr", Terminal())
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
         assert call("eval", "originals", "decoded", *FAST, *quiet).code == 0
-        said = sys.stderr.getvalue()
+        said = terminal.getvalue()
         assert ("eval 0/2" in said, "eval 2/2" in said) == (not quiet, not quiet)
 
 

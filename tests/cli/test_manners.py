@@ -211,19 +211,21 @@ def test_a_bar_on_a_terminal(call, coded, tiny, monkeypatch):
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     (coded / "text.wav").write_text("no audio")
     assert call("encode", "speech.wav", "text.wav", "--out-dir", "new", "--model", tiny).code == 1
-    said = sys.stderr.getvalue()
+    said = terminal.getvalue()
     assert "\rencode 0/2 [" in said
     assert f"\rencode 2/2 [{30 * '#'}] 0:0" in said
     assert "\rdiveq-codec: error: cannot read text.wav" in said
     assert on_screen(said)[0].startswith("diveq-codec: error: cannot read text.wav")
     assert on_screen(said)[1].startswith("diveq-codec: 1 file encoded, 1 failed: 3.33 s")
     assert len(on_screen(said)) == 2
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     assert call("encode", "speech.wav", "--quiet", "--model", tiny).code == 0
-    assert sys.stderr.getvalue() == ""
+    assert terminal.getvalue() == ""
 
 
 def test_progress_reaches_the_whole_size(folder):

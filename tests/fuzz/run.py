@@ -19,7 +19,7 @@ LONGEST = 4096
 def main(target: str, seconds: str) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["codec"]):
+    with atheris.instrument_imports(include=["codec"]):  # pyright: ignore[reportAttributeAccessIssue]
         from fuzz.targets import TARGETS
 
     (FOUND / target).mkdir(parents=True, exist_ok=True)

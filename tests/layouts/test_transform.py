@@ -31,7 +31,7 @@ def test_the_mdct_is_that_of_folding_and_a_dct(hop):
     half = hop // 2
     a, b, c, d = (frame * np.sin(np.pi / (2 * hop) * (np.arange(2 * hop) + 0.5))).reshape(4, half)
     folded = np.concatenate([-c[::-1] - d, a - b[::-1]])
-    np.testing.assert_allclose(
+    np.testing.assert_allclose(  # pyright: ignore[reportCallIssue]
         mdct_basis(hop) @ frame, dct(folded, type=4, norm="ortho"), rtol=0, atol=2e-6
     )
 
@@ -111,7 +111,7 @@ def test_the_start_is_a_working_codec_before_any_training():
     found = {}
     for components in (323, 64):
         model = started(width=323, latent_channels=components)
-        for block in (*model.encoder.blocks, *model.decoder.blocks):
+        for block in (*model.encoder.blocks, *model.decoder.blocks):  # pyright: ignore[reportGeneralTypeIssues]
             torch.nn.init.zeros_(block.scale)
         with torch.no_grad():
             found[components] = si_sdr(

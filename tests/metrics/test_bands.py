@@ -23,7 +23,7 @@ def measure(
 ) -> list[float]:
     names = [f"{kind}_{low}_{high}" for low, high in BANDS_KHZ]
     scores = score(reference, estimate, sample_rate_hz=rate_hz, names=names)
-    return [scores[name].value for name in names]
+    return [value for name in names if (value := scores[name].value) is not None]
 
 
 def test_an_attenuated_band_is_lower_by_that_and_correlates_as_before():

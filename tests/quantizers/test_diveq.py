@@ -33,8 +33,8 @@ def test_jacobians_are_the_closed_forms():
     z, codeword = rows(1, D, seed=0), rows(1, D, seed=1)
     u = torch.nn.functional.normalize(codeword - z)[0]
     along = torch.outer(u, u)
-    by_z = jacobian(lambda value: diveq(value, codeword, None)[0], z)[:, 0]
-    by_codeword = jacobian(lambda value: diveq(z, value, None)[0], codeword)[:, 0]
+    by_z = jacobian(lambda value: diveq(value, codeword, None)[0], z)[:, 0]  # pyright: ignore[reportCallIssue]
+    by_codeword = jacobian(lambda value: diveq(z, value, None)[0], codeword)[:, 0]  # pyright: ignore[reportCallIssue]
     torch.testing.assert_close(by_z, torch.eye(D, dtype=torch.float64) - along)
     torch.testing.assert_close(by_codeword, along)
 

@@ -80,7 +80,7 @@ def test_the_training_forward_on_the_table_reconstructs_what_the_codes_decode_to
 def test_finer_positions_of_an_sf_stage_lower_its_error(latent):
     quantizer = ResidualQuantizer([StageConfig(kind="sf_diveq", bits=5, dim=4)], latent_channels=12)
     initialise(quantizer, latent.transpose(1, 2).flatten(0, 1), torch.Generator().manual_seed(3))
-    stage = quantizer.stages[0]
+    stage = next(iter(quantizer))
     z = latent.transpose(1, 2).flatten(0, 1) @ stage.directions().T
     errors = []
     for bits in range(4):

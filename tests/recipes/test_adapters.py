@@ -65,7 +65,7 @@ class InterfaceOfAudiocodecs(torch.nn.Module):
         super().__init__()
         self.sample_rate, self.orig_sample_rate, self.mode = sample_rate, orig_sample_rate, mode
 
-    def __getattr__(self, name):
+    def __getattr__(self, name):  # pyright: ignore[reportIncompatibleMethodOverride]
         if name in ("sig_to_toks", "sig_to_feats", "sig_to_qfeats", "toks_to_sig"):
             inner = getattr(self, f"_{name}")
             return lambda given, length=None: inner(

@@ -270,7 +270,7 @@ def test_weights_are_read_from_a_folder(tmp_path):
     pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(1)
     model = neural.load(neural.ENCODEC, None)
-    model.module.save_pretrained(tmp_path)
+    model.module.save_pretrained(tmp_path)  # pyright: ignore[reportCallIssue]
     wave = synthesize_speech(0.4, sample_rate_hz=24_000)
     expected = neural.code(neural.ENCODEC, model, wave, 8)
     found = neural.code(neural.ENCODEC, neural.load(neural.ENCODEC, tmp_path), wave, 8)

@@ -54,7 +54,7 @@ def test_the_recogniser_understands_less_in_noise():
     assert errors(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == (0, said)
     assert similarity(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == pytest.approx(1)
     noisy = SPEECH + 0.5 * NOISE
-    assert errors(SPEECH, noisy, sample_rate_hz=RATE_HZ).value > 50
+    assert errors(SPEECH, noisy, sample_rate_hz=RATE_HZ).value > 50  # pyright: ignore[reportAttributeAccessIssue]
     assert similarity(SPEECH, noisy, sample_rate_hz=RATE_HZ) < 0.8
     with pytest.raises(NothingToMeasure, match="the recogniser is not sure of the original"):
         errors(NOISE, NOISE, sample_rate_hz=RATE_HZ)

@@ -142,7 +142,7 @@ def test_ema_equals_the_usual_pair_of_averages():
     their quotient.
     """
     decay = 0.9
-    stage = make_quantizer("ema", stage_configs("ema", 1, bits=3, dim=D), D).stages[0]
+    (stage,) = make_quantizer("ema", stage_configs("ema", 1, bits=3, dim=D), D)
     with torch.no_grad():
         stage.codebook.copy_(rows(8, D, seed=1))
         stage.projection.copy_(torch.eye(D))

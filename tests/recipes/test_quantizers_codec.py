@@ -20,6 +20,7 @@ from codec.model import CodecModel
 from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut
 from recipes.studies.quantizers import codec_runs, codec_scores, codec_tables, plots, whole_codec
+from recipes.studies.quantizers.baselines import MovingAverageStage
 from recipes.studies.quantizers.intervals import crossed_interval
 from recipes.studies.quantizers.methods import METHODS, make_quantizer, stage_configs
 
@@ -139,7 +140,8 @@ def test_random_codewords_take_the_place_of_those_from_kmeans(corpus, tmp_path):
 
 
 def test_a_trusted_codeword_moves_by_its_share_of_the_latents():
-    stage = make_quantizer("ema", stage_configs("ema", 1, bits=2, dim=2), 2).stages[0]
+    (stage,) = make_quantizer("ema", stage_configs("ema", 1, bits=2, dim=2), 2)
+    assert isinstance(stage, MovingAverageStage)
     with torch.no_grad():
         stage.codebook.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]]))
         stage.projection.copy_(torch.eye(2))

@@ -54,11 +54,11 @@ def test_launch_configurations_load_and_fit_their_runs(machine):
     config = load_config_from_file(
         str(RECIPES / f"runs/libritts/accelerate/{machine.replace('-', '_')}.yaml")
     )
-    assert config.num_processes == PROCESSES[machine]
+    assert config.num_processes == PROCESSES[machine]  # pyright: ignore[reportAttributeAccessIssue]
     assert config.num_machines == (2 if machine == "two-nodes" else 1)
     for rate in ("16khz", "24khz"):
         settings = RUNS[f"{rate}-{machine}"].settings
-        assert settings.batch_size % (config.num_processes * settings.accumulate) == 0
+        assert settings.batch_size % (config.num_processes * settings.accumulate) == 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_libritts_runs_have_the_models_they_name():

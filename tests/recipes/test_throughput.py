@@ -53,7 +53,7 @@ def test_all_routes_give_the_codes_of_clips_alone(tiny_model):
     encoded = product.encode(product.prepare(waves))
     for clip, wave in zip(encoded, waves, strict=True):
         np.testing.assert_array_equal(clip.codes, codec.encode(wave, sample_rate_hz=16_000).codes)
-    assert [audio.wave.shape for audio in product.decode(encoded)] == [(1, 16_100)] * 3
+    assert [audio.wave.shape for audio in product.decode(encoded)] == [(1, 16_100)] * 3  # pyright: ignore[reportGeneralTypeIssues]
     alone = np.stack(
         [codec.encode(wave[:16_000], sample_rate_hz=16_000).codes[0] for wave in waves]
     )

@@ -52,9 +52,10 @@ def test_points_and_intervals_lie_where_the_axes_say(tmp_path, metric, size):
     for group, system in zip(drawn, evaluation.systems, strict=True):
         mean = system.means[metric]
         interval, marker = group.all("path")
-        x, y = map(float, re.findall(r"[\d.]+", marker.attributes["transform"]))
+        x, y = map(float, re.findall(r"[\d.]+", marker.attributes["transform"]))  # pyright: ignore[reportCallIssue]
         at, low, high = map(
-            float, re.match(r"M([\d.]+) ([\d.]+)V([\d.]+)", interval.attributes["d"]).groups()
+            float,
+            re.match(r"M([\d.]+) ([\d.]+)V([\d.]+)", interval.attributes["d"]).groups(),  # pyright: ignore[reportCallIssue]
         )
         tolerance = abs(quality(1) - quality(0))  # one pixel
         assert kbps(x) == pytest.approx(system.kbps, rel=0.02)

@@ -55,7 +55,7 @@ def codes_of_file(codec: Codec, clip: np.ndarray, options: dict) -> np.ndarray:
     codec.encode_file(sound, stream, **options)
     stream.seek(0)
     packets = [packet.codes for packet in StreamReader(stream).packets(codec.tables)]
-    return np.concatenate(packets, axis=2)
+    return np.concatenate(packets, axis=2)  # pyright: ignore[reportCallIssue]
 
 
 def test_the_torch_module_has_these_codes_too_padded_or_not(tiny_model, clips):
@@ -139,7 +139,7 @@ def test_latents_are_sums_of_rows_of_codebooks(tiny, clips):
         (stage.codewords, tiny.config.latent_channels) for stage in tiny.config.stages
     ]
     rows = [codebook[stage] for codebook, stage in zip(tiny.codebooks, codes[0], strict=True)]
-    np.testing.assert_allclose(tiny.latents(codes)[0], sum(rows).T, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(tiny.latents(codes)[0], np.sum(rows, axis=0).T, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_a_stop_in_the_last_step_is_no_end(tmp_path):
             signal.raise_signal(signal.SIGTERM)
         return step(*arguments)
 
-    trainer.step = last_step
+    trainer.step = last_step  # pyright: ignore[reportAttributeAccessIssue]
     assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) is False
     assert load_state(tmp_path)["trainer"]["steps"] == 2
     assert validated == []
@@ -224,7 +224,7 @@ def test_a_stop_in_the_last_step_is_no_end(tmp_path):
 
 def test_a_stop_ends_the_start_of_codebooks_at_once(tmp_path):
     trainer = small_trainer(tmp_path, steps=2, quantize_from=0.0, adversarial_from=1.0)
-    trainer.start = lambda _batches: signal.raise_signal(signal.SIGTERM) or [0.0]
+    trainer.start = lambda _batches: signal.raise_signal(signal.SIGTERM) or [0.0]  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(Stopped):
         run(trainer, tmp_path)
     assert not (tmp_path / STATE).exists()

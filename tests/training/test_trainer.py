@@ -74,9 +74,9 @@ def test_the_transform_layout_starts_from_the_first_batches():
     made = [trainer(tiny_transform(width=64), settings(initialise_vectors=400)) for _ in range(3)]
     for one in made[:2]:
         one.start(crops)
-    outer = [one.model.decoder.exit.weight for one in made]
+    outer = [one.model.decoder.exit.weight for one in made]  # pyright: ignore[reportAttributeAccessIssue]
     assert torch.equal(outer[0], outer[1])
-    assert torch.equal(made[0].averaged.decoder.exit.weight, outer[0])
+    assert torch.equal(made[0].averaged.decoder.exit.weight, outer[0])  # pyright: ignore[reportAttributeAccessIssue]
     wave = crops(9)
     mel = [
         one.objective.spectral(one.model(wave, quantize=False).wave, wave).mel.item()
@@ -261,7 +261,7 @@ def test_a_concealing_model_learns_its_vector_for_lost_frames():
     subject.start(crops)
     subject.start_quantizing(crops)
     subject.step(crops(0), 0.1)
-    assert subject.model.decoder.unknown.abs().max() > 0
+    assert subject.model.decoder.unknown.abs().max() > 0  # pyright: ignore[reportCallIssue]
 
 
 def test_every_phase_gives_its_figures():

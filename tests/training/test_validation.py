@@ -83,7 +83,7 @@ def test_a_row_holds_the_bits_of_the_files_and_the_mean_scores(codec, clips):
     ]
     for name in MEASURES:
         assert rows[1][name] == pytest.approx(
-            np.mean([clip_scores[name].value for clip_scores in scores])
+            np.mean([clip_scores[name].value for clip_scores in scores])  # pyright: ignore[reportCallIssue]
         )
     assert rows[1]["failed"] == 0
 
