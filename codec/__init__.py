@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import DEFAULT_MODEL, ModelInfo, found_models, model_info, shipped_models
     from .demo import serve_demo
-    from .errors import AudioError, BitstreamError, CheckpointError, ConfigError, DiveqCodecError
+    from .errors import (
+        AudioError,
+        BitstreamError,
+        CheckpointError,
+        ConfigError,
+        DiveqCodecError,
+        ManifestError,
+        OutputError,
+    )
     from .evaluation.candidates import Candidate, Decoded, DecodedFolder
     from .evaluation.evaluate import evaluate
     from .evaluation.model_candidate import model_candidates
@@ -45,7 +53,15 @@ _HOMES = {
     "layouts.config": ("ModelConfig", "StageConfig"),
     "layouts.presets": ("PRESETS",),
     "demo": ("serve_demo",),
-    "errors": ("AudioError", "BitstreamError", "CheckpointError", "ConfigError", "DiveqCodecError"),
+    "errors": (
+        "AudioError",
+        "BitstreamError",
+        "CheckpointError",
+        "ConfigError",
+        "DiveqCodecError",
+        "ManifestError",
+        "OutputError",
+    ),
     "evaluation.candidates": ("Candidate", "Decoded", "DecodedFolder"),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.model_candidate": ("model_candidates",),
@@ -90,9 +106,11 @@ __all__ = [
     "ListeningResult",
     "LiveDecoder",
     "LiveEncoder",
+    "ManifestError",
     "Metric",
     "ModelConfig",
     "ModelInfo",
+    "OutputError",
     "ReceiverStatistics",
     "Recordings",
     "RtpReceiver",

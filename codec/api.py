@@ -206,7 +206,8 @@ class Codec:
         """Encode an audio file or pipe into a `.dvq` file or pipe, in constant memory. Arguments as
         in `encode`.
 
-        Raises what `encode` does, and AudioError where `source` cannot be read or `target` exists.
+        Raises what `encode` does, AudioError where `source` cannot be read, OutputError where
+        `target` exists.
         """
         with ExitStack() as stack:
             reader = stack.enter_context(open_audio(source))

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .bitstream import EntropyTables, StageLayout
-from .errors import AudioError, BitstreamError, CheckpointError, ConfigError
+from .errors import BitstreamError, CheckpointError, ConfigError, OutputError
 from .files.output import atomic_output
 from .layouts.config import ModelConfig
 
@@ -96,7 +96,7 @@ class Checkpoint:
                         metadata,
                     )
                 )
-        except (AudioError, OSError) as error:
+        except (OutputError, OSError) as error:
             raise CheckpointError(f"the model is not saved: {error}") from error
 
     @classmethod

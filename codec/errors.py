@@ -19,3 +19,11 @@ class BitstreamError(DiveqCodecError):
 
 class AudioError(DiveqCodecError):
     """Audio that cannot be read, written or coded."""
+
+
+class ManifestError(DiveqCodecError):
+    """A manifest of training audio that cannot be read or made."""
+
+
+class OutputError(DiveqCodecError):
+    """A file that cannot be written, such as one that exists already."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.errors import AudioError
+from codec.errors import ConfigError
 from codec.evaluation.signal import Signal, find_sources, read_signal
 
 from .run_script import run_script
@@ -125,7 +125,9 @@ def main(arguments: Arguments) -> None:
     wanted = [clip for clip in clips if not (arguments.out / f"{clip.name}.flac").exists()]
     for tree in arguments.corpora:
         if not tree.is_dir():
-            raise AudioError(f"{tree} is no folder; name the top folders of corpora, e.g. LibriTTS")
+            raise ConfigError(
+                f"{tree} is no folder; name the top folders of corpora, e.g. LibriTTS"
+            )
     arguments.out.mkdir(parents=True, exist_ok=True)
     found: set[str] = set()
     for clip, samples, is_exact in find(wanted, arguments.corpora):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import AudioError
+from ..errors import OutputError
 
 try:
     import fcntl
@@ -70,7 +70,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
             is an error, when the block is entered and again at its end.
 
     Raises:
-        AudioError: The target exists, is a folder, or cannot be created. `path` is then as it was.
+        OutputError: The target exists, is a folder, or cannot be created. `path` is then as it was.
 
     Example:
         >>> import tempfile
@@ -162,7 +162,7 @@ def _new_part(target: Path) -> Iterator[Path]:
             path, descriptor = _create(target)
             _unfinished.add(path)
     except OSError as error:
-        raise AudioError(f"cannot write {target}: {error.strerror}") from error
+        raise OutputError(f"cannot write {target}: {error.strerror}") from error
     if fcntl is None:
         os.close(descriptor)  # Windows renames no open file
     try:
@@ -224,11 +224,11 @@ def _remove(path: Path) -> None:
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
-        raise AudioError(f"cannot write {target}: it is a folder; give a file name")
+        raise OutputError(f"cannot write {target}: it is a folder; give a file name")
     if not target.parent.is_dir():
-        raise AudioError(f"cannot write {target}: there is no folder {target.parent}")
+        raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     if not overwrite and target.exists():
-        raise AudioError(_exists(target))
+        raise OutputError(_exists(target))
 
 
 def _exists(target: Path) -> str:
@@ -242,9 +242,9 @@ def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
         else:
             _rename_to_new(temporary, target)
     except FileExistsError as error:
-        raise AudioError(_exists(target)) from error
+        raise OutputError(_exists(target)) from error
     except OSError as error:
-        raise AudioError(f"cannot write {target}: {error.strerror}") from error
+        raise OutputError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:

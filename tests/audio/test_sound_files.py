@@ -19,7 +19,7 @@ import soundfile
 from synthesis import synthesize_speech
 
 from codec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, audio_writer, open_audio
-from codec.errors import AudioError
+from codec.errors import AudioError, OutputError
 
 RATE_HZ = 16_000
 SPEECH = synthesize_speech(1.5, seed=3)
@@ -389,7 +389,7 @@ def write_and_fail(target):
 
 def test_overwriting_needs_leave(tmp_path):
     (tmp_path / "x.wav").write_bytes(b"old")
-    with pytest.raises(AudioError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         AudioWriter(tmp_path / "x.wav", sample_rate_hz=RATE_HZ, channels=1).__enter__()
     assert (tmp_path / "x.wav").read_bytes() == b"old"
 

@@ -16,7 +16,16 @@ import soundfile
 from conftest import make_checkpoint
 from synthesis import synthesize_speech
 
-from codec import AudioError, Codec, ConfigError, Decoded, DecodedFolder, Recordings, Signal
+from codec import (
+    AudioError,
+    Codec,
+    ConfigError,
+    Decoded,
+    DecodedFolder,
+    OutputError,
+    Recordings,
+    Signal,
+)
 from codec import evaluate as evaluate_
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import find_sources, read_signal
@@ -250,7 +259,7 @@ def test_recordings_of_like_names_do_not_meet(tmp_path):
     assert keep.keep_decoded("Reference", "b.flac", signal) == "reference_2/b_2.wav"
     assert keep.keep_decoded("A / 6", "b.wav", signal) == "a_6/b.wav"
     assert keep.keep_decoded("a 6", "b.wav", signal) == "a_6_2/b.wav"
-    with pytest.raises(AudioError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         keep.keep_original("b.wav", signal)
 
 

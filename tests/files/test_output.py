@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from codec.errors import AudioError
+from codec.errors import OutputError
 from codec.files.output import atomic_output, atomic_path
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and special files")
@@ -44,7 +44,7 @@ def write_and_fail(path, overwrite, failure):
 
 def test_refuses_to_overwrite_before_any_work(tmp_path):
     (tmp_path / "out").write_bytes(b"old")
-    with pytest.raises(AudioError, match="out exists already"), atomic_output(tmp_path / "out"):
+    with pytest.raises(OutputError, match="out exists already"), atomic_output(tmp_path / "out"):
         pytest.fail("the block was entered")
     with atomic_output(tmp_path / "out", overwrite=True) as file:
         file.write(b"new")
@@ -55,7 +55,7 @@ def test_refuses_to_overwrite_before_any_work(tmp_path):
 def test_refuses_a_file_that_appeared_meanwhile(tmp_path, monkeypatch, hard_links):
     if not hard_links:
         monkeypatch.setattr(os, "link", no_hard_links)
-    with pytest.raises(AudioError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         write_while_another_does(tmp_path / "out")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out": b"theirs"}
 
@@ -111,9 +111,15 @@ def test_a_device_is_written_and_not_replaced():
 
 
 def test_folders_as_targets_and_missing_folders_are_errors(tmp_path):
-    with pytest.raises(AudioError, match="it is a folder"), atomic_output(tmp_path, overwrite=True):
+    with (
+        pytest.raises(OutputError, match="it is a folder"),
+        atomic_output(tmp_path, overwrite=True),
+    ):
         pass
-    with pytest.raises(AudioError, match="there is no folder"), atomic_output(tmp_path / "a" / "b"):
+    with (
+        pytest.raises(OutputError, match="there is no folder"),
+        atomic_output(tmp_path / "a" / "b"),
+    ):
         pass
 
 

@@ -15,7 +15,7 @@ import soundfile
 from local_mirror import packed, serve, write_libritts
 from synthesis import synthesize_speech
 
-from codec import AudioError, Codec, evaluation_text, read_evaluation
+from codec import Codec, ConfigError, evaluation_text, read_evaluation
 from codec.training.logs import read_metrics
 from recipes.runs.folder import train
 from recipes.runs.libritts.train import RUNS
@@ -117,17 +117,17 @@ def test_vctk_is_sorted_by_speaker(vctk, tmp_path):
     assert (
         tmp_path / "sorted" / "held_out" / "s5" / "s5_001_mic1.flac"
     ).read_bytes() == source.read_bytes()
-    with pytest.raises(AudioError, match="sorted exists already; delete it"):
+    with pytest.raises(ConfigError, match="sorted exists already; delete it"):
         prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted", held_out=("s5",)))
 
 
 def test_vctk_asks_for_what_is_missing(vctk, tmp_path):
     with pytest.raises(
-        AudioError, match="has no speaker p360, p361, p362, p363, p364, p374, p376; choose others"
+        ConfigError, match="has no speaker p360, p361, p362, p363, p364, p374, p376; choose others"
     ):
         prepare.main(prepare.Arguments(root=vctk, out=tmp_path / "sorted"))
     with pytest.raises(
-        AudioError, match=r"has no folder wav48_silence_trimmed; unpack VCTK-Corpus-0\.92\.zip"
+        ConfigError, match=r"has no folder wav48_silence_trimmed; unpack VCTK-Corpus-0\.92\.zip"
     ):
         prepare.main(prepare.Arguments(root=tmp_path, out=tmp_path / "sorted"))
     assert not (tmp_path / "sorted").exists()

@@ -9,7 +9,7 @@ import soxr
 from real_speech import SAMPLES
 from synthesis import synthesize_speech
 
-from codec.errors import AudioError
+from codec.errors import ConfigError
 from recipes.validation_set import Arguments, describe, main, read_list
 
 EXACT, RESAMPLED = "yourtts-vctk-p347_0001", "yourtts-libritts-121_0001"
@@ -60,5 +60,5 @@ def test_clips_are_found_exactly_or_resampled(tmp_path, capsys):
 
 
 def test_a_corpus_that_is_no_folder(tmp_path):
-    with pytest.raises(AudioError, match="is no folder; name the top folders of corpora"):
+    with pytest.raises(ConfigError, match="is no folder; name the top folders of corpora"):
         main(Arguments(corpora=(tmp_path / "LibriTTS",), out=tmp_path / "val"))

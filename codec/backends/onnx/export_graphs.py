@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checkpoint import Checkpoint, find_model
-from ...errors import AudioError, CheckpointError
+from ...errors import CheckpointError, OutputError
 from ...files.output import atomic_output
 from .model_graphs import model_graphs
 
@@ -59,7 +59,7 @@ def export_onnx(
         for name, content in files.items():
             with atomic_output(Path(folder) / name, overwrite=overwrite) as file:
                 file.write(content)
-    except (AudioError, OSError) as error:
+    except (OutputError, OSError) as error:
         raise CheckpointError(f"the graphs are not written: {error}") from error
     return {name: len(content) for name, content in files.items()}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import AudioError
+from ...errors import ManifestError
 from ...files.output import atomic_output
 
 __all__ = [
@@ -112,14 +112,14 @@ def read_manifest(
         root: Where the audio lies now, if not where the header says.
 
     Raises:
-        AudioError: The file is missing, has no clips, or a line is not as it should be; names file
-            and line.
+        ManifestError: The file is missing, has no clips, or a line is not as it should be; names
+            file and line.
     """
     name = os.fspath(path)
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise AudioError(f"cannot read the manifest {name}: {error}") from error
+        raise ManifestError(f"cannot read the manifest {name}: {error}") from error
     header_root = _read_header(lines, name)
     clips = tuple(
         _from_line(line, f"{name}, line {number}")
@@ -127,7 +127,7 @@ def read_manifest(
         if line
     )
     if not clips:
-        raise AudioError(f"the manifest {name} lists no clips")
+        raise ManifestError(f"the manifest {name} lists no clips")
     return Manifest(
         root=Path(root) if root is not None else Path(path).parent / header_root, clips=clips
     )
@@ -150,12 +150,12 @@ def _to_line(clip: Clip) -> str:
 def _read_header(lines: list[str], name: str) -> str:
     header = _json_object(lines[0] if lines else "", f"{name}, line 1")
     if header.get("format") != FORMAT or not isinstance(header.get("root"), str):
-        raise AudioError(
+        raise ManifestError(
             f"{name} is no manifest: line 1 is not its header; make one with "
             f"codec.training.data.manifest"
         )
     if header.get("version") != VERSION:
-        raise AudioError(
+        raise ManifestError(
             f"{name} is a manifest of version {header.get('version')}; this program reads {VERSION}"
         )
     return header["root"]
@@ -176,24 +176,24 @@ def _from_line(line: str, place: str) -> Clip:
     fields = _json_object(line, place)
     if fields.keys() != _FIELD_TYPES.keys():
         wrong = ", ".join(sorted(fields.keys() ^ _FIELD_TYPES.keys()))
-        raise AudioError(
+        raise ManifestError(
             f"{place}: missing or unknown: {wrong}; a clip has {', '.join(_FIELD_TYPES)}"
         )
     for key, expected in _FIELD_TYPES.items():
         if type(fields[key]) is not expected:
-            raise AudioError(f"{place}: {key} is {fields[key]!r}, expected {expected.__name__}")
+            raise ManifestError(f"{place}: {key} is {fields[key]!r}, expected {expected.__name__}")
     try:
         fields["levels"] = base64.b64decode(fields["levels"], validate=True)
         return Clip(**fields)
     except (ValueError, binascii.Error) as error:
-        raise AudioError(f"{place}: {error}") from error
+        raise ManifestError(f"{place}: {error}") from error
 
 
 def _json_object(line: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise AudioError(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
+        raise ManifestError(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
     if not isinstance(value, dict):
-        raise AudioError(f"{place}: expected a JSON object, found {type(value).__name__}")
+        raise ManifestError(f"{place}: expected a JSON object, found {type(value).__name__}")
     return value

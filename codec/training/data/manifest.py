@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
-from ...errors import AudioError
+from ...errors import AudioError, DiveqCodecError, ManifestError, OutputError
 from ...files.output import atomic_output
 from .clips import LEVELS_PER_SECOND, LOWEST_LEVEL_DB, Clip, Manifest, read_manifest, write_manifest
 
@@ -124,7 +124,7 @@ def build_manifest(
 
 def _find_audio(root: Path) -> list[str]:
     if not root.is_dir():
-        raise AudioError(f"{root} is not a folder; give the folder that the audio files lie in")
+        raise ManifestError(f"{root} is not a folder; give the folder that the audio files lie in")
     found = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -240,7 +240,7 @@ def main(
     rejected_path = out.with_suffix(".rejected.jsonl")
     for path in (out, rejected_path):
         if path.exists() and not force:
-            raise AudioError(
+            raise OutputError(
                 f"{path} exists already; choose another name, or allow overwriting with --force"
             )
     console = Console(stderr=True)
@@ -259,7 +259,7 @@ def main(
         )
     console.print(f"{len(rejected)} files rejected: {rejected_path}")
     if not manifest.clips:
-        raise AudioError(f"no usable audio below {root}, so there is no manifest")
+        raise ManifestError(f"no usable audio below {root}, so there is no manifest")
     write_manifest(manifest, out, overwrite=force)
     speaker_count = len({clip.speaker for clip in manifest.clips})
     console.print(
@@ -275,5 +275,5 @@ if __name__ == "__main__":
 
     try:
         tyro.cli(main, prog="python -m codec.training.data.manifest")
-    except AudioError as error:
+    except DiveqCodecError as error:
         sys.exit(f"error: {error}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from codec import Codec
-from codec.errors import AudioError
+from codec.errors import ConfigError
 from codec.evaluation.candidates import Decoded
 from codec.evaluation.model_candidate import ModelCandidate, model_candidates
 from codec.evaluation.result import StageUse
@@ -83,7 +83,7 @@ def _sentences(sample_rate_hz: int) -> tuple[dict[str, list[NamedSignal]], tuple
     for language in LANGUAGES:
         try:
             clips = list(spoken(language, sample_rate_hz))
-        except AudioError as error:
+        except ConfigError as error:
             left_out.append(f"{language.name} ({error})")
             print(f"left out: {left_out[-1]}", file=sys.stderr)
             continue

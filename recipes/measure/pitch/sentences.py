@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from codec.errors import AudioError
+from codec.errors import ConfigError
 from codec.training.validation import read_clip
 
 from .track import Wave
@@ -62,11 +62,11 @@ def spoken(language: Language, sample_rate_hz: int) -> Iterator[tuple[str, Wave]
     """Each sentence in each voice: a name, and the samples.
 
     Raises:
-        AudioError: espeak-ng is not installed, or lacks the voice.
+        ConfigError: espeak-ng is not installed, or lacks the voice.
     """
     program = shutil.which("espeak-ng")
     if program is None:
-        raise AudioError("espeak-ng is not installed")
+        raise ConfigError("espeak-ng is not installed")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "spoken.wav"
         for number, sentence in enumerate(language.sentences, start=1):
@@ -78,6 +78,6 @@ def spoken(language: Language, sample_rate_hz: int) -> Iterator[tuple[str, Wave]
 def _speak(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AudioError(
+        raise ConfigError(
             f"espeak-ng says: {done.stderr.strip() or f'exit status {done.returncode}'}"
         )

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import tyro
 
-from codec import AudioError
+from codec import ConfigError
 
 from ...run_script import run_script
 
@@ -41,11 +41,11 @@ def main(arguments: Arguments) -> None:
     speakers = _speakers(arguments.root)
     missing = sorted(set(arguments.held_out) - speakers.keys())
     if missing:
-        raise AudioError(
+        raise ConfigError(
             f"{arguments.root} has no speaker {', '.join(missing)}; choose others with --held-out"
         )
     if arguments.out.exists():
-        raise AudioError(f"{arguments.out} exists already; delete it to sort the corpus anew")
+        raise ConfigError(f"{arguments.out} exists already; delete it to sort the corpus anew")
     staging = arguments.out.with_name(f".{arguments.out.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     for speaker, files in speakers.items():
@@ -65,7 +65,7 @@ def _speakers(root: Path) -> dict[str, list[Path]]:
     """Each speaker's clips from the first microphone, which all speakers have."""
     folder = root / AUDIO_FOLDER
     if not folder.is_dir():
-        raise AudioError(
+        raise ConfigError(
             f"{root} has no folder {AUDIO_FOLDER}; unpack VCTK-Corpus-0.92.zip and give its folder"
         )
     speakers = {

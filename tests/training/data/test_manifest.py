@@ -16,7 +16,7 @@ import soundfile
 from real_speech import SPEECH, needs
 from synthesis import synthesize_speech, tone
 
-from codec.errors import AudioError
+from codec.errors import AudioError, ManifestError, OutputError
 from codec.training.data.manifest import (
     SPEAKER_RULES,
     Limits,
@@ -160,7 +160,7 @@ def test_written_and_read(libritts, tmp_path):
     (tmp_path / "moved").rename(tmp_path / "elsewhere")
     moved = read_manifest(tmp_path / "elsewhere" / "train.jsonl")
     assert moved.root.resolve() != libritts
-    with pytest.raises(AudioError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         write_manifest(moved, tmp_path / "elsewhere" / "train.jsonl")
 
 
@@ -204,7 +204,7 @@ def test_wrong_lines_are_named(tmp_path, line, message):
     path.write_text("\n".join([header, json.dumps(GOOD_LINE)]))
     assert read_manifest(path).clips[0].levels == bytes([20])
     path.write_text("\n".join([header, json.dumps(GOOD_LINE), line]))
-    with pytest.raises(AudioError, match=f"train.jsonl, {message}"):
+    with pytest.raises(ManifestError, match=f"train.jsonl, {message}"):
         read_manifest(path)
 
 
@@ -222,14 +222,14 @@ def test_wrong_lines_are_named(tmp_path, line, message):
 )
 def test_wrong_headers_are_named(tmp_path, text, message):
     (tmp_path / "x.jsonl").write_text(text)
-    with pytest.raises(AudioError, match=message):
+    with pytest.raises(ManifestError, match=message):
         read_manifest(tmp_path / "x.jsonl")
 
 
 def test_missing_manifest_and_missing_root(tmp_path):
-    with pytest.raises(AudioError, match=r"cannot read the manifest .*none.jsonl"):
+    with pytest.raises(ManifestError, match=r"cannot read the manifest .*none.jsonl"):
         read_manifest(tmp_path / "none.jsonl")
-    with pytest.raises(AudioError, match="none is not a folder"):
+    with pytest.raises(ManifestError, match="none is not a folder"):
         build_manifest(tmp_path / "none")
 
 
