@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,47 @@ def test_datasets_load_the_shards(corpus):
     )
     for row, expected in zip(loaded, rows(corpus), strict=True):
         np.testing.assert_array_equal(codes_of(row), codes_of(expected))
+
+
+def snippet(holds: str) -> str:
+    """The Python block in the recipes' README that holds these words."""
+    blocks = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    (found,) = (block.split("```")[0] for block in blocks if holds in block)
+    return found
+
+
+def test_the_readme_reads_the_shards_back(corpus, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpora").mkdir()
+    (tmp_path / "corpora" / "codes").symlink_to(corpus)
+    found: dict[str, Any] = {}
+    exec(snippet("CodeCrops"), found)
+    np.testing.assert_array_equal(found["codes"], codes_of(rows(corpus)[0]))
+    assert len(list(found["crops"])) == len(found["rows"]) == len(rows(corpus))
+
+
+def test_the_readme_codes_with_datasets_map(many, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "speech" / "train").mkdir(parents=True)
+    clips = [tmp_path / "speech" / "train" / f"s_{number:02}.wav" for number in range(3)]
+    for clip in clips:
+        shutil.copy(many / clip.name, clip)
+    (tmp_path / "tokens.py").write_text(snippet("def tokenize"))
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "tokens.py"],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    codec = Codec.load(device="cpu")
+    coded = datasets.load_from_disk(str(tmp_path / "codes"))["codes"]
+    for codes, clip in zip(coded, clips, strict=True):
+        np.testing.assert_array_equal(codes, codec.encode(clip).codes[0])
 
 
 def test_rows_decode_to_the_clip(corpus, data, tiny_model, tmp_path, capsys):
