@@ -14,9 +14,9 @@ from .arguments import Manners, Many
 from .console import note, report
 from .errors import display_name
 from .files import Meter
-from .plan import PIPE, Plan, Task, check, check_source, has_target
+from .plan import PIPE, Task, TaskPlan, check, check_source, has_target
 from .progress import Progress, progress_bar
-from .workers import Made, Skipped, Work, in_threads
+from .workers import Made, Skipped, TaskWork, in_threads
 
 _POLL_SECONDS = 0.2
 
@@ -61,8 +61,8 @@ class Summary:
 
 
 def run_batch(
-    plan: Plan,
-    load: Callable[[], Work],
+    plan: TaskPlan,
+    load: Callable[[], TaskWork],
     options: Many,
     manners: Manners,
     *,
@@ -121,7 +121,7 @@ class _Batch:
             return False
         return True
 
-    def do(self, tasks: Sequence[Task], work: Work, *, title: str) -> None:
+    def do(self, tasks: Sequence[Task], work: TaskWork, *, title: str) -> None:
         """All tasks; at last those which another process was doing when it was their turn."""
         with progress_bar(title, tasks, quiet=self.manners.quiet) as progress:
             busy = self._pass(tasks, lambda task, meter: self._attempt(work, task, meter), progress)
@@ -148,7 +148,7 @@ class _Batch:
                     self._account(task, outcome)
         return busy
 
-    def _attempt(self, work: Work, task: Task, meter: Meter) -> Made | Skipped:
+    def _attempt(self, work: TaskWork, task: Task, meter: Meter) -> Made | Skipped:
         if task.target == PIPE:
             return work.make(task, meter)
         remove_stale_part(task.target)
@@ -168,7 +168,7 @@ class _Batch:
                 return "done"
             raise
 
-    def _after_others(self, work: Work, task: Task, meter: Meter) -> Made | Skipped:
+    def _after_others(self, work: TaskWork, task: Task, meter: Meter) -> Made | Skipped:
         while is_being_written(task.target):
             time.sleep(_POLL_SECONDS)
         return self._attempt(work, task, meter)

@@ -17,14 +17,14 @@ from .errors import CommandError, UsageError
 from .files import Meter, can_seek, open_source, open_target
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
-from .workers import Made, Work
+from .workers import Made, TaskWork
 
 if TYPE_CHECKING:
     from codec import StreamInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
+class CutSize:
     """What to cut to."""
 
     stages: Annotated[Stages, arg(help_behavior_hint="")] = None
@@ -49,7 +49,7 @@ class Cut:
 
     paths: Paths
     """SOURCE.dvq TARGET.dvq, or with --out-dir any number of sources."""
-    size: Annotated[Size, arg(name="")] = field(default_factory=Size)
+    size: Annotated[CutSize, arg(name="")] = field(default_factory=CutSize)
     many: Annotated[Many, arg(name="")] = field(default_factory=Many)
     manners: Annotated[Manners, arg(name="")] = field(default_factory=Manners)
 
@@ -72,7 +72,7 @@ class Cut:
             made_suffix=STREAM_SUFFIX,
         )
         plan = conversion.plan(self.paths, self.many.out_dir)
-        work = Work(make=self._cut, is_done=self._is_done)
+        work = TaskWork(make=self._cut, is_done=self._is_done)
         return run_batch(plan, lambda: work, self.many, self.manners, verb="cut", done="cut")
 
     def _cut(self, task: Task, meter: Meter) -> Made:

@@ -17,8 +17,8 @@ from .batch import run_batch
 from .console import binary_stdout
 from .errors import UsageError
 from .files import Meter, open_source
-from .plan import PIPE, STREAM_SUFFIX, Conversion, Plan, Task
-from .workers import Made, Work
+from .plan import PIPE, STREAM_SUFFIX, Conversion, Task, TaskPlan
+from .workers import Made, TaskWork
 
 if TYPE_CHECKING:
     from codec import Codec, DecodedFile, StreamReader
@@ -87,7 +87,7 @@ class Decode:
         load = partial(self._load, plan)
         return run_batch(plan, load, self.many, self.manners, verb="decode", done="decoded")
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> TaskPlan:
         from codec import WRITABLE_SUFFIXES
 
         made_suffix = "." + (self.sound.format or "wav").lower().removeprefix(".")
@@ -109,14 +109,14 @@ class Decode:
         )
         return conversion.plan(self.paths, self.many.out_dir)
 
-    def _load(self, plan: Plan) -> Work:
+    def _load(self, plan: TaskPlan) -> TaskWork:
         models = _Models(self.engine)
         models.load_for_file(plan.tasks[0].source)  # before the work is timed
 
         def make(task: Task, meter: Meter) -> Made:
             return self._decode(models, task, meter)
 
-        return Work(make=make, is_done=self._is_done)
+        return TaskWork(make=make, is_done=self._is_done)
 
     def _decode(self, models: _Models, task: Task, meter: Meter) -> Made:
         from codec import StreamReader

@@ -23,7 +23,7 @@ from .errors import CommandError
 from .files import Meter, open_source, open_target
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
-from .workers import Made, Work
+from .workers import Made, TaskWork
 
 if TYPE_CHECKING:
     from codec import Codec
@@ -90,14 +90,14 @@ class Encode:
         plan = conversion.plan(self.paths, self.many.out_dir)
         return run_batch(plan, self._load, self.many, self.manners, verb="encode", done="encoded")
 
-    def _load(self) -> Work:
+    def _load(self) -> TaskWork:
         codec = self.engine.load()
         self._compare_bitrate(codec)
 
         def make(task: Task, meter: Meter) -> Made:
             return self._encode(codec, task, meter)
 
-        return Work(make=make, is_done=lambda task: is_whole(task.target, codec.fingerprint))
+        return TaskWork(make=make, is_done=lambda task: is_whole(task.target, codec.fingerprint))
 
     def _compare_bitrate(self, codec: Codec) -> None:
         bits = sum(stage.bits for stage in codec.config.stages)

@@ -37,7 +37,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class TaskPlan:
     """All tasks, and what became of the rest of the folders; see `Found`."""
 
     tasks: list[Task]
@@ -56,12 +56,14 @@ class Conversion:
     target_suffixes: Collection[str]
     made_suffix: str
 
-    def plan(self, paths: tuple[str, ...], out_dir: str | None) -> Plan:
+    def plan(self, paths: tuple[str, ...], out_dir: str | None) -> TaskPlan:
         """`SOURCE [TARGET]`, or with `out_dir` any number of sources, files and folders."""
         if not paths:
             raise UsageError("no source is named: give a file, or - for standard input")
         if out_dir is None:
-            return Plan(tasks=[self._one(*paths)]) if len(paths) <= 2 else self._refuse_many(paths)
+            return (
+                TaskPlan(tasks=[self._one(*paths)]) if len(paths) <= 2 else self._refuse_many(paths)
+            )
         if PIPE in paths:
             raise UsageError(
                 "standard input has no name to use in --out-dir: give - and a target alone"
@@ -82,7 +84,7 @@ class Conversion:
             ]
         tasks = list(dict.fromkeys(tasks))
         _check_collisions(tasks)
-        return Plan(tasks=tasks, passed_over=passed_over, unreadable=unreadable)
+        return TaskPlan(tasks=tasks, passed_over=passed_over, unreadable=unreadable)
 
     def _one(self, source: str, target: str | None = None) -> Task:
         if source != PIPE and os.path.isdir(source):
@@ -103,7 +105,7 @@ class Conversion:
             )
         return Task(source, target)
 
-    def _refuse_many(self, paths: tuple[str, ...]) -> Plan:
+    def _refuse_many(self, paths: tuple[str, ...]) -> TaskPlan:
         raise UsageError(
             f"{len(paths)} paths: for several sources give --out-dir; else a source and a target"
         )

@@ -34,7 +34,7 @@ Skipped = Literal["done", "busy"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class TaskWork:
     """What a verb does with a task; `is_done` says whether the target that is there is what `make`
     would make.
     """

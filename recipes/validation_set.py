@@ -24,7 +24,7 @@ from codec.evaluation.signal import Signal, find_sources, read_signal
 
 from .run_script import run_script
 
-__all__ = ["Clip", "describe", "find", "read_list"]
+__all__ = ["ListedClip", "describe", "find", "read_list"]
 
 LIST = Path(__file__).with_name("validation_set.jsonl")
 RATE_HZ = 16_000
@@ -47,7 +47,7 @@ class Arguments:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
+class ListedClip:
     """One line of the list; `levels` are dB above -90 dBFS, a byte each, as hexadecimal digits."""
 
     name: str
@@ -58,15 +58,17 @@ class Clip:
     levels: str
 
 
-def read_list(path: Path = LIST) -> list[Clip]:
+def read_list(path: Path = LIST) -> list[ListedClip]:
     """All clips of a list."""
-    return [Clip(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        ListedClip(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()
+    ]
 
 
-def describe(samples: np.ndarray, *, name: str, corpus: str, speaker: str) -> Clip:
+def describe(samples: np.ndarray, *, name: str, corpus: str, speaker: str) -> ListedClip:
     """The line for int16 samples (n,) at 16 kHz."""
     data = np.ascontiguousarray(samples, "<i2").tobytes()
-    return Clip(
+    return ListedClip(
         name=name,
         corpus=corpus,
         speaker=speaker,
@@ -76,7 +78,9 @@ def describe(samples: np.ndarray, *, name: str, corpus: str, speaker: str) -> Cl
     )
 
 
-def find(clips: Iterable[Clip], trees: Iterable[Path]) -> Iterator[tuple[Clip, np.ndarray, bool]]:
+def find(
+    clips: Iterable[ListedClip], trees: Iterable[Path]
+) -> Iterator[tuple[ListedClip, np.ndarray, bool]]:
     """Clips found below the trees: each with its int16 samples, and whether these are exact."""
     missing = {clip.name: clip for clip in clips}
     for source in (source for tree in trees for source in find_sources(tree)):
@@ -92,7 +96,7 @@ def find(clips: Iterable[Clip], trees: Iterable[Path]) -> Iterator[tuple[Clip, n
                 break
 
 
-def _of_this_length(clips: Iterable[Clip], path: Path) -> list[Clip]:
+def _of_this_length(clips: Iterable[ListedClip], path: Path) -> list[ListedClip]:
     try:
         seconds = soundfile.info(path).duration
     except soundfile.LibsndfileError:
@@ -112,7 +116,7 @@ def _levels(samples: np.ndarray) -> np.ndarray:
     return np.maximum(np.round(decibels + _FLOOR_DB), 0)
 
 
-def _likeness(samples: np.ndarray, clip: Clip) -> float:
+def _likeness(samples: np.ndarray, clip: ListedClip) -> float:
     """Correlation of the levels: 1 for the same utterance, whatever its gain."""
     own, listed = _levels(samples), np.frombuffer(bytes.fromhex(clip.levels), np.uint8)
     shared = min(len(own), len(listed))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..evaluation.result import Evaluation
-from .curves import Curve, Point, Scale, curves_of, kbps_scale, quality_scale
+from .curves import AxisScale, Curve, CurvePoint, curves_of, kbps_scale, quality_scale
 from .figures import metric_decimals, value
 from .labels import place_labels
 from .markup import Markup, join, tag
 
-__all__ = ["NARROW", "STYLES", "WIDE", "Size", "chart", "swatch"]
+__all__ = ["NARROW", "STYLES", "WIDE", "ChartSize", "chart", "swatch"]
 
 STYLES = 6
 """As many colours as the style sheet has, each with its own marker."""
@@ -30,7 +30,7 @@ _STEP = 4.0  # pixels between the positions that labels keep clear of
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ChartSize:
     """The size of a chart in pixels, and of its margins; `labelled` ones have the curves' names in
     them.
     """
@@ -45,11 +45,11 @@ class Size:
     labelled: bool
 
 
-WIDE = Size("wide", 900, 420, left=56, right=110, top=14, bottom=46, labelled=True)
-NARROW = Size("narrow", 300, 260, left=40, right=10, top=12, bottom=44, labelled=False)
+WIDE = ChartSize("wide", 900, 420, left=56, right=110, top=14, bottom=46, labelled=True)
+NARROW = ChartSize("narrow", 300, 260, left=40, right=10, top=12, bottom=44, labelled=False)
 
 
-def chart(evaluation: Evaluation, metric: str, size: Size) -> Markup:
+def chart(evaluation: Evaluation, metric: str, size: ChartSize) -> Markup:
     """Draw the mean of each system over its rate, with intervals; systems of a family are joined.
 
     Raises:
@@ -102,7 +102,7 @@ def _marker(style: int) -> str:
     return _MARKERS[(style + style // STYLES) % STYLES]
 
 
-def _grid(x: Scale, y: Scale, size: Size) -> Markup:
+def _grid(x: AxisScale, y: AxisScale, size: ChartSize) -> Markup:
     bottom, right = size.height - size.bottom, size.width - size.right
     parts: list[Markup] = []
     for tick in y.ticks:
@@ -144,14 +144,14 @@ def _tick_decimals(ticks: tuple[float, ...]) -> int:
     )
 
 
-def _curve(evaluation: Evaluation, metric: str, curve: Curve, x: Scale, y: Scale) -> Markup:
+def _curve(evaluation: Evaluation, metric: str, curve: Curve, x: AxisScale, y: AxisScale) -> Markup:
     line = "L".join(f"{x(point.kbps):.1f} {y(point.mean):.1f}" for point in curve.points)
     points = (_point(evaluation, metric, curve, point, x, y) for point in curve.points)
     return tag("g", tag("path", d=f"M{line}", class_="line"), *points, class_=_style(curve.style))
 
 
 def _point(
-    evaluation: Evaluation, metric: str, curve: Curve, point: Point, x: Scale, y: Scale
+    evaluation: Evaluation, metric: str, curve: Curve, point: CurvePoint, x: AxisScale, y: AxisScale
 ) -> Markup:
     decimals = metric_decimals(evaluation, metric)
     at, low, high = x(point.kbps), y(point.low), y(point.high)
@@ -175,7 +175,7 @@ def _point(
     )
 
 
-def _labels(curves: tuple[Curve, ...], x: Scale, y: Scale, size: Size) -> Markup:
+def _labels(curves: tuple[Curve, ...], x: AxisScale, y: AxisScale, size: ChartSize) -> Markup:
     texts = [_shortened(curve.family) for curve in curves]
     ends = [(x(curve.points[-1].kbps), y(curve.points[-1].mean)) for curve in curves]
     obstacles = [position for curve in curves for position in _inked(curve, x, y)]
@@ -196,7 +196,7 @@ def _shortened(text: str, most: int = 22) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _inked(curve: Curve, x: Scale, y: Scale) -> Iterator[tuple[float, float]]:
+def _inked(curve: Curve, x: AxisScale, y: AxisScale) -> Iterator[tuple[float, float]]:
     """List positions along the line and the intervals, which labels should not cover."""
     at = [(x(point.kbps), y(point.mean)) for point in curve.points]
     for (x0, y0), (x1, y1) in pairwise(at):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ..evaluation.result import Evaluation
 from .figures import ticks
 
-__all__ = ["Curve", "Point", "Scale", "curves_of", "kbps_scale", "quality_scale"]
+__all__ = ["AxisScale", "Curve", "CurvePoint", "curves_of", "kbps_scale", "quality_scale"]
 
 
 _MOST_TICKS = 10  # of rates; more run into each other on a phone
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """A system: its place in `Evaluation.systems`, its rate and mean, and the ends of the interval
     (or the mean).
     """
@@ -35,7 +35,7 @@ class Curve:
 
     family: str
     style: int
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
 
 
 def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
@@ -43,14 +43,14 @@ def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
     order.
     """
     families = list(dict.fromkeys(system.family for system in evaluation.systems))
-    points: dict[str, list[Point]] = {family: [] for family in families}
+    points: dict[str, list[CurvePoint]] = {family: [] for family in families}
     for number, system in enumerate(evaluation.systems):
         mean = system.means[metric]
         if mean.mean is None or not system.kbps or system.kbps < 0:
             continue
         low = mean.mean if mean.low is None else mean.low
         high = mean.mean if mean.high is None else mean.high
-        points[system.family].append(Point(number, system.kbps, mean.mean, low, high))
+        points[system.family].append(CurvePoint(number, system.kbps, mean.mean, low, high))
     curves = (
         Curve(family, style, tuple(sorted(points[family], key=lambda point: point.kbps)))
         for style, family in enumerate(families)
@@ -59,7 +59,7 @@ def curves_of(evaluation: Evaluation, metric: str) -> tuple[Curve, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class AxisScale:
     """An axis from `low` to `high` with its ticks, mapped to the pixels `start` to `end`."""
 
     low: float
@@ -77,7 +77,7 @@ class Scale:
         return self.start + (self.end - self.start) * (at - low) / (high - low)
 
 
-def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
+def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> AxisScale:
     """A logarithmic axis, for each doubling of the rate looks alike; a little wider than the
     points.
 
@@ -96,12 +96,12 @@ def kbps_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
         marks = [mark for mark in marks if math.log2(mark).is_integer()]
     elif len(marks) < 3:
         marks = [rate for rate in ticks(low, high) if low <= rate <= high]
-    return Scale(low, high, tuple(marks), True, start, end)
+    return AxisScale(low, high, tuple(marks), True, start, end)
 
 
-def quality_scale(curves: tuple[Curve, ...], start: float, end: float) -> Scale:
+def quality_scale(curves: tuple[Curve, ...], start: float, end: float) -> AxisScale:
     """A linear axis from the lowest to the highest end of an interval, rounded outward."""
     low = min(point.low for curve in curves for point in curve.points)
     high = max(point.high for curve in curves for point in curve.points)
     marks = ticks(low, high)
-    return Scale(marks[0], marks[-1], tuple(marks), False, start, end)
+    return AxisScale(marks[0], marks[-1], tuple(marks), False, start, end)

@@ -20,7 +20,7 @@ from codec.metrics import score
 
 from ..held_out import spread
 from ..markdown import table
-from .network import Network
+from .network import LossyNetwork
 from .systems import RATE_HZ, Heard, Ours, System, opus
 
 
@@ -45,7 +45,9 @@ class Losses:
             "+ 2 copies": with_copies.concealed,
             "+ 2 copies, RTP, 80 ms jitter, 5 % twice": lambda wave, network: with_copies.received(
                 wave,
-                Network(loss=network.loss, seed=network.seed, jitter_seconds=0.08, doubled=0.05),
+                LossyNetwork(
+                    loss=network.loss, seed=network.seed, jitter_seconds=0.08, doubled=0.05
+                ),
             ),
             "zeros": ours.zero_filled,
             "repetition": ours.repeated,
@@ -64,7 +66,9 @@ class Losses:
         self.out.with_suffix(".md").write_text(_table(results, self.metrics, len(waves)))
 
     def _means(self, system: System, waves: list[np.ndarray], loss: float) -> dict[str, float]:
-        heard = [system(wave, Network(loss=loss, seed=number)) for number, wave in enumerate(waves)]
+        heard = [
+            system(wave, LossyNetwork(loss=loss, seed=number)) for number, wave in enumerate(waves)
+        ]
         return self._scores(waves, heard)
 
     def _scores(self, waves: list[np.ndarray], heard: list[Heard]) -> dict[str, float]:

@@ -10,7 +10,7 @@ _BURST_SECONDS = 0.1  # mean duration of a burst of losses
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class LossyNetwork:
     """What happens on the way.
 
     Losses come in bursts (Gilbert's model: a good and a bad state, all is lost in the bad one).

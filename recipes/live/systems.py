@@ -9,7 +9,7 @@ import numpy as np
 
 from codec import Codec, LiveDecoder, LiveEncoder, RtpReceiver, RtpSender
 
-from .network import Network
+from .network import LossyNetwork
 from .opus import Opus
 
 PACKET_MS = 60
@@ -17,7 +17,7 @@ RATE_HZ = 16_000
 PACKET_SAMPLES = RATE_HZ * PACKET_MS // 1000
 
 Heard = tuple[np.ndarray, float]
-System = Callable[[np.ndarray, Network], Heard]
+System = Callable[[np.ndarray, LossyNetwork], Heard]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Ours:
         )
         return encoder, self.codec.live_decoder(sample_rate_hz=RATE_HZ)
 
-    def concealed(self, wave: np.ndarray, network: Network) -> Heard:
+    def concealed(self, wave: np.ndarray, network: LossyNetwork) -> Heard:
         """Lost packets are filled from copies, or made up by the decoder."""
         encoder, decoder = self.ends()
         packets = encoder.push(wave) + encoder.flush()
@@ -43,17 +43,17 @@ class Ours:
         heard = [decoder.push_codes(codes) for codes in _with_copies(decoder, packets, lost)]
         return np.concatenate([*heard, decoder.flush()])[: len(wave)], _kbps(packets, wave)
 
-    def zero_filled(self, wave: np.ndarray, network: Network) -> Heard:
+    def zero_filled(self, wave: np.ndarray, network: LossyNetwork) -> Heard:
         """Lost packets are silence."""
-        whole, kbps = self.concealed(wave, Network())
+        whole, kbps = self.concealed(wave, LossyNetwork())
         heard = whole.copy()
         for start in _starts(network, wave):
             heard[start : start + PACKET_SAMPLES] = 0
         return heard, kbps
 
-    def repeated(self, wave: np.ndarray, network: Network) -> Heard:
+    def repeated(self, wave: np.ndarray, network: LossyNetwork) -> Heard:
         """Lost packets are the last one over again."""
-        whole, kbps = self.concealed(wave, Network())
+        whole, kbps = self.concealed(wave, LossyNetwork())
         heard = whole.copy()
         for start in _starts(network, wave):
             before = heard[max(start - PACKET_SAMPLES, 0) : start]
@@ -61,7 +61,7 @@ class Ours:
             place[:] = before[: len(place)] if len(before) >= len(place) else 0
         return heard, kbps
 
-    def received(self, wave: np.ndarray, network: Network) -> Heard:
+    def received(self, wave: np.ndarray, network: LossyNetwork) -> Heard:
         """The whole way: RTP, a network with jitter, the jitter buffer; what it delays is taken off
         the front.
         """
@@ -90,7 +90,7 @@ class Ours:
 def opus(kbps: float) -> System:
     """Make Opus for a network with the loss that it really has."""
 
-    def system(wave: np.ndarray, network: Network) -> Heard:
+    def system(wave: np.ndarray, network: LossyNetwork) -> Heard:
         coder = Opus(kbps=kbps, packet_ms=PACKET_MS, loss=network.loss)
         packets = coder.encode(wave)
         return coder.decode(
@@ -116,7 +116,7 @@ def _with_copies(decoder: LiveDecoder, packets: list[bytes], lost: np.ndarray) -
     return codes
 
 
-def _starts(network: Network, wave: np.ndarray) -> list[int]:
+def _starts(network: LossyNetwork, wave: np.ndarray) -> list[int]:
     """First samples of the packets that are lost."""
     lost = network.lost(-(-len(wave) // PACKET_SAMPLES), PACKET_MS / 1000)
     return (np.flatnonzero(lost) * PACKET_SAMPLES).tolist()

@@ -7,22 +7,22 @@ import pytest
 from synthesis import synthesize_speech
 
 from codec import ConfigError
-from recipes.live.network import Network
+from recipes.live.network import LossyNetwork
 from recipes.live.opus import Opus
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.2, 0.3])
 def test_so_much_is_lost_in_bursts(loss):
-    lost = Network(loss=loss).lost(50_000, 0.02)
+    lost = LossyNetwork(loss=loss).lost(50_000, 0.02)
     assert lost.mean() == pytest.approx(loss, abs=0.02)
     if loss:
         bursts = np.diff(np.flatnonzero(np.diff(np.pad(lost, 1).astype(int))))[::2]
         assert bursts.mean() == pytest.approx(5, rel=0.15)  # 100 ms
-    np.testing.assert_array_equal(Network(loss=loss).lost(50_000, 0.02), lost)
+    np.testing.assert_array_equal(LossyNetwork(loss=loss).lost(50_000, 0.02), lost)
 
 
 def test_packets_overtake_each_other_and_come_twice():
-    coming = Network(loss=0.1, jitter_seconds=0.08, doubled=0.05).arrivals(5000, 0.02)
+    coming = LossyNetwork(loss=0.1, jitter_seconds=0.08, doubled=0.05).arrivals(5000, 0.02)
     times, numbers = zip(*coming, strict=True)
     assert list(times) == sorted(times)
     assert len(numbers) - len(set(numbers)) == pytest.approx(0.05 * 4500, rel=0.2)

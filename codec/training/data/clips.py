@@ -18,8 +18,8 @@ from ...files.output import atomic_output
 __all__ = [
     "LEVELS_PER_SECOND",
     "LOWEST_LEVEL_DB",
-    "Clip",
     "Manifest",
+    "TrainingClip",
     "read_manifest",
     "write_manifest",
 ]
@@ -31,7 +31,7 @@ LOWEST_LEVEL_DB = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
+class TrainingClip:
     """One audio file.
 
     `path` is relative to the manifest's root, with forward slashes; `frames` counts samples per
@@ -75,7 +75,7 @@ class Manifest:
     """Clips, in the order of the file, and the folder that their paths start from."""
 
     root: Path
-    clips: tuple[Clip, ...]
+    clips: tuple[TrainingClip, ...]
 
     @property
     def seconds(self) -> float:
@@ -140,7 +140,7 @@ def _relative_root(root: Path, manifest: Path) -> str:
         return root.resolve().as_posix()
 
 
-def _to_line(clip: Clip) -> str:
+def _to_line(clip: TrainingClip) -> str:
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     return json.dumps(
         fields | {"levels": base64.b64encode(clip.levels).decode()}, ensure_ascii=False
@@ -172,7 +172,7 @@ _FIELD_TYPES: dict[str, type] = {
 }
 
 
-def _from_line(line: str, place: str) -> Clip:
+def _from_line(line: str, place: str) -> TrainingClip:
     fields = _json_object(line, place)
     if fields.keys() != _FIELD_TYPES.keys():
         wrong = ", ".join(sorted(fields.keys() ^ _FIELD_TYPES.keys()))
@@ -184,7 +184,7 @@ def _from_line(line: str, place: str) -> Clip:
             raise ManifestError(f"{place}: {key} is {fields[key]!r}, expected {expected.__name__}")
     try:
         fields["levels"] = base64.b64decode(fields["levels"], validate=True)
-        return Clip(**fields)
+        return TrainingClip(**fields)
     except (ValueError, binascii.Error) as error:
         raise ManifestError(f"{place}: {error}") from error
 

@@ -20,7 +20,7 @@ from ...audio import open_audio
 from ...audio.resampling import resample_blocks
 from ...errors import AudioError, ConfigError
 from .augment import augment
-from .clips import Clip, Manifest
+from .clips import Manifest, TrainingClip
 from .crop_plan import CropConfig, CropPlan, CropPlanner
 
 if TYPE_CHECKING:
@@ -101,13 +101,15 @@ def finish_crops(
     return (crops * gain[:, None])[:, None]
 
 
-def read_mono(manifest: Manifest, clip: Clip, sample_rate_hz: int) -> Float[np.ndarray, " samples"]:
+def read_mono(
+    manifest: Manifest, clip: TrainingClip, sample_rate_hz: int
+) -> Float[np.ndarray, " samples"]:
     """Read a whole clip, the mean of its channels, at a rate."""
     return _read_part(manifest, clip, sample_rate_hz, 0, None)
 
 
 def _read_part(
-    manifest: Manifest, clip: Clip, sample_rate_hz: int, first: int, last: int | None
+    manifest: Manifest, clip: TrainingClip, sample_rate_hz: int, first: int, last: int | None
 ) -> Float[np.ndarray, " samples"]:
     """Samples [first, last) of the clip at `sample_rate_hz`; `last` None is its end."""
     with open_audio(manifest.root / clip.path) as reader:
@@ -127,7 +129,7 @@ def _read_part(
 
 
 def _source_range(
-    clip: Clip, sample_rate_hz: int, first: int, last: int | None
+    clip: TrainingClip, sample_rate_hz: int, first: int, last: int | None
 ) -> tuple[int, int, int]:
     """The frames [begin, end) of the file to read, and which sample at `sample_rate_hz` `begin`
     falls on.

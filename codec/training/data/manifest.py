@@ -22,14 +22,21 @@ import numpy as np
 from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
 from ...errors import AudioError, DiveqCodecError, ManifestError, OutputError
 from ...files.output import atomic_output
-from .clips import LEVELS_PER_SECOND, LOWEST_LEVEL_DB, Clip, Manifest, read_manifest, write_manifest
+from .clips import (
+    LEVELS_PER_SECOND,
+    LOWEST_LEVEL_DB,
+    Manifest,
+    TrainingClip,
+    read_manifest,
+    write_manifest,
+)
 
 __all__ = [
     "SPEAKER_RULES",
-    "Clip",
     "Limits",
     "Manifest",
     "Rejected",
+    "TrainingClip",
     "build_manifest",
     "read_manifest",
     "write_manifest",
@@ -137,12 +144,14 @@ def _find_audio(root: Path) -> list[str]:
     return sorted(found)
 
 
-def _inspect(root: Path, speaker_rule: SpeakerRule, limits: Limits, path: str) -> Clip | Rejected:
+def _inspect(
+    root: Path, speaker_rule: SpeakerRule, limits: Limits, path: str
+) -> TrainingClip | Rejected:
     try:
         speaker = speaker_rule(PurePath(root.resolve().name, path))
         with open_audio(root / path) as reader:
             levels, frames, clipped = _scan(reader, limits)
-            clip = Clip(
+            clip = TrainingClip(
                 path=path,
                 frames=frames,
                 sample_rate_hz=reader.sample_rate_hz,
@@ -192,7 +201,7 @@ def _levels(block: np.ndarray, sample_rate_hz: int) -> bytes:
     return np.clip(np.rint(below), 0, LOWEST_LEVEL_DB).astype(np.uint8).tobytes()
 
 
-def _check(clip: Clip, clipped: int, limits: Limits) -> None:
+def _check(clip: TrainingClip, clipped: int, limits: Limits) -> None:
     loudest_dbfs = -min(clip.levels)
     if loudest_dbfs < limits.silent_below_dbfs:
         raise AudioError(

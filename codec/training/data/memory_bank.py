@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...errors import AudioError
 from ...files.output import atomic_path
-from .clips import Clip, Manifest
+from .clips import Manifest, TrainingClip
 from .crop_plan import CropConfig, CropPlanner
 from .crops import finish_crops, read_mono
 
@@ -155,7 +155,7 @@ def _map_file(path: Path, total: int) -> np.ndarray:
 def _decode(manifest: Manifest, planner: CropPlanner, samples: np.ndarray, jobs: int) -> None:
     ends = planner.lengths.cumsum(0).tolist()
 
-    def decode(clip: Clip, start: int, end: int) -> None:
+    def decode(clip: TrainingClip, start: int, end: int) -> None:
         wave = read_mono(manifest, clip, planner.config.sample_rate_hz)
         np.clip(np.rint(wave * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1, out=wave)
         samples[start:end] = wave

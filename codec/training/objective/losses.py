@@ -68,7 +68,7 @@ class SpectralCriterion(nn.Module):
         super().__init__()
         self.audible_share = 10 ** (-audible_range_db / 20)
         self.scales = nn.ModuleList(
-            Scale(sample_rate_hz, window, bins) for window, bins in MEL_BINS.items()
+            SpectrogramScale(sample_rate_hz, window, bins) for window, bins in MEL_BINS.items()
         )
 
     def forward(
@@ -122,7 +122,7 @@ class Spectrogram:
     mel: Float[Tensor, "clips frames bins"]
 
 
-class Scale(nn.Module):
+class SpectrogramScale(nn.Module):
     """The spectrogram of one window length, as librosa's: periodic Hann, hop of a quarter, centred,
     reflected ends.
     """

@@ -31,7 +31,7 @@ _COUNTED_SECONDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class TimedCodec:
     """A codec to time.
 
     Attributes:
@@ -69,7 +69,7 @@ def random_checkpoint(config: ModelConfig) -> Checkpoint:
     return to_checkpoint(model, weight_type="float32", tables=model_tables(config, [codes]))
 
 
-def our_candidate(preset: str, backend: str) -> Candidate:
+def our_candidate(preset: str, backend: str) -> TimedCodec:
     """Float samples to the bytes of a `.dvq` file and back, with all stages.
 
     Raises:
@@ -80,7 +80,7 @@ def our_candidate(preset: str, backend: str) -> Candidate:
     codec = Codec(random_checkpoint(config), name=name, device="cpu", backend=backend)
     work, rate = model_work(config), config.sample_rate_hz
     kbps = sum(stage.bits for stage in config.stages) * config.frame_rate_hz / 1000
-    return Candidate(
+    return TimedCodec(
         name=name,
         note=f"{kbps:g} kbps, to and from file bytes",
         sample_rate_hz=rate,
@@ -97,7 +97,7 @@ def our_name(preset: str, backend: str) -> str:
     return f"{OURS} {preset}" + (f" ({backend})" if backend != "torch" else "")
 
 
-def peer_candidate(layout: neural.Layout) -> Candidate:
+def peer_candidate(layout: neural.Layout) -> TimedCodec:
     """Samples to code tensors and back: no windows, no file."""
     torch.manual_seed(0)
     model = neural.load(layout, None)
@@ -115,7 +115,7 @@ def peer_candidate(layout: neural.Layout) -> Candidate:
     sample = noise(_COUNTED_SECONDS, rate)
     sample = sample[: len(sample) // layout.hop * layout.hop]
     seconds, codes = len(sample) / rate, encode(sample)
-    return Candidate(
+    return TimedCodec(
         name=layout.family,
         note=f"{layout.kbps[codebooks]:g} kbps, to and from codes",
         sample_rate_hz=rate,
@@ -133,9 +133,9 @@ def _parameters(module: torch.nn.Module) -> int:
 
 def find_candidates(
     presets: Iterable[str], backends: Sequence[str], peers: Iterable[str]
-) -> tuple[list[Candidate], dict[str, str]]:
+) -> tuple[list[TimedCodec], dict[str, str]]:
     """Those that are installed; and why the others are not timed, by their names."""
-    wanted: dict[str, Callable[[], Candidate]] = {}
+    wanted: dict[str, Callable[[], TimedCodec]] = {}
     for preset, backend in itertools.product(presets, backends):
         wanted[our_name(preset, backend)] = functools.partial(our_candidate, preset, backend)
     for layout in (neural.LAYOUTS[name] for name in peers):

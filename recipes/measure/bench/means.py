@@ -29,22 +29,24 @@ Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Network:
+class BatchNetwork:
     """`encode`: waves (batch, 1, time) to codes (batch, stages, frames); `decode` back."""
 
     encode: Step
     decode: Step
 
-    def each(self, change: Callable[[Step], Step]) -> Network:
-        return Network(change(self.encode), change(self.decode))
+    def each(self, change: Callable[[Step], Step]) -> BatchNetwork:
+        return BatchNetwork(change(self.encode), change(self.decode))
 
 
-def _plain(model: CodecModel) -> Network:
+def _plain(model: CodecModel) -> BatchNetwork:
     bits = [0] * len(model.config.stages)
-    return Network(lambda waves: model.encode(waves, bits), lambda codes: model.decode(codes, bits))
+    return BatchNetwork(
+        lambda waves: model.encode(waves, bits), lambda codes: model.decode(codes, bits)
+    )
 
 
-def _bf16(model: CodecModel) -> Network:
+def _bf16(model: CodecModel) -> BatchNetwork:
     """Encoder and decoder in bfloat16 where autocast thinks it safe; the search in float32, as in
     training.
     """
@@ -59,7 +61,7 @@ def _bf16(model: CodecModel) -> Network:
         with torch.autocast(codes.device.type, dtype=torch.bfloat16):
             return model.decode(codes, bits).float()
 
-    return Network(encode, decode)
+    return BatchNetwork(encode, decode)
 
 
 def _in_tf32(step: Step) -> Step:
@@ -112,7 +114,7 @@ def _compiled(step: Step, mode: str | None = None) -> Step:
     return torch.compile(step, dynamic=False, mode=mode)
 
 
-MEANS: dict[str, Callable[[CodecModel], Network]] = {
+MEANS: dict[str, Callable[[CodecModel], BatchNetwork]] = {
     "as the product": lambda model: _plain(model).each(_in_float32),
     "bf16": lambda model: _bf16(model).each(_in_float32),
     "compile": lambda model: _plain(model).each(_compiled).each(_in_float32),

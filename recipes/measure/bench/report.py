@@ -9,7 +9,7 @@ from typing import Any
 from codec import atomic_output
 
 from ...markdown import table
-from .candidates import OURS, Candidate
+from .candidates import OURS, TimedCodec
 from .growth import Point
 from .timing import Speed
 
@@ -17,7 +17,7 @@ GOALS = {"EnCodec 24 kHz": 4.0, "DAC 16 kHz": 15.0}
 """How many times as fast as these the default preset is meant to be, in both directions."""
 
 
-def speed_table(candidates: Sequence[Candidate], speeds: Sequence[Speed]) -> str:
+def speed_table(candidates: Sequence[TimedCodec], speeds: Sequence[Speed]) -> str:
     """Markdown: a line per codec, and its speeds at each length."""
     lengths = sorted({speed.seconds for speed in speeds})
     by_name = {(speed.name, speed.seconds): speed for speed in speeds}
@@ -74,7 +74,7 @@ def ratio_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def floor_lines(
-    candidates: Sequence[Candidate], speeds: Sequence[Speed], machine_rate: float
+    candidates: Sequence[TimedCodec], speeds: Sequence[Speed], machine_rate: float
 ) -> Iterator[str]:
     """How near each codec comes to doing nothing but multiply-adds, at the rate of large matrix
     products.

@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from .candidates import Candidate, noise
+from .candidates import TimedCodec, noise
 
 _GEMM_SIZE = 1024
 _GEMM_CALLS = 20
@@ -47,7 +47,7 @@ def interleaved(tasks: Sequence[Callable[[], object]], repeats: int) -> list[flo
 
 
 def measure(
-    candidates: Sequence[Candidate], seconds: float, repeats: int
+    candidates: Sequence[TimedCodec], seconds: float, repeats: int
 ) -> tuple[list[Speed], float]:
     """Speeds on audio of this length, and the machine's multiply-adds per second, measured in the
     same rounds.

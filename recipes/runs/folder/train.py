@@ -39,7 +39,7 @@ from codec.files.stop import Stopped
 from codec.layouts.config import ModelConfig
 from codec.layouts.stage_kinds import StageKind
 from codec.training.data.augment import AugmentConfig
-from codec.training.data.clips import Clip, Manifest, read_manifest, write_manifest
+from codec.training.data.clips import Manifest, TrainingClip, read_manifest, write_manifest
 from codec.training.data.crop_plan import CropConfig
 from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.plot import main as plot
@@ -255,9 +255,9 @@ def _manifest(arguments: Arguments) -> Manifest:
     return read_manifest(path, root=arguments.data)
 
 
-def _read_folders(arguments: Arguments) -> tuple[list[Clip], list[Rejected]]:
+def _read_folders(arguments: Arguments) -> tuple[list[TrainingClip], list[Rejected]]:
     """The clips and the rejected files of all subsets, with paths from `data` on."""
-    clips: list[Clip] = []
+    clips: list[TrainingClip] = []
     rejected: list[Rejected] = []
     for subset in arguments.subsets or ("",):
         folder = arguments.data / subset

@@ -39,7 +39,7 @@ ALL = (*CLEAN, "train-other-500")  # 555 hours, 2,311 speakers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class RunScale:
     """How much is trained: batch over all processes, updates, rate at that batch, and the
     opponents.
     """
@@ -52,21 +52,21 @@ class Scale:
 
 
 SCALES = {
-    "one-gpu": Scale(
+    "one-gpu": RunScale(
         batch_size=64,
         steps=400_000,
         learning_rate=5e-4,
         discriminator=small(),
         subsets=CLEAN,
     ),
-    "eight-gpus": Scale(
+    "eight-gpus": RunScale(
         batch_size=256,
         steps=200_000,
         learning_rate=7e-4,
         discriminator=full(),
         subsets=ALL,
     ),
-    "two-nodes": Scale(
+    "two-nodes": RunScale(
         batch_size=512,
         steps=150_000,
         learning_rate=1e-3,
@@ -76,12 +76,12 @@ SCALES = {
 }
 
 
-def speech_16khz(scale: Scale) -> train.Arguments:
+def speech_16khz(scale: RunScale) -> train.Arguments:
     """14 stages, 0.5 to 7 kbps."""
     return _run("speech_16khz", scale, stage_counts=(1, 2, 3, 4, 6, 8, 10, 12, 14))
 
 
-def speech_24khz(scale: Scale) -> train.Arguments:
+def speech_24khz(scale: RunScale) -> train.Arguments:
     """The corpus's own rate: 10 stages, 0.75 to 7.5 kbps."""
     return _run("speech_24khz", scale, stage_counts=(1, 2, 4, 6, 8, 10))
 
@@ -118,7 +118,7 @@ def rehearsal() -> train.Arguments:
 
 
 def _run(
-    preset: Literal["speech_16khz", "speech_24khz"], scale: Scale, stage_counts: tuple[int, ...]
+    preset: Literal["speech_16khz", "speech_24khz"], scale: RunScale, stage_counts: tuple[int, ...]
 ) -> train.Arguments:
     return train.Arguments(
         data=CORPUS,

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from codec.errors import ConfigError
-from codec.training.data.clips import Clip, Manifest
+from codec.training.data.clips import Manifest, TrainingClip
 from codec.training.data.crop_plan import CropConfig, CropPlanner
 
 CONFIG = CropConfig(sample_rate_hz=16_000, segment_samples=16_000)
 MANY = torch.arange(20_000)
 
 
-def clip(levels: list[int], speaker: str = "a", sample_rate_hz: int = 16_000) -> Clip:
+def clip(levels: list[int], speaker: str = "a", sample_rate_hz: int = 16_000) -> TrainingClip:
     frames = len(levels) * sample_rate_hz // 10
-    return Clip(
+    return TrainingClip(
         path="x.wav",
         frames=frames,
         sample_rate_hz=sample_rate_hz,
@@ -33,7 +33,7 @@ def clip(levels: list[int], speaker: str = "a", sample_rate_hz: int = 16_000) ->
     )
 
 
-def planner(*clips: Clip, **options) -> CropPlanner:
+def planner(*clips: TrainingClip, **options) -> CropPlanner:
     return CropPlanner(Manifest(root=Path(), clips=clips), dataclasses.replace(CONFIG, **options))
 
 
