@@ -188,12 +188,18 @@ def _start_ray(address: str | None) -> None:
     if ray.is_initialized():
         return
     root = Path(__file__).parents[2]
-    runtime = (
-        None if address is None else {"py_modules": [str(root / "codec"), str(root / "recipes")]}
+    options: dict[str, Any] = (
+        {"include_dashboard": False}
+        if address is None
+        else {"runtime_env": {"py_modules": [str(root / "codec"), str(root / "recipes")]}}
     )
-    ray.init(
-        address=address, runtime_env=runtime, logging_level=logging.WARNING, log_to_driver=False
-    )
+    try:
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **options)
+    except Exception as error:  # Ray has no class for it: its parts have 30 s to start
+        raise ConfigError(
+            f"Ray did not start: {error}; where the machine is busy, try again, or --workers 0 "
+            "codes without it"
+        ) from error
 
 
 class _Worker:

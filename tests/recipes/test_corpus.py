@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -328,6 +328,12 @@ def test_processes_and_workers_share_the_clips(corpus):
     assert next(iter(DataLoader(CodeCrops(corpus, frames=30), batch_size=4))).dtype == torch.int64
 
 
+Started = TypeVar("Started")
+RAY_SECONDS = 600  # on a busy machine
+RAY_VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray's own is 15, and a busy machine then leaves workers nothing
+}
 needs_ray = pytest.mark.skipif(
     "DIVEQ_RAY" not in os.environ,
     reason="Ray takes minutes to start on a busy machine; DIVEQ_RAY=1 runs this",
@@ -346,7 +352,7 @@ def start(many: Path, out: Path, model: Path, *options: str) -> subprocess.Popen
         "--model",
         model,
     ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | RAY_VARIABLES
     return subprocess.Popen(
         [*map(str, command), "--shard-mb", "0.1", *options],
         cwd=ROOT,
@@ -359,7 +365,7 @@ def start(many: Path, out: Path, model: Path, *options: str) -> subprocess.Popen
 
 
 def wait_for_shards(out: Path, count: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + RAY_SECONDS
     while len(list(out.glob("shard-*"))) < count:
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
@@ -372,6 +378,17 @@ def workers_of(process: subprocess.Popen) -> Iterator[int]:
     for child in psutil.Process(process.pid).children(recursive=True):
         if "MapWorker" in " ".join(child.cmdline()):
             yield child.pid
+
+
+def started(start: Callable[[], Started]) -> Started:
+    """What `start` gives; Ray allows a node 30 s to start, which is little on a busy machine."""
+    for _ in range(4):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+    return start()
 
 
 @needs_ray
@@ -390,7 +407,7 @@ def test_a_killed_worker_and_a_killed_driver_lose_nothing(many, tiny_model, tmp_
     shards = Plan(tmp_path).shards
     assert len(list(tmp_path.glob("shard-*"))) < shards
     again = start(many, tmp_path, tiny_model)
-    _, said = again.communicate(timeout=240)
+    _, said = again.communicate(timeout=RAY_SECONDS)
     assert again.returncode == 0, said
     assert f"of {shards} shards are there, going on" in said
     assert f"{_MANY} clips in {shards} shards, 0 in errors.parquet" in said
@@ -398,11 +415,14 @@ def test_a_killed_worker_and_a_killed_driver_lose_nothing(many, tiny_model, tmp_
 
 
 @needs_ray
+@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
+    from ray._private.state import available_resources_per_node
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in RAY_VARIABLES.items():
+        monkeypatch.setenv(name, value)
     shutil.copy(tiny_model, tmp_path / "model.safetensors")
     settings = {
         "root": str(many),
@@ -414,9 +434,9 @@ def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, m
     _, items = find_items(many, "prefix")
     write_plan(tmp_path, items, settings, shard_bytes=100_000)
     shards = Plan(tmp_path).shards
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = started(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1}))
     try:
-        doomed = cluster.add_node(num_cpus=1)
+        others = [started(lambda: cluster.add_node(num_cpus=1)) for _ in range(2)]
         made = on_ray(
             tmp_path,
             Settings(device="cpu"),
@@ -426,10 +446,10 @@ def test_a_cluster_that_loses_a_node_loses_nothing(many, tiny_model, tmp_path, m
             address=cluster.address,
         )
         results = [next(made), next(made)]
-        nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        assert len(nodes) == 2
+        assert sum(node["Alive"] for node in ray.nodes()) == 3
+        left = available_resources_per_node()  # two of the three have a worker
+        doomed = next(node for node in others if not left[node.node_id].get("CPU"))
         cluster.remove_node(doomed)
-        cluster.add_node(num_cpus=1)
         results += made
     finally:
         ray.shutdown()
