@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from codec.files.stop import Stopped, end_process, stop_signals
+from codec.files.stop import Stopped, stop_signals
 
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, replace_closed_streams, report
 from .errors import UsageError
@@ -62,14 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads do.
     """
     replace_closed_streams()
+    own = arguments is None
     try:
-        with stop_signals():
-            return _main(sys.argv[1:] if arguments is None else list(arguments))
+        with stop_signals(message=_last_words if own else None):
+            return _main(sys.argv[1:] if own else list(arguments))
     except Stopped as stopped:
-        if arguments is None:
-            end_process(stopped.exit_code, f"{PROGRAM}: {stopped.words}")
         note(stopped.words)
         return stopped.exit_code
+
+
+def _last_words(stopped: Stopped) -> str:
+    return f"{PROGRAM}: {stopped.words}"
 
 
 def _main(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from codec import ConfigError
+from codec.files.stop import check_stopped
 
 from .files import Meter
 from .plan import Task
@@ -53,7 +54,7 @@ def in_thread(run: Callable[[], int]) -> int:
     that opens a pipe nobody writes to, or computes, would not see it, and one in a callback of
     libsndfile would lose it.
     """
-    ended = threading.Event()
+    running = threading.Lock()  # a bare one: what waits by code in Python may be torn by a signal
     future: Future[int] = Future()
 
     def attempt() -> None:
@@ -61,13 +62,13 @@ def in_thread(run: Callable[[], int]) -> int:
             future.set_result(run())
         except BaseException as error:
             future.set_exception(error)
-        ended.set()
+        running.release()
 
+    running.acquire()
     threading.Thread(target=attempt, name="command", daemon=True).start()
-    while not ended.wait(
-        _POLL_SECONDS
-    ):  # in steps: Windows delivers Ctrl-C to no thread that waits for ever
-        pass
+    # In steps: Windows delivers Ctrl-C to no thread that waits for ever.
+    while not running.acquire(timeout=_POLL_SECONDS):
+        check_stopped()
     return future.result()
 
 

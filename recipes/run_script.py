@@ -12,7 +12,7 @@ import tyro
 
 from codec import DiveqCodecError
 from codec.evaluation.workers import score_workers
-from codec.files.stop import Stopped, end_process, stop_signals
+from codec.files.stop import stop_signals
 
 __all__ = ["run_script", "score_workers"]
 
@@ -26,9 +26,7 @@ def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) ->
     A stop signal ends the script at once, with the processes that it started.
     """
     try:
-        with stop_signals():
+        with stop_signals(message=lambda stopped: stopped.words):
             main(tyro.cli(arguments))
-    except Stopped as stopped:
-        end_process(stopped.exit_code, stopped.words)
     except DiveqCodecError as error:
         sys.exit(f"error: {error}")

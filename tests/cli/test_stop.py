@@ -156,20 +156,25 @@ def test_a_search_through_damage(start, coded, coded_bytes, names, verb):
     assert names() == before
 
 
-def test_nobody_reads_what_is_said(start, folder):
-    """A full pipe for both streams: the command cannot even say that it ends."""
+@pytest.mark.parametrize("number", ENDS)
+def test_nobody_reads_what_is_said(start, folder, number):
+    """A full pipe for both streams: the command cannot even say that it ends, and a second signal
+    comes while it tries to.
+    """
     reading, writing = os.pipe()
     os.write(writing, bytes(60 * 1024))  # of the 64 KiB that a pipe holds
-    for number in range(200):
-        Path(f"{number}.dvq").touch()
+    for file in range(200):
+        Path(f"{file}.dvq").touch()
     process = start("verify", ".", stdout=writing, stderr=writing)
     os.close(writing)
     deadline = time.monotonic() + 60
     while not _sleeps(process):
         assert time.monotonic() < deadline
     start_time = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 143
+    process.send_signal(number)
+    time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(timeout=20) == ENDS[number][0]
     assert time.monotonic() - start_time < WITHIN_SECONDS + 0.5
     os.close(reading)
 
