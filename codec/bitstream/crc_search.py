@@ -11,7 +11,7 @@ work is the same few operations for every place, however long the units there cl
 from __future__ import annotations
 
 import functools
-import operator
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -28,7 +28,9 @@ from .framing import (
 )
 
 _BLOCK = 1 << 16  # places looked at together
+_LOOK_AHEAD = 1 + MAX_MISSING_BYTES
 _DIGIT = 256  # of counts of bytes
+_ROW = 128  # bytes that NumPy goes through one by one, in all rows at once
 _TABLE = np.array(TABLE, np.uint32)
 _BYTES = np.arange(4)[:, None], np.arange(256)[None]
 
@@ -50,7 +52,9 @@ def likely_places(
     registers = _registers(array)
     found: list[int] = []
     for start in range(0, count, _BLOCK):
-        for places, lengths in _framed(array, start, min(start + _BLOCK, count), framing):
+        block = array[start : min(start + _BLOCK, count) + _LOOK_AHEAD]
+        for places, lengths in _framed(block, min(_BLOCK, count - start), framing):
+            places += start
             ends = places + lengths
             fits = ends + CHECK_BYTES <= len(array)
             places, lengths, ends = places[fits], lengths[fits], ends[fits]
@@ -63,39 +67,37 @@ def likely_places(
 
 
 def _framed(
-    array: np.ndarray, start: int, stop: int, framing: Framing
+    block: np.ndarray, count: int, framing: Framing
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Places from `start` to `stop` whose heads are valid, and the lengths of head and body
+    """Which of the first `count` places have valid heads, and the lengths of head and body
     there.
     """
-    places = np.arange(start, stop)
-    heads, sizes = _varints(array, places, MAX_HEAD_BYTES)
-    low, high = np.array(framing.lengths).T
+    sizes = _varint_sizes(block, count + 1)
+    heads = (block[:count] & 0x7F).astype(np.int32)
+    for byte in range(1, MAX_HEAD_BYTES):
+        more = block[byte : count + byte]
+        heads[: len(more)] += (sizes[: len(more)] > byte) * (more & np.int32(0x7F)) << 7 * byte
+    low, high = np.array(framing.lengths, np.int32).T
     lengths, flags = heads >> LENGTH_SHIFT, heads & FLAGS
-    is_packet = (sizes > 0) & (heads > 0) & (lengths >= low[flags]) & (lengths <= high[flags])
-    yield places[is_packet], sizes[is_packet] + lengths[is_packet]
-    ends = places[heads == 0]
-    _, sizes = _varints(array, ends + 1, MAX_MISSING_BYTES)
-    yield ends[sizes > 0], 1 + sizes[sizes > 0] + SUM_BYTES
+    is_varint = (sizes[:count] > 0) & (sizes[:count] <= MAX_HEAD_BYTES)
+    is_packet = is_varint & (heads > 0) & (lengths >= low[flags]) & (lengths <= high[flags])
+    places = np.flatnonzero(is_packet)
+    yield places, sizes[places] + lengths[places]
+    ends = np.flatnonzero((sizes[:count] == 1) & (heads == 0))
+    missing = sizes[ends + 1]
+    is_end = (missing > 0) & (missing <= MAX_MISSING_BYTES)
+    yield ends[is_end], 1 + missing[is_end] + SUM_BYTES
 
 
-def _varints(
-    array: np.ndarray, places: np.ndarray, max_bytes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The varints at `places`, and how many bytes they take: 0, and a value of -1, where there is
-    none.
-    """
-    values, sizes = np.full(places.shape, -1), np.zeros(places.shape, np.int64)
-    left, so_far = np.arange(len(places)), np.zeros(places.shape, np.int64)
-    for size in range(1, max_bytes + 1):
-        left = left[places[left] + size <= len(array)]
-        byte = array[places[left] + size - 1]
-        so_far[left] |= (byte & 0x7F).astype(np.int64) << 7 * (size - 1)
-        is_last = byte < 0x80
-        done = left[is_last & ((byte > 0) | (size == 1))]
-        values[done], sizes[done] = so_far[done], size
-        left = left[~is_last]
-    return values, sizes
+def _varint_sizes(block: np.ndarray, count: int) -> np.ndarray:
+    """How many bytes the varints at the first `count` places take: 0 where there is none."""
+    places = np.arange(len(block))
+    last = np.where(block < 0x80, places, len(block))
+    last = np.minimum.accumulate(last[::-1])[::-1]  # the next byte that ends a varint
+    sizes = last - places + 1
+    sizes[last == len(block)] = 0
+    sizes[(sizes > 1) & (np.append(block, 0)[last] == 0)] = 0  # not the shortest form
+    return np.append(sizes, 0)[:count]
 
 
 def _check_at(array: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -107,26 +109,24 @@ def _check_at(array: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _registers(array: np.ndarray) -> np.ndarray:
-    """R(0, n) for every n: rows of bytes side by side, then each row on what the rows before it
-    made.
-    """
-    width = min(1 << (len(array).bit_length() // 2), _DIGIT)
-    rows = np.zeros((-(-len(array) // width), width), np.uint8)
-    rows.ravel()[: len(array)] = array
-    after = np.empty(rows.shape, np.uint32)
-    register = np.zeros(len(rows), np.uint32)
-    for column in range(width):
-        register = _TABLE[(register ^ rows[:, column]) & 0xFF] ^ register >> 8
-        after[:, column] = register
-    before, whole_row = [0], _shifts(1)[width].tolist()
-    for made in after[:-1, -1].tolist():
-        last = before[-1]
-        parts = (whole_row[byte][last >> 8 * byte & 0xFF] for byte in range(4))
-        before.append(functools.reduce(operator.xor, parts, made))
-    carried = np.array(before, np.uint32)
-    for column in range(width):
-        after[:, column] ^= _apply(_shifts(1)[column + 1], carried)
-    return np.concatenate([[np.uint32(0)], after.ravel()])[: len(array) + 1]
+    """R(0, n) for every n: zlib goes from row to row, and NumPy through all rows side by side."""
+    rows = -(-len(array) // _ROW)
+    columns = np.zeros((_ROW, rows), np.uint8)
+    padded = np.zeros(rows * _ROW, np.uint8)
+    padded[: len(array)] = array
+    columns[:] = padded.reshape(rows, _ROW).T
+    # zlib's CRC is the register with all bits flipped, and goes on from one.
+    check, data = ONES, memoryview(padded)
+    register = np.empty(rows, np.uint32)
+    for row in range(rows):
+        register[row] = check ^ ONES
+        check = zlib.crc32(data[row * _ROW : (row + 1) * _ROW], check)
+    after = np.empty((_ROW + 1, rows), np.uint32)
+    for column in range(_ROW):
+        after[column] = register
+        register = _TABLE.take((register ^ columns[column]) & 0xFF) ^ register >> 8
+    after[_ROW] = register
+    return np.append(after[:_ROW].T.ravel(), after[_ROW, -1:])[: len(array) + 1]
 
 
 def _zeros_read(registers: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -134,11 +134,7 @@ def _zeros_read(registers: np.ndarray, counts: np.ndarray) -> np.ndarray:
     for unit in (1, 1 << 8, 1 << 16):
         digits = counts // unit & 0xFF
         if digits.any():
-            table = _shifts(unit)
-            parts = [
-                table[digits, byte, registers >> np.uint32(8 * byte) & 0xFF] for byte in range(4)
-            ]
-            registers = parts[0] ^ parts[1] ^ parts[2] ^ parts[3]
+            registers = _apply(_shifts(unit), registers, digits * (4 * _DIGIT))
     return registers
 
 
@@ -167,6 +163,13 @@ def _going_back() -> np.ndarray:
     )
 
 
-def _apply(function: np.ndarray, registers: np.ndarray) -> np.ndarray:
-    parts = [function[byte, registers >> np.uint32(8 * byte) & 0xFF] for byte in range(4)]
-    return parts[0] ^ parts[1] ^ parts[2] ^ parts[3]
+def _apply(functions: np.ndarray, registers: np.ndarray, start: np.ndarray | int = 0) -> np.ndarray:
+    """What the `Linear`s that start there among the numbers of `functions` make of each
+    register.
+    """
+    numbers = functions.ravel()
+    made = np.zeros(registers.shape, np.uint32)
+    for byte in range(4):
+        value = (registers >> np.uint32(8 * byte) & np.uint32(0xFF)).astype(np.intp)
+        made ^= numbers.take(value + (start + byte * _DIGIT))
+    return made

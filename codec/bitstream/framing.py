@@ -106,6 +106,7 @@ class Framing:
 
     def __init__(self, header: StreamHeader, identity: int) -> None:
         self.header = header
+        self._packet_frames = header.packet_frames
         self.identity = identity
         self.seed = zlib.crc32(header.checked_bytes(identity))
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
@@ -142,35 +143,36 @@ class Framing:
         check = packet_check(zlib.crc32(content, self.seed), index)
         return content + check.to_bytes(CHECK_BYTES, "little")
 
-    def read(self, source: ByteSource, position: int = 0) -> Unit:
+    def read(self, source: ByteSource, position: int = 0, *, expected: int = 0) -> Unit:
         """Parse the unit `position` bytes ahead without consuming it; raise a `BitstreamError`
-        where there is none.
+        where there is none. A unit whose index is `expected` takes less time than others.
         """
         head, head_size = _head(source, position)
+        stop = position + head_size + (length := head >> LENGTH_SHIFT)
         if head == 0:
-            what, cursor = "the end marker", Cursor(source, position + head_size)
-            cursor.varint(what, MAX_MISSING_BYTES)
-            stop = position + head_size + cursor.size + SUM_BYTES
+            cursor = Cursor(source, position + head_size)
+            cursor.varint("the end marker", MAX_MISSING_BYTES)
+            stop += cursor.size + SUM_BYTES
         else:
-            what = "a packet"
-            self._check_length(head)
-            stop = position + head_size + (head >> LENGTH_SHIFT)
-        needed = stop + CHECK_BYTES
-        available = source.fill(needed)
-        if available < needed:
+            low, high = self.lengths[head & FLAGS]
+            if not low <= length <= high:
+                raise _absurd_length(length, low, high)
+        buffer, needed = source.buffer, stop + CHECK_BYTES
+        if len(buffer) < needed and (available := source.fill(needed)) < needed:
             raise BitstreamError(
-                f"the stream is cut off in {what}: {available - position} of {needed - position} "
-                f"bytes are there"
+                f"the stream is cut off in {'a packet' if head else 'the end marker'}: "
+                f"{available - position} of {needed - position} bytes are there"
             )
-        content = bytes(source.buffer[position:stop])
-        check = bytes(source.buffer[stop:needed])
+        content, check = bytes(buffer[position:stop]), bytes(buffer[stop:needed])
         state = zlib.crc32(content, self.seed)
-        index = index_under(state, int.from_bytes(check, "little"))
+        index = expected
+        if zlib.crc32(expected.to_bytes(4, "little"), state).to_bytes(4, "little") != check:
+            index = index_under(state, int.from_bytes(check, "little"))
         return Unit(index, head, head_size, content, check)
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
         """Parse the packet in `unit`, which starts `offset` bytes into the stream."""
-        head, frames, start = unit.head, self.header.packet_frames, unit.head_size
+        head, frames, start = unit.head, self._packet_frames, unit.head_size
         if head & SHORT:
             cursor = Cursor.over(unit.content[start : start + _MAX_FRAMES_BYTES])
             frames = cursor.varint("the frame count", _MAX_FRAMES_BYTES)
@@ -180,18 +182,20 @@ class Framing:
                     f"its frame count is absurd: a short packet with {frames} frames"
                 )
         coding, payload = _CODINGS[head & RANGE], unit.content[start:]
-        depths, payload = self._take_depths(head, frames, payload)
-        if coding == "fixed":
+        if head & VARIED:
+            depths, payload = self._take_depths(head, frames, payload)
+        else:
+            depths = self.full_depths(frames)
+        if coding == "fixed" and head & (SHORT | VARIED):  # else the length has been checked
             size = self._fixed_size(depths)
             if len(payload) != size:
                 raise BitstreamError(
                     f"its length is absurd: {len(payload)} bytes for {frames} frames, which take "
                     f"{size}"
                 )
-        first_frame = unit.index * self.header.packet_frames
-        return RawPacket(
-            unit.index, first_frame, frames, depths, coding, payload, offset, unit.size
-        )
+        first_frame = unit.index * self._packet_frames
+        size = len(unit.content) + CHECK_BYTES
+        return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, size)
 
     def open_end(self, unit: Unit) -> End:
         """Parse the end marker in `unit`."""
@@ -208,16 +212,13 @@ class Framing:
 
     def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[np.ndarray, bytes]:
         """Split `payload` into the stage counts at its start and the rest."""
-        stages = len(self.header.stages)
-        if not head & VARIED:
-            return self._equal_depths(stages, frames), payload
         if not payload and not head & RANGE:
             return self._equal_depths(0, frames), payload
-        depths, size = unpack_depths(payload, stages, self.header.channels, frames)
+        depths, size = unpack_depths(payload, len(self.header.stages), self.header.channels, frames)
         return depths, payload[size:]
 
     def _equal_depths(self, depth: int, frames: int) -> np.ndarray:
-        if frames == self.header.packet_frames:  # made once, as most packets are whole
+        if frames == self._packet_frames:  # made once, as most packets are whole
             return self._whole_packets[depth > 0]
         return equal_depths(depth, self.header.channels, frames)
 
@@ -242,14 +243,10 @@ class Framing:
             return 2, _MAX_FRAMES_BYTES + self._full_size
         return self._full_size, self._full_size
 
-    def _check_length(self, head: int) -> None:
-        """Check whether a packet may be so long, before reading it."""
-        length, (low, high) = head >> LENGTH_SHIFT, self.lengths[head & FLAGS]
-        if not low <= length <= high:
-            expected = f"{low}" if low == high else f"{low} to {high}"
-            raise BitstreamError(
-                f"its length is absurd: {length} bytes where {expected} are possible"
-            )
+
+def _absurd_length(length: int, low: int, high: int) -> BitstreamError:
+    expected = f"{low}" if low == high else f"{low} to {high}"
+    return BitstreamError(f"its length is absurd: {length} bytes where {expected} are possible")
 
 
 def _head(source: ByteSource, position: int) -> tuple[int, int]:

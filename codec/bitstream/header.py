@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from ..errors import BitstreamError
+from ..layouts.config import MAX_RATE_HZ, MIN_RATE_HZ
 from .layout import MAX_CHANNELS, MAX_PACKET_FRAMES, MAX_PACKET_INDICES, MAX_STAGES, StageLayout
 from .source import ByteSource, Cursor
 from .varint import encode_varint
@@ -21,8 +22,6 @@ _DEVELOPMENT_VERSIONS = b"\x10\x11"  # of before the format was final
 FINGERPRINT_BYTES = 6
 IDENTITY_BYTES = 4
 MAX_HOP = 65_535
-MIN_RATE_HZ = 1000
-MAX_RATE_HZ = 768_000
 
 _FIELD_RANGES = {
     "model_rate_hz": (MIN_RATE_HZ, MAX_RATE_HZ),

@@ -47,7 +47,7 @@ class StreamReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._start = file.tell() if _can_seek(file) else None
-        self._source = ByteSource(file)
+        self._source = ByteSource(file, reads_ahead=self._start is not None)
         self.header, identity = read_header(self._source)
         self.losses: list[Loss] = []
         self._framing = Framing(self.header, identity)
@@ -144,52 +144,52 @@ class StreamReader:
         if self._is_started:
             raise ValueError("this stream has been read already")
         self._is_started = True
+        source = self._source
         while True:
-            unit, packet = self._next_unit(recover)
+            try:
+                unit, packet = self._due_unit(source)
+            except BitstreamError as error:
+                located = self._located(str(error), self._next_index, self.offset)
+                if not recover:
+                    raise located from error
+                unit, packet = self._next_whole_unit(str(located))
             if self._frames < self._resume_frame:
                 yield from self._give_up_lost()
             if unit is None or packet is None:
                 break
-            self._source.skip(unit.size)
+            source.skip(packet.size_bytes)
             self._sum = sum_of(unit.check, self._sum)
             self._next_index = unit.index + 1
             self._frames = packet.first_frame + packet.frames
             yield packet
         self._finish(unit, recover)
 
-    def _next_unit(self, recover: bool) -> tuple[Unit | None, RawPacket | None]:
-        """The next unit, not consumed, and the packet where it is one; None where nothing is left
-        to recover.
-        """
-        try:
-            return self._due_unit()
-        except BitstreamError as error:
-            located = self._located(str(error), self._next_index, self.offset)
-            if not recover:
-                raise located from error
-        unit = self._search(str(located))
+    def _next_whole_unit(self, reason: str) -> tuple[Unit | None, RawPacket | None]:
+        """As `_due_unit`, around damage; None where nothing is left to recover."""
+        unit = self._search(reason)
         if unit is None or unit.is_end:
             return unit, None
         return unit, self._framing.open_packet(unit, self.offset)
 
-    def _due_unit(self) -> tuple[Unit, RawPacket | None]:
-        if self._source.at_end():
+    def _due_unit(self, source: ByteSource) -> tuple[Unit, RawPacket | None]:
+        """The next unit, not consumed, and the packet where it is one."""
+        if not source.buffer and source.at_end():
             raise BitstreamError(
                 "the end marker is missing: the stream is cut off, or was never finished"
             )
-        unit = self._framing.read(self._source)
+        unit = self._framing.read(source, expected=self._next_index)
         if unit.index != self._next_index:
             raise self._misplaced(unit)
-        if unit.is_end:
+        if unit.head == 0:
             self._check_end(self._framing.open_end(unit))
             return unit, None
-        if self._frames < unit.index * self.header.packet_frames:
+        if self._frames < self._next_index * self.header.packet_frames:
             raise BitstreamError("the packet before it is short, but only the last one may be")
-        if unit.index == 0 and zlib.crc32(unit.content) != self._framing.identity:
+        if self._next_index == 0 and zlib.crc32(unit.content) != self._framing.identity:
             raise BitstreamError(
                 "it is not the packet that the header names: it is of another stream"
             )
-        return unit, self._framing.open_packet(unit, self.offset)
+        return unit, self._framing.open_packet(unit, source.offset)
 
     def _check_end(self, end: End) -> None:
         frames = self.header.frames_for(end.samples)

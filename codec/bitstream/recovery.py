@@ -30,10 +30,10 @@ _FIRST_BLOCK = 1 << 10
 _LARGEST_BLOCK = 1 << 18
 # Work that is allowed for a stream, in microseconds or so: linear in its bytes, however they are
 # made.
-_WORK_LIMIT = 4_000_000
-_WORK_PER_BYTE = 0.5
+_WORK_LIMIT = 2_000_000
+_WORK_PER_BYTE = 0.3
 _WORK_OF_SEARCH = 50
-_WORK_OF_BLOCK, _BLOCK_BYTES_PER_WORK = 1000, 20
+_WORK_OF_BLOCK, _BLOCK_BYTES_PER_WORK = 1000, 10
 _WORK_OF_UNIT, _UNIT_BYTES_PER_WORK = 5, 500
 _WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 30, 10
 

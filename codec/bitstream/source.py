@@ -17,11 +17,13 @@ class ByteSource:
 
     `fill` asks for no more bytes than it is told to, so a live pipe is never waited on without
     need, and in pieces of at most 64 KiB, so a false length costs no more memory than the bytes
-    that are really there.
+    that are really there. With `reads_ahead`, which is for files that wait for nobody, all pieces
+    are of 64 KiB.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, reads_ahead: bool = False) -> None:
         self._file = file
+        self._least_read = LARGEST_READ if reads_ahead else 1
         self._at_end = False
         self.buffer = bytearray()
         self.offset = 0  # of buffer[0], from the first byte read
@@ -33,7 +35,8 @@ class ByteSource:
         if len(self.buffer) >= count:
             return count
         while len(self.buffer) < count and not self._at_end:
-            piece = self._file.read(min(count - len(self.buffer), LARGEST_READ))
+            missing = max(count - len(self.buffer), self._least_read)
+            piece = self._file.read(min(missing, LARGEST_READ))
             if piece is None:
                 raise ValueError("a .dvq stream is read from a blocking file")
             if isinstance(piece, str):

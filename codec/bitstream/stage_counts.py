@@ -7,12 +7,16 @@ have no stage.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..errors import BitstreamError
 
 NONE = -1
 GROUP_FRAMES = 3
+_KNOWN_BYTES = 2
+_FEW = 100
 _CUT_OFF = "its stages per frame are cut off"
 
 
@@ -28,8 +32,12 @@ def equal_depths(depth: int, channels: int, frames: int) -> np.ndarray:
 
 def extremes(depths: np.ndarray) -> tuple[int, int]:
     """The least and the greatest depth."""
-    ones = _one_of_each(depths)
-    return int(ones.min()), int(ones.max())
+    if depths.strides == (0, 0):  # `equal_depths`
+        return (depth := depths.item(0)), depth
+    if depths.size <= _FEW:  # NumPy would take longer
+        few = depths.ravel().tolist()
+        return min(few), max(few)
+    return int(depths.min()), int(depths.max())
 
 
 def limited(depths: np.ndarray, stages: int) -> np.ndarray:
@@ -84,6 +92,27 @@ def depth_bits(group_depths: np.ndarray, stages: int) -> int:
 
 def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
     """The depths (channels, frames) that the bytes start with, and how many bytes they are."""
+    for size in range(1, min(_KNOWN_BYTES, len(body)) + 1):
+        known = _known_depths(body[:size], stages, channels, frames)
+        if known is not None:
+            return known, size
+    return _unpack_depths(body, stages, channels, frames)
+
+
+@functools.lru_cache(1 << 8 * _KNOWN_BYTES)
+def _known_depths(field: bytes, stages: int, channels: int, frames: int) -> np.ndarray | None:
+    """The depths whose field is all of these few bytes; None where it is not. The packets of a
+    file may be so short that unpacking them one by one would take minutes.
+    """
+    try:
+        depths, size = _unpack_depths(field, stages, channels, frames)
+    except BitstreamError:
+        return None
+    depths.flags.writeable = False
+    return depths if size == len(field) else None
+
+
+def _unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
     count = channels * groups(frames)
     front = body[: most_depth_bytes(stages, channels, frames)]
     steps, stop = _unpack_steps(front, count)

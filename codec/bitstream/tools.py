@@ -187,13 +187,15 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
 
 
 def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTables | None) -> None:
-    deepest = extremes(packet.depths)[1]
     assert packet.payload is not None
+    if not packet.payload and packet.coding == "fixed":
+        return
+    deepest = extremes(packet.depths)[1]
     if packet.coding == "range" and tables is None:
         split_ends(packet.payload, deepest)
     elif packet.coding == "range":
         reader.decode(packet, tables)
-    elif deepest:
+    else:
         check_fixed(packet.payload, reader.header.stages, packet.depths)
 
 
