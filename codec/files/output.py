@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -122,12 +121,16 @@ def is_being_written(path: str | os.PathLike[str]) -> bool:
     `atomic_path`.
     """
     remove_stale_part(path)
-    return _part_of(Path(os.path.realpath(path))).exists()
+    return any(part.exists() for part in _parts_of(Path(os.path.realpath(path))))
 
 
 def remove_stale_part(path: str | os.PathLike[str]) -> None:
     """Remove what a killed process has left of its attempt to write the file of this name."""
-    part = _part_of(Path(os.path.realpath(path)))
+    for part in _parts_of(Path(os.path.realpath(path))):
+        _remove_if_stale(part)
+
+
+def _remove_if_stale(part: Path) -> None:
     with contextlib.suppress(
         OSError
     ):  # there is none, or it is locked, or this file system has no locks
@@ -143,12 +146,12 @@ def remove_stale_part(path: str | os.PathLike[str]) -> None:
             os.close(descriptor)
 
 
-def _part_of(target: Path) -> Path:
-    """The name under which a file is written; of one length for all, as names have up to 255
-    bytes.
+def _parts_of(target: Path) -> list[Path]:
+    """The names under which a file is written, one for each of its writers; of one length for all
+    files, as names have up to 255 bytes.
     """
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
-    return target.with_name(f".{digest[:16]}.part")
+    return [target.with_name(f".{digest[:16]}{writer}.part") for writer in ("", "-2", "-3", "-4")]
 
 
 @contextlib.contextmanager
@@ -177,13 +180,7 @@ def _create(target: Path) -> tuple[Path, int]:
     """A new file, open and locked, with the target's permission bits, or those that the umask
     leaves a new file.
     """
-    path = _part_of(target)
-    try:
-        descriptor = _open_locked(path)
-    except FileExistsError:
-        # Another process or thread writes the same target: the first to end gives it its name.
-        path = target.with_name(f".{secrets.token_hex(8)}.part")
-        descriptor = _open_locked(path)
+    path, descriptor = _open_first_free(_parts_of(target))
     try:
         if target.exists():
             shutil.copymode(target, path)
@@ -192,6 +189,16 @@ def _create(target: Path) -> tuple[Path, int]:
         os.close(descriptor)
         raise
     return path, descriptor
+
+
+def _open_first_free(parts: list[Path]) -> tuple[Path, int]:
+    """Other processes and threads may write the same target: the first to end gives it its
+    name.
+    """
+    for part in parts[:-1]:
+        with contextlib.suppress(FileExistsError):
+            return part, _open_locked(part)
+    return parts[-1], _open_locked(parts[-1])
 
 
 def _open_locked(path: Path) -> int:

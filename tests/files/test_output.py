@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -10,7 +11,7 @@ import sys
 import pytest
 
 from codec.errors import OutputError
-from codec.files.output import atomic_output, atomic_path
+from codec.files.output import atomic_output, atomic_path, is_being_written
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and special files")
 
@@ -121,6 +122,25 @@ def test_folders_as_targets_and_missing_folders_are_errors(tmp_path):
         atomic_output(tmp_path / "a" / "b"),
     ):
         pass
+
+
+@posix
+def test_what_a_killed_second_writer_left_is_removed(tmp_path):
+    """Each of several writers has a name of its own, which the next one knows."""
+    target = tmp_path / "a"
+    with contextlib.ExitStack() as stack:
+        for text in (b"1", b"22", b"333", b"4444"):
+            stack.enter_context(atomic_output(target, overwrite=True)).write(text)
+        assert is_being_written(target)
+        left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(OutputError, match="File exists"), atomic_output(target):
+            pass
+    assert len(left) == 4
+    for name in left:  # as SIGKILL leaves them: unlocked
+        (tmp_path / name).touch()
+    assert not is_being_written(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert target.read_bytes() == b"1"  # the first to begin was the last to end
 
 
 def test_path_variant_gives_a_name_in_the_same_folder(tmp_path):
