@@ -9,9 +9,8 @@ import numpy as np
 
 from ..audio import MAX_CHANNELS
 from ..bitstream import GROUP_FRAMES, StageLayout, StreamHeader, default_packet_frames, depth_bits
-from ..bitstream.header import MAX_RATE_HZ, MIN_RATE_HZ
 from ..errors import AudioError, BitstreamError, ConfigError
-from ..layouts.config import ModelConfig
+from ..layouts.config import MAX_RATE_HZ, MIN_RATE_HZ, ModelConfig
 from .allocation import ROUNDING, least_depths
 from .arguments import optional_number, whole_number
 from .results import Encoded

@@ -11,7 +11,7 @@ from ..audio.live_resampling import LiveResampler
 from ..audio.sound import checked_wave
 from ..bitstream import MAX_COPIES, NONE, SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from ..errors import ConfigError
-from ..layouts.config import LOST, MAX_RATE_HZ, ModelConfig
+from ..layouts.config import LOST, MAX_RATE_HZ, MIN_RATE_HZ, ModelConfig
 from .allocation import frame_powers
 from .frame_coders import FrameDecoder, FrameEncoder
 from .live_allocation import LiveAllocation
@@ -245,8 +245,9 @@ def checked_bitrate(config: ModelConfig, bitrate_kbps: float | None) -> float | 
 
 def checked_rate(sample_rate_hz: int) -> int:
     """A rate that audio has."""
-    if not 1 <= sample_rate_hz <= MAX_RATE_HZ:
-        raise ConfigError(f"audio has a sample rate of 1 to {MAX_RATE_HZ} Hz, not {sample_rate_hz}")
+    if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+        known = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+        raise ConfigError(f"audio has a sample rate of {known}, not {sample_rate_hz}")
     return sample_rate_hz
 
 
