@@ -153,7 +153,8 @@ class Decode:
         rate = named[rate] if isinstance(rate, str) else rate
         samples = -(-info.samples * rate // header.original_rate_hz)
         try:
-            sound = soundfile.info(task.target)
+            with open(task.target, "rb") as target:  # and not its name, which may be no text
+                sound = soundfile.info(target)
         except soundfile.LibsndfileError:
             return False
         return (sound.samplerate, sound.channels, sound.frames) == (rate, header.channels, samples)

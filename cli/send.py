@@ -139,7 +139,8 @@ def _file_blocks(path: str, stack: contextlib.ExitStack) -> tuple[int, Iterator[
     import soundfile
 
     try:
-        file = stack.enter_context(soundfile.SoundFile(path))
+        source = stack.enter_context(open(path, "rb"))  # noqa: SIM115 (a name may be no text)
+        file = stack.enter_context(soundfile.SoundFile(source))
     except (soundfile.LibsndfileError, OSError) as error:
         raise CommandError(f"cannot read {path}: {error}") from error
     blocks = file.blocks(round(_BLOCK_SECONDS * file.samplerate), dtype="float32", always_2d=True)

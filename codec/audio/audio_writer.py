@@ -196,7 +196,7 @@ class AudioWriter:
         if self._frames:
             return
         try:
-            soundfile.info(path)
+            soundfile.info(_system_name(path))
         except soundfile.LibsndfileError as error:
             kind = f"{self._format} {self._subtype}"
             raise AudioError(
@@ -206,7 +206,7 @@ class AudioWriter:
     def _open_sound(self, path: Path) -> soundfile.SoundFile:
         with self._libsndfile_errors():
             return soundfile.SoundFile(
-                path,
+                _system_name(path),
                 "w",
                 self._sample_rate_hz,
                 self._channels,
@@ -230,6 +230,11 @@ class AudioWriter:
             raise AudioError(
                 f"cannot write {self._name} as {kind}: {error.error_string}"
             ) from error
+
+
+def _system_name(path: Path) -> str | bytes:
+    """A name as soundfile passes it on: it encodes text, which not every name on Unix is."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _name_of(target: Target) -> str:

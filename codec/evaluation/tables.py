@@ -10,6 +10,8 @@ from .result import Clip, Evaluation, Mean, Reference, System
 
 __all__ = ["evaluation_csv", "evaluation_text"]
 
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
 
 def evaluation_text(evaluation: Evaluation) -> str:
     """The means of each system with their intervals, and what they were measured on."""
@@ -80,6 +82,8 @@ def _delays(system: System) -> str:
 def evaluation_csv(evaluation: Evaluation) -> str:
     """One line per system and clip; what failed has an empty cell, and its reason in the last one.
 
+    An apostrophe stands before a name that a spreadsheet would take for a formula.
+
     The system of the originals, where metrics judge them, is called "original".
     """
     text = io.StringIO()
@@ -102,4 +106,11 @@ def _row(evaluation: Evaluation, system: str, reference: Reference, clip: Clip) 
         clip.scores[name].value if name in clip.scores else None for name in evaluation.metrics
     ]
     failures = "; ".join(clip.failures())
-    return [system, clip.name, reference.seconds, clip.bits, clip.delay_samples, *values, failures]
+    names = _cell_text(system), _cell_text(clip.name)
+    values += [_cell_text(failures)]
+    return [*names, reference.seconds, clip.bits, clip.delay_samples, *values]
+
+
+def _cell_text(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: the apostrophe before it says so."""
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text

@@ -119,7 +119,8 @@ def _read(path: Path, name: str) -> tuple[np.ndarray, int]:
     if not path.is_file():
         raise AudioError(f"{name}: no such file")
     try:
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        with open(path, "rb") as file:  # and not its name, which may be no text
+            samples, rate = soundfile.read(file, dtype="int16", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(f"{name}: not audio that can be read ({reason})") from error

@@ -336,6 +336,17 @@ def test_names_that_are_no_text_lose_no_result(call, folders):
         for clip in read_evaluation("result/evaluation.json").systems[0].clips
     )
     assert b"bad\xff \xc3\xbc" in Path("result.csv").read_bytes()
+    for name, way in (("page.html", ()), ("blind.html", ("--blind",))):
+        assert call("report", "result/evaluation.json", name, *way).code == 0
+    assert "bad\\udcff \u00fc" in Path("page.html").read_text("utf-8")
+
+
+def test_names_in_the_csv_are_no_formulas(call, folders):
+    os.rename("originals/one.wav", "originals/=HYPERLINK(1).wav")
+    os.rename("decoded/one.flac", "decoded/=HYPERLINK(1).flac")
+    assert call("eval", "originals", "decoded", *FAST, "--csv", "result.csv").code == 0
+    rows = list(csv.DictReader(io.StringIO(Path("result.csv").read_text("utf-8"))))
+    assert "'=HYPERLINK(1)" in {row["clip"].removesuffix(".wav") for row in rows}
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
