@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fuzz.cost import peak_bytes, processor_seconds, streams
 from fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -29,3 +30,10 @@ def test_any_file_goes_through_any_target():
 def test_the_corpus_is_small():
     assert sum(path.stat().st_size for path in FILES) <= 1 << 20
     assert {path.parent.name for path in FILES} == set(TARGETS)
+
+
+def test_a_stream_costs_what_its_bytes_allow():
+    """Time and memory of `info` and `verify` are at most linear, whatever the bytes claim."""
+    for name, data in streams():
+        assert processor_seconds(data) < 1 + 1e-4 * len(data), name
+        assert peak_bytes(data) < 4e6 + 200 * len(data), name
