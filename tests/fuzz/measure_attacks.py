@@ -1,9 +1,9 @@
 """What known attacks cost now: `PYTHONPATH=tests:. python -m fuzz.measure_attacks [FOLDER]`.
 
 Each attack runs in a process of its own, whose CPU seconds and peak memory count. The first table
-has the attacks that once cost too much, beside what they cost then; the second what each file of
-the corpus costs, and the line above all of
-them: a file of n bytes takes at most a·n + b.
+has the attacks that once cost too much, beside what they cost then; the second those that went
+wrong in another way, each with the test that makes it anew; then the line above what all streams of
+`cost` take: n bytes at most a·n + b.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,10 @@ from golden import make_v1
 from codec import model_info, shipped_models
 from codec.bitstream.varint import encode_varint
 
-CORPUS = Path(__file__).parent / "corpus"
+from .cost import peak_bytes, processor_seconds, shortest_packets, streams
+
 LIMIT_SECONDS = 60
+SMALL = 64  # bytes
 SILENCE, EMPTY_RANGE = content(4, b""), content(1, b"")
 
 # name: (command, what it cost before: the findings of the first attacks, two busy cores)
@@ -43,6 +44,30 @@ ATTACKS = {
     "damaged20": ("verify", "(new) a foreign byte after each packet of five"),
     "silence10": ("info", "(new) 10 MB of packets of five bytes"),
     "silence10 ": ("verify", "(new)"),
+    "positions10": ("verify", "(new) 10 MB of packets of one index with a position"),
+    "depths10": ("verify", "(new) 10 MB of packets of one depth and no code"),
+}
+
+# what went wrong, and the test that tries it now
+TESTS = {
+    "D1 a decode goes on after SIGTERM for 20 s": "cli/test_stop.py -k small_file",
+    "D1 a FIFO that nobody writes cannot be stopped": "cli/test_stop.py -k serves",
+    "D3 memory grows with channels times rate": "streams/test_limits.py -k channels",
+    "D6 an interrupted batch cannot be finished": "cli/test_go_on.py -k sigkill",
+    "D6 two runs over one tree both fail": "cli/test_go_on.py -k two_runs",
+    "D7 an unreadable folder stops a batch": "cli/test_go_on.py -k cannot_be_read",
+    "D8 names that are no text lose an evaluation": "cli/test_eval.py -k no_text",
+    "D8 JSON is invalid on a latin-1 output": "cli/test_eval.py -k any_encoding",
+    "D9 weights of NaN load": "test_checkpoint.py -k no_numbers",
+    "D10 audio of 32768 is coded in silence": "audio/test_sound_files.py -k scaled_as_integers",
+    "D11 a model file asks for 14 TiB": "backends/test_model_size.py",
+    "D12 names forge lines": "cli/test_go_on.py -k forges_a_line",
+    "D12 a name is a formula in the CSV": "cli/test_eval.py -k formulas",
+    "D13 rates of a few Hz cost minutes": "audio/test_sound_files.py -k no_sound",
+    "D14 false ends of range payloads pass": "bitstream/test_range_coding.py -k bad_payloads",
+    "D15 a splice of two files passes": "bitstream/test_recovery.py -k another_stream",
+    "D16 the file ./- is standard input": "cli/test_go_on.py -k dash",
+    "D17 a fork after loading hangs": "backends/test_threads.py -k forked",
 }
 
 
@@ -74,6 +99,11 @@ def files() -> dict[str, bytes]:
         "zeros20": usual.to_bytes() + bytes(20_000_000),
         "damaged20": usual.to_bytes() + b"".join(short),
         "silence10": forged(usual, *[SILENCE] * 2_000_000),
+        **{
+            f"{name[4:]}s10": forged(head, *[packet] * (10_000_000 // (len(packet) + 4)))
+            for name, (head, packet) in shortest_packets().items()
+            if name in ("one position", "one depth")
+        },
     }
 
 
@@ -121,26 +151,33 @@ def measure_attacks(folder: Path) -> None:
         )
 
 
-def measure_corpus() -> None:
-    """The cost per byte above the cost of the smallest files, over the targets of the fuzzer."""
-    from .targets import TARGETS
+def try_again() -> None:
+    print("\n| what went wrong | test | now |\n|---|---|---|")
+    for before, test in TESTS.items():
+        command = ["pytest", "-q", f"tests/{test.split()[0]}", *test.split()[1:]]
+        process = subprocess.run(
+            [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False
+        )
+        print(
+            f"| {before} | `{' '.join(command)}` | {process.stdout.splitlines()[-1]} |", flush=True
+        )
 
-    points = []
-    for path in sorted(CORPUS.glob("*/*")):
-        data, run_target = path.read_bytes(), TARGETS[path.parent.name]
-        run_target(data)  # makes tables and imports
-        start = time.process_time()
-        run_target(data)
-        points.append((len(data), time.process_time() - start, f"{path.parent.name}/{path.name}"))
-    base = max(seconds for size, seconds, _ in points if size <= 64)
-    worst = max(points, key=lambda point: (point[1] - base) / point[0])
-    slope = max((worst[1] - base) / worst[0], 0.0)
-    crc = zlib.crc32(b"".join(path.read_bytes() for path in sorted(CORPUS.glob("*/*"))))
-    print(
-        f"\n{len(points)} files of the corpus ({crc:08x}): at most {1e6 * slope:.0f} µs · bytes + "
-        f"{base:.3f} s"
-    )
-    print(f"steepest: {worst[2]}, {worst[0]} bytes, {worst[1]:.3f} s")
+
+def measure_costs() -> None:
+    """The cost per byte above the cost of the smallest streams, in time and memory."""
+    sizes, costs, names = [], [], []
+    for name, data in streams():
+        processor_seconds(data)  # imports
+        sizes.append(len(data))
+        costs.append((1e6 * processor_seconds(data), peak_bytes(data)))
+        names.append(name)
+    print(f"\n{len(sizes)} streams; read_info and verify of n bytes take at most")
+    size = np.array(sizes)
+    for cost, unit in zip(np.array(costs).T, ("µs", "bytes of memory"), strict=True):
+        base = cost[size <= SMALL].max()
+        slopes = (cost - base) / size
+        steepest = int(slopes.argmax())
+        print(f"{max(slopes[steepest], 0):.2f}·n + {base:,.0f} {unit} ({names[steepest]})")
 
 
 def main(arguments: list[str]) -> None:
@@ -150,7 +187,8 @@ def main(arguments: list[str]) -> None:
         return
     with tempfile.TemporaryDirectory() as own:
         measure_attacks(Path(arguments[0]) if arguments else Path(own))
-    measure_corpus()
+    try_again()
+    measure_costs()
 
 
 if __name__ == "__main__":
