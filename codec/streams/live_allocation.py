@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..bitstream import GROUP_FRAMES
-from .allocation import SMALLEST_POWER, STAGES_PER_DB
+from .allocation import FLOOR_GROUPS, SILENCE_POWER, SMALLEST_POWER, STAGES_PER_DB
 
 _LEVEL_SECONDS = 3.0  # over which the mean level is taken
+_PAUSE_DB = 25.0  # below the mean level: there, frames may have no stage
+_PAUSE_WEIGHT = 0.02  # in the mean level, so that it lasts through pauses of some 30 seconds
 _MOST_SAVED_SECONDS = 1.0  # of the bitrate, that pauses leave to what comes
 _MOST_OWED_SECONDS = 0.12
 
@@ -21,6 +23,8 @@ class LiveAllocation:
 
     Loud groups get more stages than quiet ones, in proportion to their level in dB over the running
     mean. What is not spent is saved, and what is saved is spent on what comes; little may be owed.
+    With a `least_depth` of 0 pauses have no stage, but for one in every fourth group, from which
+    the decoder learns how loud the room is.
 
     Attributes:
         bitrate_kbps: may change at any time; None for all stages.
@@ -40,6 +44,7 @@ class LiveAllocation:
         self._least = least_depth
         self._mean_level: float | None = None
         self._saved_bits = 0.0
+        self._groups_of_pause = 0
 
     def depths(self, powers: np.ndarray) -> np.ndarray:
         """Choose the stages of a packet's frames from their mean powers, both (frames,)."""
@@ -54,7 +59,8 @@ class LiveAllocation:
     def _depth(self, powers: np.ndarray, bits_per_frame: float) -> int:
         frames = len(powers)
         level = 10 * np.log10(powers.mean() + SMALLEST_POWER)
-        self._follow(level, frames)
+        is_pause = self._is_pause(level)
+        self._follow(level, frames * (_PAUSE_WEIGHT if is_pause else 1))
         bits_per_second = bits_per_frame * self._frame_rate_hz
         affordable = (
             bits_per_frame + (self._saved_bits + _MOST_OWED_SECONDS * bits_per_second) / frames
@@ -64,12 +70,21 @@ class LiveAllocation:
         assert self._mean_level is not None
         wished = round(mean_depth + STAGES_PER_DB * (level - self._mean_level))
         most = int(np.searchsorted(self._bits, affordable, side="right")) - 1
+        if is_pause:
+            tells = self._groups_of_pause % FLOOR_GROUPS == 0 and powers.mean() >= SILENCE_POWER
+            wished = int(tells)
+        self._groups_of_pause = self._groups_of_pause + 1 if is_pause else 0
         depth = int(np.clip(min(wished, most), self._least, len(self._bits) - 1))
         saved = self._saved_bits + frames * (bits_per_frame - self._bits[depth])
         self._saved_bits = float(min(saved, _MOST_SAVED_SECONDS * bits_per_second))
         return depth
 
-    def _follow(self, level: float, frames: int) -> None:
+    def _is_pause(self, level: float) -> bool:
+        is_silent = 10 ** (level / 10) < SILENCE_POWER
+        far_below = self._mean_level is not None and level < self._mean_level - _PAUSE_DB
+        return self._least == 0 and (is_silent or far_below)
+
+    def _follow(self, level: float, frames: float) -> None:
         """Move the mean level toward this one; pauses far below it count less."""
         if self._mean_level is None:
             self._mean_level = level

@@ -20,6 +20,7 @@ from codec.streams.allocation import (
     frame_powers,
     least_depths,
 )
+from codec.streams.live_allocation import LiveAllocation
 from codec.training.stage_dropout import group_levels as group_levels_of_tensors
 
 
@@ -170,3 +171,18 @@ def test_training_goes_by_the_same_levels(frames):
     expected = levels_of(frame_powers(wave, 32))
     found = group_levels_of_tensors(torch.from_numpy(wave)[:, None], 32)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-4)
+
+
+def test_a_long_pause_takes_next_to_nothing_and_tells_how_loud_it_is():
+    """Only where frames may have no stage; and speech that comes back has all that it had."""
+    pause = np.full(1500, 1e-6)  # 30 s, 40 dB below speech
+    powers = np.concatenate([np.full(300, 1e-2), pause, np.full(300, 1e-2)])
+    given = {}
+    for least in (0, 1):
+        allocation = LiveAllocation([10] * 8, frame_rate_hz=50, bitrate_kbps=2.0, least_depth=least)
+        given[least] = np.concatenate([allocation.depths(part) for part in np.split(powers, 700)])
+    assert given[0][300:1800].mean() == pytest.approx(0.25, abs=0.01)
+    assert given[0][300:1800].max() == 1
+    assert np.diff(np.flatnonzero(given[0][300:1800])).max() <= 4 * GROUP_FRAMES
+    assert given[1][900:1800].mean() > 3
+    assert given[0][1950:].mean() == pytest.approx(given[0][150:300].mean(), abs=0.3)
