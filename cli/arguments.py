@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,7 +106,8 @@ class Engine:
 
     model: Model = None
     """A model file, a run's folder, or the name of a model that was shipped or lies in a folder of
-    $DIVEQ_MODELS. (default: speech_16khz; to decode, the one that encoded)"""
+    $DIVEQ_MODELS. (default: speech_16khz, in calls speech_16khz_live; to decode, the one that
+    encoded)"""
     device: Device = "auto"
     """What to compute on; auto takes a GPU where there is one."""
     backend: Annotated[str, arg(metavar="auto|torch|onnx", help_behavior_hint=default("auto"))] = (
@@ -126,13 +126,14 @@ class Engine:
         return Codec.load(self.model or DEFAULT_MODEL, device=self.device, backend=self.backend)
 
     def load_for_calls(self) -> Codec:
-        """The model as `load`, computed by onnxruntime where nothing else is said: it starts
-        quickest.
+        """The model that is named, or that for calls; computed by onnxruntime where nothing else is
+        said: it starts quickest.
         """
-        backend = (
-            "onnx" if self.backend == "auto" and self.device in ("auto", "cpu") else self.backend
-        )
-        return dataclasses.replace(self, backend=backend).load()
+        from codec import LIVE_MODEL, Codec
+
+        is_free = self.backend == "auto" and self.device in ("auto", "cpu")
+        backend = "onnx" if is_free else self.backend
+        return Codec.load(self.model or LIVE_MODEL, device=self.device, backend=backend)
 
     def load_for(self, stream: StreamReader) -> Codec:
         """The model that a stream was coded with."""

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
     from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
-    from .checkpoint import DEFAULT_MODEL, ModelInfo, found_models, model_info, shipped_models
+    from .checkpoint import (
+        DEFAULT_MODEL,
+        LIVE_MODEL,
+        ModelInfo,
+        found_models,
+        model_info,
+        shipped_models,
+    )
     from .demo import serve_demo
     from .errors import (
         AudioError,
@@ -49,7 +56,14 @@ _HOMES = {
     "api": ("Codec",),
     "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
-    "checkpoint": ("DEFAULT_MODEL", "ModelInfo", "found_models", "model_info", "shipped_models"),
+    "checkpoint": (
+        "DEFAULT_MODEL",
+        "LIVE_MODEL",
+        "ModelInfo",
+        "found_models",
+        "model_info",
+        "shipped_models",
+    ),
     "layouts.config": ("ModelConfig", "StageConfig"),
     "layouts.presets": ("PRESETS",),
     "demo": ("serve_demo",),
@@ -84,6 +98,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "DEFAULT_METRICS",
     "DEFAULT_MODEL",
+    "LIVE_MODEL",
     "METRICS",
     "PRESETS",
     "THREADS_VARIABLE",

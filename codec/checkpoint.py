@@ -32,6 +32,7 @@ from .layouts.config import ModelConfig
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "speech_16khz"  # the shipped model that encodes where none is named
+LIVE_MODEL = "speech_16khz_live"  # the shipped model for calls, which looks little ahead
 FINGERPRINT_BYTES = 6
 RUN_MODEL = "model.safetensors"  # what a training run calls its model
 MODELS_VARIABLE = "DIVEQ_MODELS"  # folders of models, with the separator of PATH between them

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import tyro
 
-from codec import Codec, RtpReceiver, RtpSender
+from codec import LIVE_MODEL, Codec, RtpReceiver, RtpSender
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Call:
     def run(self) -> None:
         """Speak, lose, hear."""
         wave, rate = soundfile.read(self.source, dtype="float32", always_2d=True)
-        codec = Codec.load(backend="onnx")
+        codec = Codec.load(LIVE_MODEL, backend="onnx")
         encoder = codec.live_encoder(
             sample_rate_hz=rate, bitrate_kbps=self.kbps, packet_ms=60, copies=self.copies
         )

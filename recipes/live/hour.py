@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from codec import Codec, RtpReceiver, RtpSender, find_sources
+from codec import LIVE_MODEL, Codec, RtpReceiver, RtpSender, find_sources
 
 from ..memory import peak_memory_mb
 
@@ -35,7 +35,7 @@ class LongCall:
 
     def run(self) -> None:
         """Speak, and watch."""
-        codec = Codec.load(backend="onnx")
+        codec = Codec.load(LIVE_MODEL, backend="onnx")
         encoder = codec.live_encoder(
             sample_rate_hz=_RATE_HZ, bitrate_kbps=self.kbps, packet_ms=self.packet_ms, dtx=True
         )
