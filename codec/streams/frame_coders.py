@@ -20,12 +20,18 @@ _UNKNOWN = 1 << 62  # frames of a stream that goes on
 
 
 class FrameEncoder:
-    """Samples (channels, n) at the model's rate → codes (channels, stages, frames)."""
+    """Samples (channels, n) at the model's rate → codes (channels, stages, frames).
 
-    def __init__(self, network: Network, config: ModelConfig, *, channels: int) -> None:
+    Frames are computed `at_once`, when the last of so many can be: the weights, which take longer
+    to read than to multiply, are then read once for all of them.
+    """
+
+    def __init__(
+        self, network: Network, config: ModelConfig, *, channels: int, at_once: int = 1
+    ) -> None:
         layers = _streamable(config).encoder_layers
         self.look_ahead = look_ahead(layers)
-        self._network, self._hop = network, config.hop
+        self._network, self._hop, self._at_once = network, config.hop, at_once
         self._position_bits = [0] * len(config.stages)
         self._state = _silent_state(layers, channels)
         self._pending = np.zeros(
@@ -48,6 +54,8 @@ class FrameEncoder:
     def _push(self, wave: np.ndarray, end: int) -> np.ndarray:
         wave = np.concatenate([self._pending, wave], axis=1)
         count = wave.shape[1] // self._hop
+        if end == _UNKNOWN:
+            count = self._wholly(count)
         hops, self._pending = wave[:, : count * self._hop], wave[:, count * self._hop :].copy()
         if not count:
             return np.zeros((len(wave), len(self._position_bits), 0), np.int32)
@@ -58,6 +66,11 @@ class FrameEncoder:
         before = max(self.look_ahead - self._hops, 0)  # frames that no stream has
         self._hops += count
         return codes[:, :, before:]
+
+    def _wholly(self, count: int) -> int:
+        """Of so many more hops, those that complete `at_once` frames."""
+        frames = self._hops + count - self.look_ahead
+        return max(frames // self._at_once * self._at_once + self.look_ahead - self._hops, 0)
 
 
 class FrameDecoder:

@@ -48,7 +48,9 @@ class LiveEncoder:
         self._resampler = LiveResampler(
             from_hz=sample_rate_hz, to_hz=config.sample_rate_hz, channels=live.channels
         )
-        self._encoder = FrameEncoder(network, config, channels=live.channels)
+        self._encoder = FrameEncoder(
+            network, config, channels=live.channels, at_once=self.packet_frames
+        )
         bits = [stage.bits for stage in config.stages]
         self._allocations = [
             LiveAllocation(

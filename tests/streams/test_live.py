@@ -204,7 +204,7 @@ def test_the_bitrate_is_kept_on_average_and_nearly_at_any_time(kbps):
         ({"packet_ms": 10}, "lasts 20 to 120 ms, not 10"),
         ({"packet_ms": 50}, "whole frames of 20 ms, so not 50 ms"),
         ({"bitrate_kbps": 0.1}, "at least 0.3 kbps, not 0.1"),
-        ({"sample_rate_hz": 0}, "1 to 768000 Hz, not 0"),
+        ({"sample_rate_hz": 0}, "1000 to 768000 Hz, not 0"),
         ({"channels": 0}, "1 to 255 channels, not 0"),
         ({"copies": 16}, "0 to 15 copies, not 16"),
     ],
