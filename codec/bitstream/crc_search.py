@@ -116,7 +116,7 @@ def _registers(array: np.ndarray) -> np.ndarray:
     padded[: len(array)] = array
     columns[:] = padded.reshape(rows, _ROW).T
     # zlib's CRC is the register with all bits flipped, and goes on from one.
-    check, data = ONES, memoryview(padded)
+    check, data = ONES, padded.data
     register = np.empty(rows, np.uint32)
     for row in range(rows):
         register[row] = check ^ ONES

@@ -8,7 +8,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codec.bitstream import StageLayout, StreamReader, read_info, recovery, verify
@@ -123,7 +123,11 @@ def test_any_set_of_packets_damaged_in_any_way(name, rng, victims):
         pieces.append(damaged(rng, data[start:stop]))
         position = stop
     pieces.append(data[position:])
-    recovered(name, b"".join(pieces), victims)
+    joined = b"".join(pieces)
+    # The front of one victim and the back of the next may be the whole of the latter: both are
+    # small, and begin alike.
+    assume(not any(data[slice(*SPANS[name][victim])] in joined for victim in victims))
+    recovered(name, joined, victims)
 
 
 def damaged(rng, packet):
