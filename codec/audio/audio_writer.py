@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -232,8 +232,10 @@ class AudioWriter:
             ) from error
 
 
-def _system_name(path: Path) -> str | bytes:
-    """A name as soundfile passes it on: it encodes text, which not every name on Unix is."""
+def _system_name(path: Path) -> Any:
+    """A name as soundfile passes it on, which its stubs do not know to be bytes: it encodes text,
+    and not every name on Unix is text.
+    """
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
