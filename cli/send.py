@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json as json_format
+import math
 import os
 import sys
 import time
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 0.02
 _RAW_BYTES = 2  # of a sample
-_FIRST_SECONDS = 0.2
 _GOODBYES = 3
 
 
@@ -107,8 +107,8 @@ def _send_all(
     """Send blocks no faster than they would be spoken."""
     import numpy as np
 
-    first = np.zeros(round(_FIRST_SECONDS * rate), np.float32)
-    encoder.copy().push(first)  # what takes time at first, before it matters
+    # What takes time at first, before it matters: as much as makes a packet.
+    encoder.copy().push(np.zeros(math.ceil(encoder.latency_seconds * rate) + 1, np.float32))
     start, samples = time.monotonic(), 0
     for block in blocks:
         samples += len(block)

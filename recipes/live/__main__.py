@@ -53,8 +53,7 @@ class Losses:
         names = self.metrics or [name for name in _METRICS if name not in absent]
         plug_ins = dict(map(load_metric, self.plug_ins))
         metrics = select_metrics(names, plug_ins)
-        sources = find_sources(self.data)
-        sources = spread(sources, self.clips or len(sources))
+        sources = spread(find_sources(self.data), self.clips)
         waves = {source.name: source.read().at(RATE_HZ).wave[0] for source in sources}
         systems = self._systems()
         results = []
