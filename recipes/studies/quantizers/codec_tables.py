@@ -127,15 +127,7 @@ _RESIDUAL_SCORES = [
     (3, "kbps"),
     (12, "kbps"),
 ]
-_RESIDUAL_DIFFERENCES = [
-    (3, "pesq_wb"),
-    (6, "pesq_wb"),
-    (12, "pesq_wb"),
-    (3, "stoi"),
-    (12, "stoi"),
-    (12, "mel_distance"),
-    (12, "si_sdr"),
-]
+_RESIDUAL_DIFFERENCES = [column for column in _RESIDUAL_SCORES if column[1] != "kbps"]
 
 
 def residual_scores(results: Results) -> str:
