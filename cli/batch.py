@@ -157,10 +157,10 @@ class _Batch:
                 return "done"
             if is_being_written(task.target):
                 return "busy"
-        check(task, force=self.options.force)
-        if self.options.out_dir is not None:
-            Path(task.target).parent.mkdir(parents=True, exist_ok=True)
         try:
+            check(task, force=self.options.force)
+            if self.options.out_dir is not None:
+                Path(task.target).parent.mkdir(parents=True, exist_ok=True)
             return work.make(task, meter)
         except Exception:
             # Another process may have been quicker.

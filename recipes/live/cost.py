@@ -21,7 +21,7 @@ _WARM_UP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class LiveCost:
     """Measure both ends on one core, a block of 10 ms at a time."""
 
     source: tyro.conf.Positional[str]
@@ -59,4 +59,4 @@ class Cost:
 
 
 if __name__ == "__main__":
-    tyro.cli(Cost).run()
+    tyro.cli(LiveCost).run()

@@ -186,6 +186,24 @@ def test_a_file_that_another_run_writes_is_waited_for(call, clips, tiny):
         assert target.read_bytes() == data
 
 
+def test_another_run_ends_between_two_looks(call, clips, tiny, monkeypatch):
+    """The target is missing at the first look, and there when it is looked for once more."""
+    assert encode(call, tiny).code == 0
+    before = streams()
+    target = Path("coded/day 0/0.dvq")
+    target.unlink()
+
+    def ends_now(path: str) -> bool:
+        if Path(path) == target:
+            target.write_bytes(before[str(target)])
+        return is_being_written(path)
+
+    monkeypatch.setattr("codec.cli.batch.is_being_written", ends_now)
+    result = encode(call, tiny, "--skip-existing")
+    assert (result.code, result.error) == (0, "diveq-codec: 0 files encoded, 12 done before")
+    assert streams() == before
+
+
 def test_only_leftovers_are_removed(tmp_path):
     target = tmp_path / "a.dvq"
     with atomic_output(target) as file:
