@@ -1,3 +1,1 @@
-"""What is measured of a codec beside `diveq-codec eval`: peers, conditions, pitch, speed,
-pictures.
-"""
+"""What is measured of a codec beside `diveq-codec eval`: peers, conditions, speed, pictures."""

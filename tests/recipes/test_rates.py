@@ -12,7 +12,6 @@ import tyro
 from recipes.measure import pictures
 from recipes.measure.compare import __main__ as compare
 from recipes.measure.conditions import __main__ as conditions
-from recipes.measure.harness import ModelArguments
 from recipes.runs.folder import export, train
 from recipes.runs.libritts import evaluate
 from recipes.studies.quantizers import whole_codec
@@ -20,7 +19,6 @@ from recipes.studies.quantizers import whole_codec
 # Each command line, without the option for rates.
 COMPARE = (compare.Arguments, "--data speech --out runs/x")
 CONDITIONS = (conditions.Arguments, "--data speech --out runs/x")
-PITCH = (ModelArguments, "--data speech --out runs/x")
 PICTURES = (pictures.Arguments, "--data speech --clip one --out x.png")
 EXPORT = (export.Arguments, "--run runs/x --validation val --model x.safetensors")
 TRAIN = (train.Arguments, "--data train --validation val --out runs/x")
@@ -33,7 +31,7 @@ def parsed(recipe: tuple[type, str], *words: str) -> Any:
     return tyro.cli(arguments, args=[*others.split(), *words])
 
 
-@pytest.mark.parametrize("recipe", [COMPARE, CONDITIONS, PITCH, PICTURES])
+@pytest.mark.parametrize("recipe", [COMPARE, CONDITIONS, PICTURES])
 def test_bitrates_are_numbers_with_commas(recipe):
     assert parsed(recipe, "--bitrates", "3,1.5, 6,3").bitrates == (3.0, 1.5, 6.0)  # each once
     assert parsed(recipe).bitrates == (() if recipe is COMPARE else (1.5, 3.0, 6.0))
@@ -87,7 +85,7 @@ def test_stages_with_spaces_between_them_are_refused(capsys):
 
 def test_help_shows_lists_as_they_are_given(capsys):
     with pytest.raises(SystemExit):
-        parsed(PITCH, "--help")
+        parsed(CONDITIONS, "--help")
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--bitrates KBPS,KBPS,..." in said
     assert "(default: 1.5,3,6)" in said
