@@ -64,7 +64,7 @@ class Checkpoint:
         for name, tensor in sorted(self._tensors().items()):
             little = np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<"))
             digest.update(f"{name} {tensor.dtype.name} {tensor.shape}\n".encode())
-            digest.update(little.tobytes())
+            digest.update(little.data)
         return digest.digest()[:FINGERPRINT_BYTES]
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:

@@ -1,10 +1,14 @@
 """What a call costs: `python -m recipes.live.cost speech.wav`.
 
-Prints the processor time of each end, as a share of the time that is spoken, by packet length.
+Prints the processor time of each end, as a share of the time that is spoken, by packet length; and
+how long after the start of `diveq-codec send` its first packet is there.
 """
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -18,6 +22,8 @@ from ..markdown import table
 
 _BLOCK_SECONDS = 0.01  # what a sound card gives at once
 _WARM_UP_SECONDS = 1.0
+_STARTS = 5
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,28 @@ class LiveCost:
             shares = self._seconds(codec, wave[0], rate, packet_ms) / (wave.shape[1] / rate)
             rows.append([f"{packet_ms:g} ms", *(f"{100 * share:.1f} %" for share in shares)])
         print(table(["packets", "encode", "decode"], rows, are_numbers=True))
+        seconds = [self._first_packet() for _ in range(_STARTS)]
+        print(
+            f"\nfirst packet {min(seconds):.2f} to {max(seconds):.2f} s after the start of `send`"
+        )
+
+    def _first_packet(self) -> float:
+        """Start the command, and wait for a datagram."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+            channel.bind(("127.0.0.1", 0))
+            channel.settimeout(_PATIENCE_SECONDS)
+            address = f"127.0.0.1:{channel.getsockname()[1]}"
+            command = [sys.executable, "-m", "codec", "send", self.source, address]
+            begun = time.monotonic()
+            with subprocess.Popen(
+                [*command, "--model", self.model, "--backend", self.backend],
+                stderr=subprocess.DEVNULL,
+            ) as process:
+                try:
+                    channel.recv(1)
+                    return time.monotonic() - begun
+                finally:
+                    process.kill()
 
     def _seconds(self, codec: Codec, wave: np.ndarray, rate: int, packet_ms: float) -> np.ndarray:
         """Processor time to encode and to decode."""

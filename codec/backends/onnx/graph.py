@@ -7,18 +7,22 @@ here) and nothing of codecs. The operators are those of opset 17, which onnxrunt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from .protobuf import message
 
 Attribute = int | Sequence[int]
+Constant = np.ndarray | Callable[[], np.ndarray]
 Shape = Sequence[int | str]  # a name stands for a length that is known only when the graph runs
 
 _OPSET, _IR_VERSION = 17, 8
 _TYPES = {"float32": 1, "int32": 6, "int64": 7}  # TensorProto.DataType
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
+_EXTERNAL = 1  # TensorProto.DataLocation
+_LARGE_BYTES = 1024
 
 
 class Graph:
@@ -28,10 +32,9 @@ class Graph:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._nodes: list[bytes] = []
-        self._constants: dict[
-            str, np.ndarray
-        ] = {}  # turned into bytes late: it takes time, and may never be asked for
+        # Turned into bytes late: it takes time, and may never be asked for.
+        self._nodes: list[_Node] = []
+        self._constants: dict[str, Constant] = {}
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
         self._values = 0
@@ -41,8 +44,8 @@ class Graph:
         self._inputs.append(_value_info(name, dtype, shape))
         return name
 
-    def constant(self, array: np.ndarray) -> str:
-        """Add an array as a constant; float16 becomes float32."""
+    def constant(self, array: Constant) -> str:
+        """Add an array, or what a function returns, as a constant; float16 becomes float32."""
         name = self._new_name("constant")
         self._constants[name] = array
         return name
@@ -50,10 +53,7 @@ class Graph:
     def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
         """Add an operator and return the name of its result."""
         name = self._new_name(operator)
-        described = [_attribute(key, value) for key, value in attributes.items()]
-        self._nodes.append(
-            message((1, inputs), (2, [name]), (3, name), (4, operator), (5, described))
-        )
+        self._nodes.append(_Node(operator, inputs, name, attributes))
         return name
 
     def integer(self, value: int) -> str:
@@ -85,20 +85,40 @@ class Graph:
 
     def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
         """Declare a value as the graph's output `name`."""
-        self._nodes.append(message((1, value), (2, name), (3, name), (4, "Identity")))
+        self._nodes.append(_Node("Identity", (value,), name, {}))
         self._outputs.append(_value_info(name, dtype, shape))
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
         """Return the `.onnx` file."""
-        constants = [_tensor(name, array) for name, array in self._constants.items()]
+        constants = [_tensor(name, array) for name, array in self._arrays()]
+        return self._file(constants, metadata or {})
+
+    def without_large_constants(self) -> tuple[bytes, dict[str, np.ndarray]]:
+        """Return the `.onnx` file with its large constants stated as external data, and these: a
+        session takes them where they lie, without copies of the whole file.
+        """
+        small, large = [], {}
+        for name, array in self._arrays():
+            if array.nbytes > _LARGE_BYTES:
+                large[name] = array
+            else:
+                small.append(_tensor(name, array))
+        stated = [_external_tensor(name, array) for name, array in large.items()]
+        return self._file([*small, *stated], {}), large
+
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        for name, given in self._constants.items():
+            yield name, _storable(given() if callable(given) else given)
+
+    def _file(self, constants: Sequence[bytes], metadata: Mapping[str, str]) -> bytes:
         graph = message(
-            (1, self._nodes),
+            (1, [node.to_bytes() for node in self._nodes]),
             (2, self.name),
             (5, constants),
             (11, self._inputs),
             (12, self._outputs),
         )
-        properties = [message((1, key), (2, value)) for key, value in (metadata or {}).items()]
+        properties = [message((1, key), (2, value)) for key, value in metadata.items()]
         opset = message((1, ""), (2, _OPSET))
         return message(
             (1, _IR_VERSION), (2, "diveq-codec"), (7, graph), (8, opset), (14, properties)
@@ -109,13 +129,38 @@ class Graph:
         return f"{kind.lower()}_{self._values}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Node:
+    operator: str
+    inputs: Sequence[str]
+    name: str  # its own, and its result's
+    attributes: Mapping[str, Attribute]
+
+    def to_bytes(self) -> bytes:
+        attributes = [_attribute(key, value) for key, value in self.attributes.items()]
+        return message(
+            (1, self.inputs), (2, [self.name]), (3, self.name), (4, self.operator), (5, attributes)
+        )
+
+
 def _tensor(name: str, array: np.ndarray) -> bytes:
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return message(
         (1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (9, little.tobytes())
     )
+
+
+def _external_tensor(name: str, array: np.ndarray) -> bytes:
+    """A tensor whose values whoever runs the graph gives; the format wants a file's name."""
+    given = [message((1, "location"), (2, "memory"))]
+    return message(
+        (1, array.shape), (2, _TYPES[array.dtype.name]), (8, name), (13, given), (14, _EXTERNAL)
+    )
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    """The array in a type of `_TYPES`, its values one after another."""
+    return np.asarray(array, np.float32 if array.dtype == np.float16 else None, order="C")
 
 
 def _attribute(name: str, value: Attribute) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -17,6 +17,7 @@ from ...layouts.config import ModelConfig
 from ...layouts.noise import decoder_noise
 from ...streams.runner import Arrays
 from ...threads import allowed_threads
+from .graph import Graph
 from .model_graphs import model_graphs
 from .quantizer_graph import has_curves
 from .streaming_graph import decoder_step_graph, encoder_step_graph
@@ -36,11 +37,11 @@ class OnnxBackend:
         self._config: ModelConfig = checkpoint.config
         graphs = model_graphs(checkpoint.config, checkpoint.weights)
         # Whoever only encodes, or only decodes, waits for one session.
-        self._encoder = _LazySession(graphs.encoder.to_bytes)
-        self._decoder = _LazySession(graphs.decoder.to_bytes)
-        of_model = {"config": checkpoint.config, "weights": checkpoint.weights}
-        self._encoder_step = _LazySession(partial(_graph_bytes, encoder_step_graph, **of_model))
-        self._decoder_step = _LazySession(partial(_graph_bytes, decoder_step_graph, **of_model))
+        self._encoder = _LazySession(partial(_itself, graphs.encoder))
+        self._decoder = _LazySession(partial(_itself, graphs.decoder))
+        of_model = checkpoint.config, checkpoint.weights
+        self._encoder_step = _LazySession(partial(encoder_step_graph, *of_model))
+        self._decoder_step = _LazySession(partial(decoder_step_graph, *of_model))
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
@@ -92,10 +93,10 @@ class _LazySession:
     makes its own.
 
     Args:
-        graph: makes the ONNX file's bytes.
+        graph: makes the graph.
     """
 
-    def __init__(self, graph: Callable[[], bytes]) -> None:
+    def __init__(self, graph: Callable[[], Graph]) -> None:
         self._graph = graph
         self._locks: dict[
             int, threading.Lock
@@ -111,23 +112,24 @@ class _LazySession:
                 self._sessions[process] = _session(self._graph())
             return self._sessions[process]
 
-    def __reduce__(self) -> tuple[type[_LazySession], tuple[Callable[[], bytes]]]:
+    def __reduce__(self) -> tuple[type[_LazySession], tuple[Callable[[], Graph]]]:
         return _LazySession, (self._graph,)
 
 
-def _graph_bytes(
-    make: Callable[..., Any], *, config: ModelConfig, weights: Mapping[str, np.ndarray]
-) -> bytes:
-    return make(config, weights).to_bytes()
+def _itself(graph: Graph) -> Graph:
+    return graph
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def _session(graph: Graph) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = (
         allowed_threads()
     )  # its own choice ignores OMP_NUM_THREADS and the affinity
     options.log_severity_level = _ERRORS_ONLY
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    file, constants = graph.without_large_constants()
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in constants.values()]
+    options.add_external_initializers(list(constants), values)
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndarray:

@@ -11,7 +11,9 @@ gives z·p + offset for all points p.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,13 +91,11 @@ def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> s
     looked up at once.
     """
     graph = part.graph
-    latents = [stage.codebook @ stage.directions for stage in _stages(part, config)]
-    # Rows behind: where a segment would end that the last codeword of all does not have, and what
-    # -1 stands for.
-    nothing = np.zeros_like(latents[-1][:2])
-    table = graph.constant(np.concatenate([*latents, latents[-1][-1:], nothing]))
-    none = graph.constant(np.array(sum(map(len, latents)) + 1, np.int32))
-    starts = np.cumsum([0, *(len(latent) for latent in latents[:-1])], dtype=np.int32)
+    stages = _stages(part, config)
+    sizes = [len(stage.codebook) for stage in stages]
+    table = graph.constant(partial(_codewords, stages))
+    none = graph.constant(np.array(sum(sizes) + 1, np.int32))
+    starts = np.cumsum([0, *sizes[:-1]], dtype=np.int32)
     starts = _of_first_stages(graph, codes, graph.constant(starts))
     if has_curves(config):
         entries = _on_curves(
@@ -105,6 +105,14 @@ def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> s
         entries = graph.node("Gather", table, _row(graph, codes, codes, starts, none))
     latent = graph.node("ReduceSum", entries, graph.integers(1), keepdims=0)
     return graph.node("Transpose", latent, perm=[0, 2, 1])
+
+
+def _codewords(stages: Sequence[_Stage]) -> np.ndarray:
+    """All stages' codewords; and in three rows behind, where a segment would end that the last
+    codeword of all does not have, and what -1 stands for.
+    """
+    latents = [stage.codebook @ stage.directions for stage in stages]
+    return np.concatenate([*latents, latents[-1][-1:], np.zeros_like(latents[-1][:2])])
 
 
 def _stages(part: Part, config: ModelConfig) -> list[_Stage]:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .mdct import LEVEL_CENTRE, LEVEL_RANGE, QUIETEST, band_of, band_pool, mdct_basis
 from .transform_layout import TransformLayout
@@ -64,10 +67,14 @@ def add_noise(part: Part, number: int, x: str, noise: str, layout: TransformLayo
     return graph.node("Add", x, graph.node("MatMul", values, weight))
 
 
+def _analysis_kernels(hop: int) -> np.ndarray:
+    return mdct_basis(hop)[:, None]
+
+
 def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     """`Analysis`: wave (batch, 1, frames·hop) → [u, log g] (batch, frames, hop + bands)."""
     half = layout.hop // 2
-    basis = graph.constant(mdct_basis(layout.hop)[:, None])
+    basis = graph.constant(partial(_analysis_kernels, layout.hop))
     coefficients = graph.node("Conv", wave, basis, strides=[layout.hop], pads=[half, half])
     coefficients = graph.node("Transpose", coefficients, perm=[0, 2, 1])
     squares = graph.node("Mul", coefficients, coefficients)
@@ -117,7 +124,7 @@ def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str
 def overlapping(graph: Graph, coefficients: str, layout: TransformLayout) -> tuple[str, str]:
     """The two hops of waveform (batch, frames, hop) that each frame spans."""
     hop = layout.hop
-    frames = graph.node("MatMul", coefficients, graph.constant(mdct_basis(hop)))
+    frames = graph.node("MatMul", coefficients, graph.constant(partial(mdct_basis, hop)))
     return graph.slice(frames, 0, hop, axis=2), graph.slice(frames, hop, None, axis=2)
 
 
