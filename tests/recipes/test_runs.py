@@ -21,7 +21,7 @@ from codec.training.validation import audio_files
 from recipes.corpus import __main__ as corpus
 from recipes.held_out import spread
 from recipes.measure.bench import __main__ as bench
-from recipes.measure.bench import throughput
+from recipes.measure.bench import long_file
 from recipes.measure.compare import __main__ as compare
 from recipes.runs.folder import export, on_gpu, train
 from recipes.runs.libritts import all as everything
@@ -162,7 +162,7 @@ def parses(module: str, arguments: list[str]) -> None:
         "recipes.corpus": corpus.Arguments,
         "recipes.measure.compare": compare.Arguments,
         "recipes.measure.bench": bench.Arguments,
-        "recipes.measure.bench.throughput": throughput.Arguments,
+        "recipes.measure.bench.long_file": long_file.Arguments,
         "recipes.runs.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
         "recipes.runs.libritts.download": download.Arguments,
         "recipes.runs.libritts.evaluate": libritts_evaluate.Arguments,

@@ -1,1 +1,1 @@
-"""How fast the codec is, beside its neural peers, and how its cost grows."""
+"""Speed beside neural codecs, in batches too, and what a long file costs."""

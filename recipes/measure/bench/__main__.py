@@ -1,162 +1,164 @@
-"""Time the presets beside their neural peers, all with random weights, on the same cores in the
-same run.
+"""Time our models beside neural codecs, on the same cores or GPU in the same run.
 
-python -m recipes.measure.bench --threads 2 --out runs/bench
+python -m recipes.measure.bench --threads 1 --out runs/bench.json
+python -m recipes.measure.bench --device cuda --clips 1 16 256
 
-Prints tables; with --out writes bench.json, bench.md and, of how cost grows, growth.png.
+Prints tables; --out keeps all times.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import json
 import os
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import torch
 
+from codec import atomic_output
+from codec.checkpoint import DEFAULT_MODEL
 from codec.errors import ConfigError
-from codec.layouts.presets import PRESETS
 from codec.training.to_model_file import code_commit
-from codec.training.validation import codec_of
 
+from ...markdown import table
 from ...run_script import run_script
-from ..compare.neural import LAYOUTS
-from .candidates import find_candidates, noise, random_checkpoint
-from .growth import measure_growth
-from .machine import machine_facts
-from .report import (
-    draw_growth,
-    floor_lines,
-    growth_table,
-    ratio_lines,
-    ratios,
-    share_lines,
-    speed_table,
-    write,
-)
-from .shares import encode_shares, operation_shares
-from .timing import measure
-
-_LENGTHS = (1.0, 10.0, 60.0, 600.0)
+from .rounds import Ratio, paired_ratio, times_in_turn
+from .systems import TimedSystem, find_systems, speech
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What to time, and for how long."""
+    """What to time, and on what."""
 
-    threads: int = 2
-    """Processor threads of all codecs."""
-    short: bool = False
-    """10 s of audio three times, and nothing on how cost grows."""
-    out: Path | None = None
-    """Folder for the results."""
-    presets: tuple[str, ...] = ("speech_16khz",)
-    """Of ours; the first is the one that is profiled, and whose growth is measured."""
-    backends: tuple[Literal["torch", "onnx"], ...] = ("torch",)
-    """What computes ours; the growth is measured with the first."""
-    peers: tuple[str, ...] = tuple(LAYOUTS)
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    """Ours: shipped models' names, or model files."""
+    backends: tuple[Literal["torch", "onnx"], ...] = ("torch", "onnx")
+    """What computes ours."""
+    peers: tuple[Literal["encodec", "dac", "mimi", "snac"], ...] = ("encodec", "dac")
     """Those that are not installed are named."""
-    seconds: tuple[float, ...] = (10.0, 60.0)
-    """Lengths of audio."""
-    repeats: int = 5
-    hours: float = 0.0
-    """Let the lengths of which the cost is measured go on to this, beyond ten minutes."""
+    clips: tuple[int, ...] = (1,)
+    """Sizes of batches."""
+    seconds: float = 10.0
+    """Length of a clip."""
+    rounds: int = 10
+    threads: int = 1
+    """Processor threads of all codecs."""
+    device: str = "cpu"
+    """As PyTorch names it: cpu, cuda, cuda:1."""
+    out: Path | None = None
+    """A JSON file for all times; one that is there is replaced."""
 
     def __post_init__(self) -> None:
-        for given, known in ((self.presets, PRESETS), (self.peers, LAYOUTS)):
-            if unknown := [name for name in given if name not in known]:
-                raise ConfigError(f"{', '.join(unknown)} is unknown; known: {', '.join(known)}")
-        if not (self.presets and self.backends and self.seconds):
-            raise ConfigError("give at least one preset, one backend and one length")
-        if self.threads < 1 or self.repeats < 1 or min(self.seconds) < 1:
-            raise ConfigError("--threads and --repeats are at least 1, --seconds at least 1 s")
+        if not (self.models and self.backends and self.clips):
+            raise ConfigError("give at least one model, one backend and one size of batches")
+        if min(*self.clips, self.rounds, self.threads) < 1 or self.seconds < 1:
+            raise ConfigError("--clips, --rounds, --threads and --seconds are at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Seconds in each round of one system on one size of batches."""
+
+    system: str
+    clips: int
+    encode: list[float]
+    decode: list[float]
 
 
 def main(arguments: Arguments) -> None:
     torch.set_num_threads(arguments.threads)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # what our onnx backend goes by
-    result: dict[str, Any] = {"format": "diveq-codec benchmark 1", "code": code_commit()}
-    text: list[str] = []
-    for section in (_speeds, _shares) if arguments.short else (_speeds, _shares, _growth):
-        facts, lines = section(arguments)
-        print("\n".join(lines), flush=True)
-        result |= facts
-        text += lines
+    systems, missing = find_systems(
+        arguments.models, arguments.backends, arguments.peers, arguments.device
+    )
+    machine = f"{_processor(arguments.device)}, {arguments.threads} threads, PyTorch"
+    machine += f" {torch.__version__}"
+    print(machine, *(f"not timed: {reason}" for reason in missing), sep="\n", end="\n\n")
+    print(_systems_table(systems), flush=True)
+    found: list[Times] = []
+    for clips in arguments.clips:
+        times = _time(systems, clips, arguments)
+        found += times
+        audio_seconds = clips * arguments.seconds
+        print(f"\n{clips} x {arguments.seconds:g} s, x real time (medians):\n")
+        print(_speed_table(times, audio_seconds))
+        if ratios := _ratio_table(systems, times):
+            print("\nTimes as fast, round by round, with 95 % intervals:\n")
+            print(ratios, flush=True)
     if arguments.out:
-        write(arguments.out / "bench.json", json.dumps(result, indent=1).encode() + b"\n")
-        write(arguments.out / "bench.md", "\n".join(text).encode() + b"\n")
+        facts = {"code": code_commit(), "machine": machine, "clip_seconds": arguments.seconds}
+        result: dict[str, Any] = {**facts, "times": [asdict(times) for times in found]}
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_output(arguments.out, overwrite=True) as file:
+            file.write(json.dumps(result, indent=1).encode() + b"\n")
 
 
-def _speeds(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
-    candidates, skipped = find_candidates(arguments.presets, arguments.backends, arguments.peers)
-    speeds, rates = [], []
-    for seconds in (10.0,) if arguments.short else arguments.seconds:
-        found, rate = measure(candidates, seconds, 3 if arguments.short else arguments.repeats)
-        speeds += found
-        rates.append(rate)
-    machine = machine_facts(arguments.threads)
-    compared = list(ratios(speeds))
-    lines = [
-        f"{machine['processor']}, {arguments.threads} threads, PyTorch {machine['torch']}, random "
-        f"weights",
-        "",
-        speed_table(candidates, speeds),
-        "",
-        *ratio_lines(compared),
-        "",
-        *floor_lines(candidates, speeds, rates[-1]),
-        *(f"not timed: {name}: {reason}" for name, reason in skipped.items()),
+def _processor(device: str) -> str:
+    """Its name, where the system tells."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    facts = Path("/proc/cpuinfo")
+    for line in facts.read_text().splitlines() if facts.exists() else ():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _time(systems: Sequence[TimedSystem], clips: int, arguments: Arguments) -> list[Times]:
+    calls: list[Callable[[], object]] = []
+    for system in systems:
+        waves = speech(clips, arguments.seconds, system.sample_rate_hz)
+        try:
+            coded = system.encode(waves)  # the first call also finds its algorithms and memory
+            system.decode(coded)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(f"{system.name}: no memory for {clips} clips at once") from error
+        calls += [partial(system.encode, waves), partial(system.decode, coded)]
+    times = times_in_turn(calls, arguments.rounds)
+    return [
+        Times(system=system.name, clips=clips, encode=encode, decode=decode)
+        for system, encode, decode in zip(systems, times[::2], times[1::2], strict=True)
     ]
-    result = {
-        "machine": machine | {"multiply_adds_per_second": rates[-1]},
-        "codecs": [
-            {
-                name: getattr(candidate, name)
-                for name in ("name", "note", "parameters", "encode_work", "decode_work")
-            }
-            for candidate in candidates
-        ],
-        "speeds": [
-            dataclasses.asdict(s) | {"encode": s.encode, "decode": s.decode} for s in speeds
-        ],
-        "ratios": compared,
-        "skipped": skipped,
-    }
-    return result, lines
 
 
-def _shares(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
-    seconds = 10.0 if arguments.short else max(arguments.seconds)
-    codec = codec_of(random_checkpoint(PRESETS[arguments.presets[0]]()), device="cpu")
-    rate = codec.config.sample_rate_hz
-    wave = noise(seconds, rate)
-    encoded = codec.encode(wave, sample_rate_hz=rate)
-    parts = encode_shares(codec, seconds, arguments.repeats)
-    verbs = {
-        "encode": operation_shares(lambda: codec.encode(wave, sample_rate_hz=rate)),
-        "decode": operation_shares(lambda: codec.decode(encoded)),
-    }
-    lines = ["", *share_lines(f"{arguments.presets[0]}, encoding a file of {seconds:g} s:", parts)]
-    for verb, shares in verbs.items():
-        lines += share_lines(f"operations of {verb}:", shares)
-    return {"encode_shares": parts, "operation_shares": verbs}, lines
+def _systems_table(systems: Sequence[TimedSystem]) -> str:
+    heads = ["codec", "coded at", "M weights", "G multiply-adds per s of audio: encode", "decode"]
+    rows = []
+    for system in systems:
+        numbers = (system.parameters / 1e6, system.encode_work / 1e9, system.decode_work / 1e9)
+        rows.append([system.name, system.note, *(f"{number:.2f}" for number in numbers)])
+    return table(heads, rows)
 
 
-def _growth(arguments: Arguments) -> tuple[dict[str, Any], list[str]]:
-    lengths = [*_LENGTHS, *([arguments.hours * 3600] if arguments.hours else [])]
-    preset, threads = arguments.presets[0], arguments.threads
-    points = measure_growth(preset, lengths, threads, arguments.backends[0])
-    if arguments.out:
-        picture = io.BytesIO()
-        draw_growth(points, f"{preset}, {threads} threads where not varied").savefig(
-            picture, format="png"
-        )
-        write(arguments.out / "growth.png", picture.getvalue())
-    return {"growth": [dataclasses.asdict(point) for point in points]}, ["", growth_table(points)]
+def _speed_table(times: Sequence[Times], audio_seconds: float) -> str:
+    rows = [
+        [one.system, *(f"{audio_seconds / median(of):.3g}" for of in (one.encode, one.decode))]
+        for one in times
+    ]
+    return table(["codec", "encode", "decode"], rows)
+
+
+def _ratio_table(systems: Sequence[TimedSystem], times: Sequence[Times]) -> str | None:
+    """Each of ours beside each peer; nothing without either."""
+    ours, peers = (
+        [one for system, one in zip(systems, times, strict=True) if system.is_ours is are_ours]
+        for are_ours in (True, False)
+    )
+    rows: list[list[str]] = []
+    for one in ours:
+        for peer in peers:
+            ratios: list[Ratio] = [
+                paired_ratio(peer.encode, one.encode),
+                paired_ratio(peer.decode, one.decode),
+            ]
+            rows.append([one.system, peer.system, *map(str, ratios)])
+    return table(["codec", "as", "encode", "decode"], rows) if rows else None
 
 
 if __name__ == "__main__":
