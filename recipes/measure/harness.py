@@ -1,19 +1,14 @@
-"""What measurements on held-out clips share: arguments, clips, scoring with progress, and two files
-of results.
-"""
+"""What measurements on held-out clips share: arguments, clips, and scoring with progress."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
-from codec import DEFAULT_MODEL, Codec, atomic_output
 from codec.errors import ConfigError
 from codec.evaluation.candidates import Candidate
 from codec.evaluation.evaluate import NO_METRICS, evaluate
@@ -24,16 +19,11 @@ from codec.metrics import Metric
 
 from ..held_out import spread
 from ..progress import Report, progress_on_stderr
-from ..rates import Bitrates
 from ..run_script import score_workers
 
 __all__ = [
     "ClipArguments",
-    "Findings",
-    "ModelArguments",
     "Scoring",
-    "Subject",
-    "measure_model",
     "refuse_existing",
     "scoring",
 ]
@@ -64,78 +54,6 @@ class ClipArguments:
 
     def sources(self) -> list[Source]:
         return spread(find_sources(self.data), self.clips)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelArguments(ClipArguments):
-    """What to measure, and on what."""
-
-    out: Path
-    """Where the results go: OUT.json and OUT.md."""
-    model: str = DEFAULT_MODEL
-    """A shipped model's name, or a model file."""
-    bitrates: Bitrates = (1.5, 3.0, 6.0)
-    """The bitrates to measure, in kbps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """The model that was measured, and the clips and bitrates that it was measured at."""
-
-    model: str
-    fingerprint: str
-    data: str
-    bitrates_kbps: tuple[float, ...]
-
-    @classmethod
-    def of(cls, arguments: ModelArguments, codec: Codec) -> Subject:
-        return cls(
-            model=codec.name,
-            fingerprint=codec.fingerprint.hex(),
-            data=arguments.data_name,
-            bitrates_kbps=arguments.bitrates,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "fingerprint": self.fingerprint, "data": self.data}
-
-    def title(self, clips: int) -> str:
-        """The first line of the tables."""
-        return (
-            f"{self.model} ({self.fingerprint}) on {self.data}, {clips} clip{'s' * (clips != 1)}."
-        )
-
-
-class Findings(Protocol):
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as plain types of JSON."""
-        ...
-
-
-Arguments = TypeVar("Arguments", bound=ModelArguments)
-Found = TypeVar("Found", bound=Findings)
-
-
-def measure_model(
-    arguments: Arguments,
-    measure: Callable[[Arguments, Codec], Found],
-    as_markdown: Callable[[Found], str],
-) -> None:
-    """Measure a model, write OUT.json and OUT.md, and print the tables.
-
-    Raises:
-        ConfigError: A result exists, and `force` is not set.
-    """
-    paths = [arguments.out.with_name(arguments.out.name + suffix) for suffix in (".json", ".md")]
-    refuse_existing(*paths, force=arguments.force)
-    findings = measure(arguments, Codec.load(arguments.model))
-    as_json = json.dumps(findings.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    tables = as_markdown(findings)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(paths, (as_json, tables), strict=True):
-        with atomic_output(path, overwrite=arguments.force) as file:
-            file.write(text.encode())
-    print(tables, end="")
 
 
 def refuse_existing(*paths: Path, force: bool) -> None:

@@ -25,7 +25,6 @@ from recipes.measure.conditions.changed_clips import (
     MUSIC,
     ChangedClip,
     Corpus,
-    level_condition,
     music_clips,
 )
 from recipes.measure.conditions.changes import (
@@ -37,10 +36,8 @@ from recipes.measure.conditions.changes import (
     with_noise,
     within_full_scale,
 )
-from recipes.measure.conditions.condition_findings import ConditionFindings, MeasuredCondition
-from recipes.measure.conditions.condition_tables import as_markdown
+from recipes.measure.conditions.condition_tables import MeasuredCondition, as_plain, as_tables
 from recipes.measure.conditions.music import passage
-from recipes.measure.harness import Subject
 
 RATE = 16_000
 LOW, HIGH = 0.45, 1.2  # kbps; the tiny model has stages of 0.3
@@ -184,56 +181,30 @@ def measured(
     return MeasuredCondition(condition=condition, evaluation=evaluation, turned_down_db=down)
 
 
-def findings(quiet: list[float | None], loud: list[float | None]) -> ConditionFindings:
-    return ConditionFindings(
-        subject=Subject(model="m", fingerprint="00", data="d", bitrates_kbps=(3.0,)),
-        measured=[
-            measured(AS_IT_IS, [2.0, 3.0, 4.0]),
-            measured(level_condition(-40), quiet),
-            measured(level_condition(-26), [2.0, 3.1, 3.9]),
-            measured(level_condition(-10), loud, down=(2.0, 5.0)),
-        ],
-    )
-
-
 def test_differences_are_taken_clip_by_clip():
     """A clip without a score in either is left out of the difference, not of the other's mean."""
-    found = findings([1.9, 3.0, None], [2.0, 3.0, 4.0])
-    quiet, as_it_is = found.measured[1], found.measured[0]
-    (differences,) = found.differences(quiet)
+    as_it_is = measured(AS_IT_IS, [2.0, 3.0, 4.0])
+    quiet = measured("at -40 dBFS", [1.9, 3.0, None])
+    (differences,) = quiet.differences(as_it_is)
     assert differences["pesq_wb"].mean == pytest.approx((-0.1 + 0.0) / 2)
     assert (differences["pesq_wb"].clips, differences["pesq_wb"].failed) == (2, 1)
-    assert found.differences(as_it_is) == [{}]
+    assert as_it_is.differences(as_it_is) == [{}]
+    assert measured(MUSIC, [3.0]).differences(as_it_is) == [{}]
 
 
-@pytest.mark.parametrize(
-    ("quiet", "loud", "holds", "said"),
-    [
-        ([1.95, 3.05, 3.8], [2.05, 3.1, 3.95], [True, True], "**holds**"),
-        ([1.7, 2.9, 3.7], [2.0, 3.1, 3.9], [False, True], "**is missed in 1 of 2 cases**"),
-        (
-            [2.2, 3.3, 4.1],
-            [2.0, 3.1, 3.9],
-            [False, True],
-            "**is missed in 1 of 2 cases**",
-        ),  # better is not equal
-        (
-            [None, None, None],
-            [2.0, 3.1, 3.9],
-            [None, True],
-            "**is not decided, since scores are missing**",
-        ),
-    ],
-)
-def test_the_goal_for_levels(quiet, loud, holds, said):
-    found = findings(quiet, loud)
-    assert [goal.holds for goal in found.level_goals()] == holds
-    text = as_markdown(found)
-    assert said in text
-    assert "| condition | 3 kbps: kbps | PESQ-WB | ESTOI |" in text
-    assert "- -40 dBFS, 3 kbps: " in text
-    assert "at -10 dBFS: 2 of 3 clips would pass full scale" in text
-    assert "by 3.5 dB on average and 5.0 dB at most" in text
+def test_tables_have_a_row_for_each_condition():
+    found = [
+        measured(AS_IT_IS, [2.0, 3.0, 4.0]),
+        measured("at -10 dBFS", [1.9, 3.1, 3.7], down=(2.0, 5.0)),
+    ]
+    lines = as_tables(found, [3.0]).splitlines()
+    assert lines[2] == (
+        "| condition | turned down to fit full scale | 3 kbps: kbps of files | PESQ-WB | ESTOI |"
+    )
+    assert lines[4] == "| as it is | - | 3.00 | 3.00 | - |"
+    assert lines[5] == "| at -10 dBFS | 2 clips by 3.5 dB | 3.00 | 2.90 (-0.10) | - |"
+    less = as_plain(found, [3.0])[1]["systems"][0]["less_as_it_is"]["pesq_wb"]
+    assert less["low"] < less["mean"] < less["high"]
 
 
 def coded_kbps(model: Path, clips: list[Path], bitrate_kbps: float) -> float:
@@ -285,9 +256,6 @@ def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
     assert (
         len(found["conditions"][3]["turned_down_db"]) == 2
     )  # synthetic speech at -10 dBFS has higher peaks
-    goals = [(goal["dbfs"], goal["bitrate_kbps"]) for goal in found["level_goals"]]
-    assert goals == [(-40, LOW), (-40, HIGH), (-10, LOW), (-10, HIGH)]
-
     text = (tmp_path / "runs" / "of.v1.md").read_text()
     assert capsys.readouterr().out == text
     assert text.count("| noise, 10 dB SNR |") == 2

@@ -9,40 +9,65 @@ Writes runs/conditions.json and runs/conditions.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Literal
 
-from codec import Codec
+from codec import DEFAULT_MODEL, Codec, atomic_output
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import Source, find_sources
 from codec.training.data.manifest import SPEAKER_RULES
 
 from ...held_out import spread
+from ...rates import Bitrates
 from ...run_script import run_script
-from ..harness import ModelArguments, Subject, measure_model, scoring
+from ..harness import ClipArguments, refuse_existing, scoring
 from .changed_clips import CONDITIONS, MUSIC, ChangedClip, Corpus, music_clips
-from .condition_findings import ConditionFindings, MeasuredCondition
-from .condition_tables import as_markdown
+from .condition_tables import MeasuredCondition, as_plain, as_tables
 
 SPEECH_METRICS = ("pesq_wb", "estoi", "mel_distance", "si_sdr")
 MUSIC_METRICS = ("mel_distance", "si_sdr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ModelArguments):
+class Arguments(ClipArguments):
     """What to measure, and on what."""
 
+    out: Path
+    """Where the results go: OUT.json and OUT.md."""
+    model: str = DEFAULT_MODEL
+    """A shipped model's name, or a model file."""
+    bitrates: Bitrates = (1.5, 3.0, 6.0)
+    """The bitrates to measure, in kbps."""
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
     """How a path names its speaker."""
 
 
 def main(arguments: Arguments) -> None:
-    measure_model(arguments, measure, as_markdown)
+    paths = [arguments.out.with_name(arguments.out.name + suffix) for suffix in (".json", ".md")]
+    refuse_existing(*paths, force=arguments.force)
+    codec = Codec.load(arguments.model)
+    measured = measure(arguments, codec)
+    clips = len(measured[0].evaluation.references)
+    title = f"{codec.name} ({codec.fingerprint.hex()}) on {arguments.data_name}, {clips} clips. "
+    tables = title + as_tables(measured, arguments.bitrates)
+    facts = {
+        "model": codec.name,
+        "fingerprint": codec.fingerprint.hex(),
+        "data": arguments.data_name,
+        "conditions": as_plain(measured, arguments.bitrates),
+    }
+    as_json = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(paths, (as_json, tables), strict=True):
+        with atomic_output(path, overwrite=arguments.force) as file:
+            file.write(text.encode())
+    print(tables, end="")
 
 
-def measure(arguments: Arguments, codec: Codec) -> ConditionFindings:
+def measure(arguments: Arguments, codec: Codec) -> list[MeasuredCondition]:
     """The clips under each condition, and music, at each bitrate."""
     rate = codec.config.sample_rate_hz
     sources = find_sources(arguments.data)  # all: the second speaker may be in any
@@ -70,7 +95,7 @@ def measure(arguments: Arguments, codec: Codec) -> ConditionFindings:
                     condition=condition, evaluation=evaluation, turned_down_db=turned_down_db
                 )
             )
-    return ConditionFindings(subject=Subject.of(arguments, codec), measured=measured)
+    return measured
 
 
 def _speakers(arguments: Arguments, sources: Sequence[Source]) -> list[str]:

@@ -1,59 +1,106 @@
-"""Renders `ConditionFindings` as Markdown."""
+"""What was measured under each condition, beside speech as it is, as JSON and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from codec.evaluation.result import Mean
-from codec.metrics import METRICS
+from codec.evaluation.result import Clip, Evaluation, Mean, System
+from codec.evaluation.summary import summarise
+from codec.metrics import METRICS, Score
 
 from ...markdown import number, score, table
-from .condition_findings import PESQ_GOAL, ConditionFindings, LevelGoal, MeasuredCondition
-from .music import PASSAGE_SECONDS
 
-__all__ = ["as_markdown"]
+__all__ = ["MeasuredCondition", "as_plain", "as_tables"]
 
-_SPEECH, _SOUND = ("pesq_wb", "estoi"), ("mel_distance", "si_sdr")
+_TABLES = (("pesq_wb", "estoi"), ("mel_distance", "si_sdr"))
 _DIGITS = {"pesq_wb": 2, "estoi": 3, "mel_distance": 3, "si_sdr": 1}
 
 
-def as_markdown(findings: ConditionFindings) -> str:
-    """Two tables, each with a row per condition; the goal for levels; and what must be known to
-    read them.
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCondition:
+    """One condition: a system per bitrate; `turned_down_db` of the clips that full scale
+    limited.
     """
-    return "\n".join(_lines(findings)) + "\n"
+
+    condition: str
+    evaluation: Evaluation
+    turned_down_db: tuple[float, ...] = ()
+
+    def differences(self, base: MeasuredCondition) -> list[dict[str, Mean]]:
+        """Per bitrate and by metric, this less the base, clip by clip; nothing for itself, and for
+        other clips.
+        """
+        systems, bases = self.evaluation.systems, base.evaluation.systems
+        if self is base or self._clips() != base._clips():
+            return [{} for _ in systems]
+        return [
+            {name: _difference(one, other, name) for name in self.evaluation.metrics}
+            for one, other in zip(systems, bases, strict=True)
+        ]
+
+    def _clips(self) -> list[str]:
+        return [reference.name for reference in self.evaluation.references]
 
 
-def _lines(findings: ConditionFindings) -> Iterator[str]:
-    yield findings.subject.title(findings.measured[0].clips)
-    yield (
-        "Means; in brackets the mean difference from speech as it is, clip by clip. Heads name the "
-        "bitrate asked for; "
-        "kbps are those of whole files."
+def _difference(one: System, other: System, metric: str) -> Mean:
+    """Of the clips that have both scores; the others have failed."""
+    clips = []
+    for pair in zip(one.clips, other.clips, strict=True):
+        scores = [clip.scores.get(metric) for clip in pair]
+        values = [score.value for score in scores if score and score.value is not None]
+        less = Score(values[0] - values[1]) if len(values) == 2 else Score(None, "no two scores")
+        clips.append(Clip(name=pair[0].name, scores={metric: less}))
+    return summarise(clips, [metric])[metric]
+
+
+def as_plain(measured: Sequence[MeasuredCondition], bitrates: Sequence[float]) -> list[Any]:
+    """Plain types of JSON, with intervals; the first is speech as it is."""
+    return [
+        {
+            "name": one.condition,
+            "clips": len(one.evaluation.references),
+            "turned_down_db": list(one.turned_down_db),
+            "systems": [
+                {
+                    "bitrate_kbps": bitrate_kbps,
+                    "kbps": system.kbps,
+                    "means": {name: asdict(mean) for name, mean in system.means.items()},
+                    "less_as_it_is": {name: asdict(mean) for name, mean in less.items()},
+                }
+                for bitrate_kbps, system, less in zip(
+                    bitrates, one.evaluation.systems, one.differences(measured[0]), strict=True
+                )
+            ],
+        }
+        for one in measured
+    ]
+
+
+def as_tables(measured: Sequence[MeasuredCondition], bitrates: Sequence[float]) -> str:
+    """Two tables in Markdown, with a row per condition; the first is speech as it is."""
+    return (
+        "Means; in brackets the mean difference from speech as it is, clip by clip. The reference "
+        "is always the changed signal, which goes into the codec.\n\n"
+        + "\n\n".join(_table(measured, bitrates, metrics) for metrics in _TABLES)
+        + "\n"
     )
-    yield ""
-    yield _table(findings, _SPEECH, with_rate=True)
-    yield ""
-    yield _table(findings, _SOUND, with_rate=False)
-    yield ""
-    yield from _goal(findings.level_goals())
-    yield ""
-    yield from _notes(findings)
 
 
-def _table(findings: ConditionFindings, metrics: Sequence[str], *, with_rate: bool) -> str:
-    heads = ["condition"]
-    for kbps in findings.subject.bitrates_kbps:
-        columns = ["kbps"] * with_rate + [_title(name) for name in metrics]
-        heads += [f"{kbps:g} kbps: {columns[0]}", *columns[1:]]
+def _table(
+    measured: Sequence[MeasuredCondition], bitrates: Sequence[float], metrics: Sequence[str]
+) -> str:
+    heads = ["condition", "turned down to fit full scale"]
+    for kbps in bitrates:
+        heads += [f"{kbps:g} kbps: kbps of files", *(_title(name) for name in metrics)]
     rows = []
-    for measured in findings.measured:
-        cells = [measured.condition]
-        for system, differences in zip(
-            measured.evaluation.systems, findings.differences(measured), strict=True
-        ):
-            cells += [number(system.kbps, 2)] * with_rate
-            cells += [_cell(name, system.means, differences) for name in metrics]
+    for one in measured:
+        cells = [one.condition, _turned_down(one)]
+        differences = one.differences(measured[0])
+        for system, less in zip(one.evaluation.systems, differences, strict=True):
+            cells += [number(system.kbps, 2)]
+            cells += [_cell(name, system.means, less) for name in metrics]
         rows.append(cells)
     return table(heads, rows)
 
@@ -63,66 +110,11 @@ def _title(name: str) -> str:
     return f"{metric.title}, dB" if metric.unit == "dB" else metric.title
 
 
-def _cell(name: str, means: Mapping[str, Mean], differences: Mapping[str, Mean]) -> str:
-    change = differences[name].mean if name in differences else None
+def _cell(name: str, means: Mapping[str, Mean], less: Mapping[str, Mean]) -> str:
+    change = less[name].mean if name in less else None
     return score(means.get(name), _DIGITS[name], change=change)
 
 
-def _goal(goals: Sequence[LevelGoal]) -> Iterator[str]:
-    """Whether it holds everywhere, and each figure."""
-    if any(goal.holds is None for goal in goals):
-        verdict = "is not decided, since scores are missing"
-    elif missed := sum(not goal.holds for goal in goals):
-        verdict = f"is missed in {missed} of {len(goals)} cases"
-    else:
-        verdict = "holds"
-    yield (
-        f"Goal: PESQ-WB at -40 and -10 dBFS (or as near as full scale allows) within {PESQ_GOAL} "
-        f"of that at -26 dBFS: "
-        f"**{verdict}**."
-    )
-    yield ""
-    for goal in goals:
-        yield f"- {goal.dbfs} dBFS, {goal.bitrate_kbps:g} kbps: {_with_interval(goal.difference)}"
-
-
-def _with_interval(mean: Mean) -> str:
-    if mean.mean is None:
-        return "not measured"
-    if mean.low is None or mean.high is None:
-        return f"{mean.mean:+.3f} (one clip)"
-    return f"{mean.mean:+.3f} (95 % interval {mean.low:+.3f} to {mean.high:+.3f})"
-
-
-def _notes(findings: ConditionFindings) -> Iterator[str]:
-    for measured in findings.measured:
-        if note := _limited(measured):
-            yield note
-    yield (
-        "- The reference is always the changed signal, which goes into the codec. Levels are those "
-        "of speech without "
-        "its pauses. Noise falls by 0 to 6 dB per octave, its SNR is that of the whole clip. The "
-        "reverberant tail has "
-        "the energy of the direct sound. The second speaker is as loud as the first."
-    )
-    passages = findings.measured[-1].clips
-    yield (
-        f"- Music is no recording: {passages} synthesised passage{'s' * (passages != 1)} of "
-        f"{PASSAGE_SECONDS:g} s, "
-        "chords that are struck and die away over a bass, with percussion. PESQ and ESTOI are for "
-        "speech, and not "
-        "given. Silence and pure tones are not scored."
-    )
-
-
-def _limited(measured: MeasuredCondition) -> str | None:
-    """What kept clips from the level that they were meant to have."""
-    down = measured.turned_down_db
-    if not down:
-        return None
-    return (
-        f"- {measured.condition}: {len(down)} of {measured.clips} clips would pass full scale, and "
-        f"were turned down "
-        f"until their peaks reach it, by {sum(down) / len(down):.1f} dB on average and "
-        f"{max(down):.1f} dB at most."
-    )
+def _turned_down(one: MeasuredCondition) -> str:
+    down = one.turned_down_db
+    return f"{len(down)} clips by {sum(down) / len(down):.1f} dB" if down else "-"
