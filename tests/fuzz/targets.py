@@ -35,7 +35,7 @@ HEADERS = (
     header(LAYOUT, packet_frames=20),
     header(LAYOUT, packet_frames=4, channels=2, original_rate_hz=44_100),
     header(LAYOUT[:1], packet_frames=1),
-    header(LAYOUT, packet_frames=2000, channels=7),
+    header(LAYOUT, packet_frames=200, channels=3),
 )
 
 
