@@ -10,10 +10,10 @@ import numpy as np
 from ..errors import BitstreamError
 from .checksum import index_under, packet_check
 from .header import StreamHeader
-from .packing import fixed_size
+from .packing import FixedFields
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
-from .stage_counts import equal_depths, extremes, most_depth_bytes, pack_depths, unpack_depths
+from .stage_counts import DepthField, DepthGroups, extremes, most_depth_bytes, pack_depths
 from .varint import encode_varint
 
 Coding = Literal["fixed", "range"]
@@ -21,6 +21,7 @@ _CODINGS: tuple[Coding, Coding] = ("fixed", "range")
 
 MAX_PACKETS = (1 << 32) - 1
 LEAST_PACKET_BYTES = 5
+_READ_AT_ONCE = 512
 _END_HEAD = b"\0"
 RANGE, SHORT, VARIED, LENGTH_SHIFT = 1, 1 << 1, 1 << 2, 3
 FLAGS = (1 << LENGTH_SHIFT) - 1
@@ -58,18 +59,23 @@ class RawPacket(NamedTuple):
     """A packet whose payload has not been decoded; `payload` and `coding` are None where it is
     lost.
 
-    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream; `depths`
-    (channels, frames) says how many stages each frame has.
+    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream;
+    `depth_groups` says how many stages each frame has.
     """
 
     index: int  # pyright: ignore[reportIncompatibleMethodOverride] (a packet is no sequence)
     first_frame: int
     frames: int
-    depths: np.ndarray
+    depth_groups: DepthGroups
     coding: Coding | None
     payload: bytes | None
     offset: int
     size_bytes: int
+
+    @property
+    def depths(self) -> np.ndarray:
+        """The stages of each frame, (channels, frames)."""
+        return self.depth_groups.array
 
 
 class End(NamedTuple):
@@ -109,12 +115,16 @@ class Framing:
         self._packet_frames = header.packet_frames
         self.identity = identity
         self.seed = zlib.crc32(header.checked_bytes(identity))
+        self._fields = FixedFields(header.stages)
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
         self._full_size = self._fixed_size_of_full(frames)
         self._range_limit = range_size_limit(stages, channels, frames)
         self._depth_limit = most_depth_bytes(stages, channels, frames)
         self.lengths = [self._limits(flags) for flags in range(FLAGS + 1)]
-        self._whole_packets = [equal_depths(depth, channels, frames) for depth in (0, stages)]
+        self._depth_field = DepthField(stages, channels, frames)
+        self._silent, self._full = (  # made once, as most packets are whole
+            DepthGroups.equal(depth, stages, channels, frames) for depth in (0, stages)
+        )
 
     @property
     def most_body_bytes(self) -> int:
@@ -128,9 +138,9 @@ class Framing:
         body = self._full_size + self._depth_limit
         return len(encode_varint(body << LENGTH_SHIFT)) + body + CHECK_BYTES
 
-    def full_depths(self, frames: int) -> np.ndarray:
+    def full_depths(self, frames: int) -> DepthGroups:
         """Depths of frames that have all stages."""
-        return self._equal_depths(len(self.header.stages), frames)
+        return self._equal_depths(self._full, frames)
 
     def end(self, packets: int, samples: int, sum_of_checks: int) -> bytes:
         """Return the end marker of a stream of `packets` packets and `samples` samples."""
@@ -147,7 +157,9 @@ class Framing:
         """Parse the unit `position` bytes ahead without consuming it; raise a `BitstreamError`
         where there is none. A unit whose index is `expected` takes less time than others.
         """
-        head, head_size = _head(source, position)
+        buffer, head_size = source.buffer, 1
+        if position >= len(buffer) or (head := buffer[position]) > 0x7F:
+            head, head_size = _head(source, position)
         stop = position + head_size + (length := head >> LENGTH_SHIFT)
         if head == 0:
             cursor = Cursor(source, position + head_size)
@@ -157,7 +169,7 @@ class Framing:
             low, high = self.lengths[head & FLAGS]
             if not low <= length <= high:
                 raise _absurd_length(length, low, high)
-        buffer, needed = source.buffer, stop + CHECK_BYTES
+        needed = stop + CHECK_BYTES
         if len(buffer) < needed and (available := source.fill(needed)) < needed:
             raise BitstreamError(
                 f"the stream is cut off in {'a packet' if head else 'the end marker'}: "
@@ -169,6 +181,37 @@ class Framing:
         if zlib.crc32(expected.to_bytes(4, "little"), state).to_bytes(4, "little") != check:
             index = index_under(state, int.from_bytes(check, "little"))
         return Unit(index, head, head_size, content, check)
+
+    def read_tiny(
+        self, buffer: bytearray, index: int, offset: int
+    ) -> list[tuple[RawPacket, bytes]]:
+        """The packets of less than 21 bytes that a buffer starts with, and their checksums, as far
+        as all is in order, from the one of `index` on: one by one, a file of them would take long.
+        """
+        found: list[tuple[RawPacket, bytes]] = []
+        data, position, frames = bytes(buffer[:_READ_AT_ONCE]), 0, self._packet_frames
+        while position < len(data):
+            head = data[position]
+            size = LEAST_PACKET_BYTES + (length := head >> LENGTH_SHIFT)
+            low, high = self.lengths[head & FLAGS]
+            if not 0 < head < 0x80 or head & SHORT or not low <= length <= high:
+                break
+            stop = position + 1 + length
+            content, check = data[position:stop], data[stop : position + size]
+            state = zlib.crc32(content, self.seed)
+            if packet_check(state, index).to_bytes(CHECK_BYTES, "little") != check:
+                break
+            depths, payload = self._full, content[1:]
+            if head & VARIED:
+                try:
+                    depths, payload = self._take_depths(head, frames, payload)
+                except BitstreamError:
+                    break
+            coding, start = _CODINGS[head & RANGE], index * frames
+            packet = RawPacket(index, start, frames, depths, coding, payload, offset, size)
+            found.append((packet, check))
+            position, offset, index = position + size, offset + size, index + 1
+        return found
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
         """Parse the packet in `unit`, which starts `offset` bytes into the stream."""
@@ -182,17 +225,9 @@ class Framing:
                     f"its frame count is absurd: a short packet with {frames} frames"
                 )
         coding, payload = _CODINGS[head & RANGE], unit.content[start:]
-        if head & VARIED:
+        depths = self._full
+        if head & (SHORT | VARIED):
             depths, payload = self._take_depths(head, frames, payload)
-        else:
-            depths = self.full_depths(frames)
-        if coding == "fixed" and head & (SHORT | VARIED):  # else the length has been checked
-            size = self._fixed_size(depths)
-            if len(payload) != size:
-                raise BitstreamError(
-                    f"its length is absurd: {len(payload)} bytes for {frames} frames, which take "
-                    f"{size}"
-                )
         first_frame = unit.index * self._packet_frames
         size = len(unit.content) + CHECK_BYTES
         return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, size)
@@ -210,25 +245,34 @@ class Framing:
             )
         return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
 
-    def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[np.ndarray, bytes]:
-        """Split `payload` into the stage counts at its start and the rest."""
-        if not payload and not head & RANGE:
-            return self._equal_depths(0, frames), payload
-        depths, size = unpack_depths(payload, len(self.header.stages), self.header.channels, frames)
-        return depths, payload[size:]
+    def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[DepthGroups, bytes]:
+        """Split `payload` into the stage counts at its start, if any, and the rest."""
+        if head & VARIED and not payload and not head & RANGE:
+            return self._equal_depths(self._silent, frames), payload
+        depths = self.full_depths(frames)
+        if head & VARIED:
+            field = self._depth_field
+            if frames < self._packet_frames:
+                field = DepthField(len(self.header.stages), self.header.channels, frames)
+            depths, size = field.unpack(payload)
+            payload = payload[size:]
+        if not head & RANGE:  # else the length has been checked
+            self._check_size(payload, depths, frames)
+        return depths, payload
 
-    def _equal_depths(self, depth: int, frames: int) -> np.ndarray:
-        if frames == self._packet_frames:  # made once, as most packets are whole
-            return self._whole_packets[depth > 0]
-        return equal_depths(depth, self.header.channels, frames)
+    def _equal_depths(self, of_whole: DepthGroups, frames: int) -> DepthGroups:
+        """Those of a whole packet, or of one that is shorter."""
+        if frames == self._packet_frames:
+            return of_whole
+        header = self.header
+        return DepthGroups.equal(of_whole.deepest, len(header.stages), header.channels, frames)
 
-    def _fixed_size(self, depths: np.ndarray) -> int:
-        """Bytes of the payload at fixed width."""
-        if depths is self._whole_packets[0]:
-            return 0
-        if depths is self._whole_packets[1]:
-            return self._full_size
-        return fixed_size(self.header.stages, depths)
+    def _check_size(self, payload: bytes, depths: DepthGroups, frames: int) -> None:
+        """Compare the length of a payload at fixed width with the indices that it holds."""
+        if len(payload) != (size := -(-self._fields.bits(depths.frames_of_depth) // 8)):
+            raise BitstreamError(
+                f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}"
+            )
 
     def _fixed_size_of_full(self, frames: int) -> int:
         """Bytes at fixed width of frames that have all stages."""
@@ -251,7 +295,5 @@ def _absurd_length(length: int, low: int, high: int) -> BitstreamError:
 
 def _head(source: ByteSource, position: int) -> tuple[int, int]:
     """The head `position` bytes ahead, and its size."""
-    if position < len(source.buffer) and source.buffer[position] < 0x80:
-        return source.buffer[position], 1
     cursor = Cursor(source, position)
     return cursor.varint("the head of a packet", MAX_HEAD_BYTES), cursor.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,6 @@ from ..errors import BitstreamError
 from .layout import StageLayout, find_bad_index
 from .stage_counts import NONE, count_depths, present
 
-_FEW_BYTES = 32
 _FILL = "the bits that fill up its last byte are not zero"
 
 
@@ -59,28 +59,55 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
     return codes
 
 
-def check_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> None:
-    """Raise what `unpack_fixed` would raise; without positions every index is valid, and only the
-    padding bits are checked.
+class FixedFields:
+    """Measures and checks payloads at fixed width without unpacking them.
+
+    `frames_of_depth[d]` is how many frames of a packet have d stages, over all channels. An index
+    is too large where its codeword is the last one, all ones, and its position is not 0: where
+    adding 2^p - 1 carries out of its field. So one sum of integers checks all fields of a payload.
     """
-    if any(stage.position_bits for stage in stages):
-        if len(payload) > _FEW_BYTES or not _is_valid(payload, stages, depths):
-            unpack_fixed(payload, stages, depths)
-    elif payload and payload[-1] & 0xFF >> (_bits(stages, depths) - 1) % 8 + 1:
-        raise BitstreamError(_FILL)
 
+    def __init__(self, stages: Sequence[StageLayout]) -> None:
+        self._bits_of_depth = [0, *itertools.accumulate(stage.index_bits for stage in stages)]
+        self._runs = [
+            (stage, len(list(equals))) for stage, equals in itertools.groupby(reversed(stages))
+        ]
+        self._last: list[int] = []
+        self._sum: tuple[int, int, int] = 0, 0, 0
 
-def _is_valid(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bool:
-    """Whether `unpack_fixed` would take it, found index by index: faster for a few."""
-    bits, left = int.from_bytes(payload, "big"), 8 * len(payload)
-    of_frames = depths.ravel().tolist()
-    for number, stage in enumerate(stages):
-        width, most = stage.index_bits, stage.max_index
-        for _ in range(sum(depth > number for depth in of_frames)):
-            left -= width
-            if bits >> left & (1 << width) - 1 > most:
-                return False
-    return not bits & (1 << left) - 1
+    def bits(self, frames_of_depth: list[int]) -> int:
+        """The bits that all indices take."""
+        return sum(map(operator.mul, frames_of_depth, self._bits_of_depth))
+
+    def check(self, payload: bytes, frames_of_depth: list[int]) -> None:
+        """Raise a `BitstreamError` where `unpack_fixed` would; the size is known to be right."""
+        if frames_of_depth is not self._last:  # most packets share one list
+            self._last, self._sum = frames_of_depth, self._sum_for(frames_of_depth)
+        fill, addend, carries = self._sum
+        if payload and payload[-1] & (1 << fill) - 1:
+            raise BitstreamError(_FILL)
+        if not addend:
+            return
+        fields = int.from_bytes(payload, "big")
+        if (fields ^ addend ^ fields + addend) & carries:
+            raise BitstreamError("an index points beyond the last codeword of its stage")
+
+    def _sum_for(self, frames_of_depth: list[int]) -> tuple[int, int, int]:
+        """The bits that fill up the last byte, what to add to the payload as one integer, and the
+        bits that the fields must not carry into.
+        """
+        fill = -self.bits(frames_of_depth) % 8
+        indices = itertools.accumulate(reversed(frames_of_depth))  # of each stage, from the last on
+        shift, addend, carries = fill, 0, 0
+        for stage, stages in self._runs:
+            count = sum(itertools.islice(indices, stages))
+            bits, positions = stage.index_bits, (1 << stage.position_bits) - 1
+            if positions and count:
+                lowest = ((1 << bits * count) - 1) // ((1 << bits) - 1) << shift
+                addend |= lowest * positions
+                carries |= lowest << bits
+            shift += bits * count
+        return fill, addend, carries
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:

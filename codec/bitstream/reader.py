@@ -146,6 +146,8 @@ class StreamReader:
         self._is_started = True
         source = self._source
         while True:
+            for packet, check in self._tiny_packets():
+                yield self._take(packet, check)
             try:
                 unit, packet = self._due_unit(source)
             except BitstreamError as error:
@@ -157,12 +159,24 @@ class StreamReader:
                 yield from self._give_up_lost()
             if unit is None or packet is None:
                 break
-            source.skip(packet.size_bytes)
-            self._sum = sum_of(unit.check, self._sum)
-            self._next_index = unit.index + 1
-            self._frames = packet.first_frame + packet.frames
-            yield packet
+            yield self._take(packet, unit.check)
         self._finish(unit, recover)
+
+    def _tiny_packets(self) -> list[tuple[RawPacket, bytes]]:
+        """Those that come next and are at hand, unless there is anything to find fault with."""
+        source, index = self._source, self._next_index
+        is_in_order = self._frames == index * self.header.packet_frames >= self._resume_frame
+        if not index or not is_in_order:
+            return []
+        return self._framing.read_tiny(source.buffer, index, source.offset)
+
+    def _take(self, packet: RawPacket, check: bytes) -> RawPacket:
+        """Consume a packet."""
+        self._source.skip(packet.size_bytes)
+        self._sum = sum_of(check, self._sum)
+        self._next_index = packet.index + 1
+        self._frames = packet.first_frame + packet.frames
+        return packet
 
     def _next_whole_unit(self, reason: str) -> tuple[Unit | None, RawPacket | None]:
         """As `_due_unit`, around damage; None where nothing is left to recover."""

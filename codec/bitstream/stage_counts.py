@@ -7,7 +7,8 @@ have no stage.
 
 from __future__ import annotations
 
-import functools
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,8 +31,10 @@ def equal_depths(depth: int, channels: int, frames: int) -> np.ndarray:
     return np.broadcast_to(np.int64(depth), (channels, frames))
 
 
-def extremes(depths: np.ndarray) -> tuple[int, int]:
+def extremes(depths: list[int] | np.ndarray) -> tuple[int, int]:
     """The least and the greatest depth."""
+    if isinstance(depths, list):
+        return min(depths), max(depths)
     if depths.strides == (0, 0):  # `equal_depths`
         return (depth := depths.item(0)), depth
     if depths.size <= _FEW:  # NumPy would take longer
@@ -90,47 +93,130 @@ def depth_bits(group_depths: np.ndarray, stages: int) -> int:
     return int(steps.sum()) + len(steps) + int(np.count_nonzero(steps))
 
 
-def unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
-    """The depths (channels, frames) that the bytes start with, and how many bytes they are."""
-    for size in range(1, min(_KNOWN_BYTES, len(body)) + 1):
-        known = _known_depths(body[:size], stages, channels, frames)
-        if known is not None:
-            return known, size
-    return _unpack_depths(body, stages, channels, frames)
+class DepthGroups:
+    """The depths of a packet's frames as read: one of each group, channel by channel, or one of all
+    frames.
 
-
-@functools.lru_cache(1 << 8 * _KNOWN_BYTES)
-def _known_depths(field: bytes, stages: int, channels: int, frames: int) -> np.ndarray | None:
-    """The depths whose field is all of these few bytes; None where it is not. The packets of a
-    file may be so short that unpacking them one by one would take minutes.
+    `frames_of_depth[d]` is how many frames have d stages, over all channels.
     """
-    try:
-        depths, size = _unpack_depths(field, stages, channels, frames)
-    except BitstreamError:
-        return None
-    depths.flags.writeable = False
-    return depths if size == len(field) else None
+
+    __slots__ = ("_channels", "_depths", "_frames", "deepest", "frames_of_depth")
+
+    def __init__(
+        self,
+        depths: Sequence[int] | np.ndarray,
+        deepest: int,
+        frames_of_depth: list[int],
+        channels: int,
+        frames: int,
+    ) -> None:
+        self._depths = depths
+        self._channels = channels
+        self._frames = frames
+        self.deepest = deepest
+        self.frames_of_depth = frames_of_depth
+
+    @classmethod
+    def equal(cls, depth: int, stages: int, channels: int, frames: int) -> DepthGroups:
+        """Those of frames that all have `depth` stages."""
+        frames_of_depth = [0] * (stages + 1)
+        frames_of_depth[depth] = channels * frames
+        return cls([depth], depth, frames_of_depth, channels, frames)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The depths of all frames, (channels, frames)."""
+        if len(self._depths) == 1:
+            return equal_depths(self._depths[0], self._channels, self._frames)
+        depths = np.asarray(self._depths, np.int64).reshape(self._channels, -1)
+        return depths.repeat(GROUP_FRAMES, axis=1)[:, : self._frames]
 
 
-def _unpack_depths(body: bytes, stages: int, channels: int, frames: int) -> tuple[np.ndarray, int]:
-    count = channels * groups(frames)
-    front = body[: most_depth_bytes(stages, channels, frames)]
+class DepthField:
+    """The field of depths of packets of so many stages, channels and frames."""
+
+    def __init__(self, stages: int, channels: int, frames: int) -> None:
+        self._stages, self._channels, self._frames = stages, channels, frames
+        self._groups = channels * groups(frames)
+        self._most_bytes = most_depth_bytes(stages, channels, frames)
+        self._known: dict[bytes, tuple[DepthGroups, int] | None] = {}
+
+    def unpack(self, body: bytes) -> tuple[DepthGroups, int]:
+        """The depths that a body starts with, and how many bytes they are."""
+        if self._groups > 8 * _KNOWN_BYTES:
+            return self._unpack(body)
+        front = body[:_KNOWN_BYTES]  # packets of a file may be so short that each is met often
+        if front not in self._known:
+            self._known[front] = self._try_to_unpack(front)
+        return self._known[front] or self._unpack(body)
+
+    def _try_to_unpack(self, front: bytes) -> tuple[DepthGroups, int] | None:
+        try:
+            return self._unpack(front)
+        except BitstreamError:
+            return None
+
+    def _unpack(self, body: bytes) -> tuple[DepthGroups, int]:
+        front = body[: self._most_bytes]
+        unpack = _unpack_few if self._groups <= _FEW else _unpack_many
+        guess, stages = _first_guess(self._stages), self._stages
+        depths, stop = unpack(front, guess, self._channels, self._groups)
+        size = -(-stop // 8)
+        if front[size - 1] & (1 << -stop % 8) - 1:
+            raise BitstreamError(
+                "the bits that fill up the last byte of its stages per frame are not zero"
+            )
+        lowest, highest = extremes(depths)
+        if lowest < 0 or highest > stages:
+            outside = lowest if lowest < 0 else highest
+            raise BitstreamError(f"its stages per frame are absurd: {outside} of {stages}")
+        if lowest == stages or highest == 0:
+            raise BitstreamError(
+                f"its stages per frame are absurd: {lowest} for all, which is not stored so"
+            )
+        frames_of_depth = self._count_frames(depths)
+        return DepthGroups(depths, highest, frames_of_depth, self._channels, self._frames), size
+
+    def _count_frames(self, depths: list[int] | np.ndarray) -> list[int]:
+        """How many frames have each depth, given the depths of groups."""
+        frames = [0] * (self._stages + 1)
+        if isinstance(depths, list):
+            for depth in depths:
+                frames[depth] += GROUP_FRAMES
+        else:
+            frames = (GROUP_FRAMES * np.bincount(depths, minlength=len(frames))).tolist()
+        if missing := -self._frames % GROUP_FRAMES:  # in the last group of each channel
+            of_channel = self._groups // self._channels
+            for depth in depths[of_channel - 1 :: of_channel]:
+                frames[depth] -= missing
+        return frames
+
+
+def _unpack_few(front: bytes, guess: int, channels: int, count: int) -> tuple[list[int], int]:
+    """The depths of `count` groups, and how many bits they take; for a few NumPy would take
+    longer.
+    """
+    bits = bin(int.from_bytes(b"\1" + front, "big"))[3:]
+    runs = bits.split("0", count)
+    signs = runs.pop()
+    steps = list(map(len, runs))
+    moves = len(steps) - steps.count(0)
+    if len(steps) < count or len(signs) < moves:
+        raise BitstreamError(_CUT_OFF)
+    for place, sign in zip(itertools.compress(range(count), steps), signs, strict=False):
+        if sign == "0":
+            steps[place] = -steps[place]
+    depths: list[int] = []
+    for start in range(0, count, of_channel := count // channels):
+        steps[start] += guess
+        depths += itertools.accumulate(steps[start : start + of_channel])
+    return depths, len(bits) - len(signs) + moves
+
+
+def _unpack_many(front: bytes, guess: int, channels: int, count: int) -> tuple[np.ndarray, int]:
+    """As `_unpack_few`, for many."""
     steps, stop = _unpack_steps(front, count)
-    size = -(-stop // 8)
-    if front[size - 1] & (1 << -stop % 8) - 1:
-        raise BitstreamError(
-            "the bits that fill up the last byte of its stages per frame are not zero"
-        )
-    depths = _first_guess(stages) + steps.reshape(channels, -1).cumsum(axis=1)
-    lowest, highest = int(depths.min()), int(depths.max())
-    if lowest < 0 or highest > stages:
-        outside = lowest if lowest < 0 else highest
-        raise BitstreamError(f"its stages per frame are absurd: {outside} of {stages}")
-    if lowest == stages or highest == 0:
-        raise BitstreamError(
-            f"its stages per frame are absurd: {lowest} for all, which is not stored so"
-        )
-    return depths.repeat(GROUP_FRAMES, axis=1)[:, :frames], size
+    return (guess + steps.reshape(channels, -1).cumsum(axis=1)).ravel(), stop
 
 
 def _unpack_steps(front: bytes, count: int) -> tuple[np.ndarray, int]:

@@ -12,18 +12,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from ..errors import BitstreamError
 from ..files.output import atomic_output
 from .entropy import EntropyTables
 from .framing import RawPacket
 from .header import StreamHeader
-from .packing import check_fixed, cut_fixed
+from .packing import FixedFields, cut_fixed
 from .range_coding import cut_range, split_ends
 from .reader import StreamReader
 from .recovery import Loss
-from .stage_counts import count_depths, extremes, limited
+from .stage_counts import limited
 from .writer import PacketWriter
 
 PathOrFile = str | os.PathLike[str] | BinaryIO
@@ -98,8 +96,7 @@ def read_info(stream: PathOrFile) -> StreamInfo:
         reader = StreamReader(file)
         header_bytes = reader.offset
         frames = packets = range_packets = payload_bytes = 0
-        depths = np.zeros(len(reader.header.stages) + 1, np.int64)
-        last, repeats = None, 0  # packets of equal depths share one array, and are counted together
+        depths = FrameCounts(len(reader.header.stages))
         for packet in reader.raw_packets(recover=True):
             frames += packet.frames
             if packet.payload is None:
@@ -107,11 +104,7 @@ def read_info(stream: PathOrFile) -> StreamInfo:
             packets += 1
             range_packets += packet.coding == "range"
             payload_bytes += len(packet.payload)
-            if packet.depths is not last:
-                depths += repeats * _counts(last, len(depths))
-                last, repeats = packet.depths, 0
-            repeats += 1
-        depths += repeats * _counts(last, len(depths))
+            depths.add(packet.depth_groups.frames_of_depth)
         return StreamInfo(
             header=reader.header,
             samples=reader.samples,
@@ -121,13 +114,29 @@ def read_info(stream: PathOrFile) -> StreamInfo:
             total_bytes=reader.offset,
             header_bytes=header_bytes,
             payload_bytes=payload_bytes,
-            frames_of_depth=tuple(depths.tolist()),
+            frames_of_depth=depths.total(),
             holes=tuple(reader.losses),
         )
 
 
-def _counts(depths: np.ndarray | None, size: int) -> np.ndarray:
-    return np.zeros(size, np.int64) if depths is None else count_depths(depths, size - 1)
+class FrameCounts:
+    """Adds up how many frames have how many stages, in one step for packets that share a list."""
+
+    def __init__(self, stages: int) -> None:
+        self._total = [0] * (stages + 1)
+        self._last, self._times = self._total, 0
+
+    def add(self, frames_of_depth: list[int]) -> None:
+        if frames_of_depth is not self._last:
+            self._total = list(self.total())
+            self._last, self._times = frames_of_depth, 0
+        self._times += 1
+
+    def total(self) -> tuple[int, ...]:
+        """Those of all packets so far."""
+        return tuple(
+            total + self._times * last for total, last in zip(self._total, self._last, strict=True)
+        )
 
 
 def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Loss, ...]:
@@ -141,12 +150,12 @@ def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Los
         reader = StreamReader(file)
         if tables is not None:
             tables.check_fits(reader.header.stages)
-        faults = []
+        fields, faults = FixedFields(reader.header.stages), []
         for packet in reader.raw_packets(recover=True):
             if packet.payload is None:
                 continue
             try:
-                _check_payload(reader, packet, tables)
+                _check_payload(reader, fields, packet, tables)
             except BitstreamError as error:
                 faults.append(Loss(packet.first_frame, packet.frames, str(error)))
         return tuple(sorted([*faults, *reader.losses]))
@@ -178,7 +187,7 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
         assert packet.coding is not None
         depths = limited(packet.depths, stages)
         if packet.coding == "range":
-            deepest = extremes(packet.depths)[1]
+            deepest = packet.depth_groups.deepest
             payload = cut_range(packet.payload, deepest, min(deepest, stages))
         else:
             payload = cut_fixed(packet.payload, header.stages, depths)
@@ -186,17 +195,16 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
     writer.end(reader.samples)
 
 
-def _check_payload(reader: StreamReader, packet: RawPacket, tables: EntropyTables | None) -> None:
+def _check_payload(
+    reader: StreamReader, fields: FixedFields, packet: RawPacket, tables: EntropyTables | None
+) -> None:
     assert packet.payload is not None
-    if not packet.payload and packet.coding == "fixed":
-        return
-    deepest = extremes(packet.depths)[1]
-    if packet.coding == "range" and tables is None:
-        split_ends(packet.payload, deepest)
-    elif packet.coding == "range":
-        reader.decode(packet, tables)
+    if packet.coding == "fixed":
+        fields.check(packet.payload, packet.depth_groups.frames_of_depth)
+    elif tables is None:
+        split_ends(packet.payload, packet.depth_groups.deepest)
     else:
-        check_fixed(packet.payload, reader.header.stages, packet.depths)
+        reader.decode(packet, tables)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ described.
 from __future__ import annotations
 
 import io
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,10 +20,12 @@ from codec.bitstream import (
     StreamWriter,
     depth_bits,
     read_info,
+    stage_counts,
     verify,
 )
 from codec.bitstream.framing import Framing
-from codec.bitstream.stage_counts import most_depth_bytes, pack_depths, unpack_depths
+from codec.bitstream.stage_counts import DepthField, most_depth_bytes, pack_depths
+from codec.errors import BitstreamError
 
 from . import format_twin, range_twin
 from .examples import (
@@ -177,10 +180,29 @@ def test_depths_come_back(rng, stages, channels, frames):
     if set(depths.ravel()) in ({0}, {stages}):
         return
     field = pack_depths(depths, stages)
-    found, size = unpack_depths(field + b"rest", stages, channels, frames)
-    np.testing.assert_array_equal(found, depths)
+    found, size = DepthField(stages, channels, frames).unpack(field + b"rest")
+    np.testing.assert_array_equal(found.array, depths)
+    assert found.frames_of_depth == np.bincount(depths.ravel(), minlength=stages + 1).tolist()
+    assert found.deepest == depths.max()
     assert size == len(field) == -(-sum(depth_bits(channel, stages) for channel in groups) // 8)
     assert size <= most_depth_bytes(stages, channels, frames)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    data=st.binary(min_size=1, max_size=30), channels=st.integers(1, 3), frames=st.integers(1, 90)
+)
+def test_a_few_depths_are_unpacked_as_many(data, channels, frames):
+    """The two ways to unpack find the same, and fail at the same."""
+    found = []
+    for few in (0, 100):
+        with mock.patch.object(stage_counts, "_FEW", few):
+            try:
+                depths, size = DepthField(7, channels, frames).unpack(data)
+                found.append((depths.array.tolist(), depths.frames_of_depth, depths.deepest, size))
+            except BitstreamError as error:
+                found.append(str(error))
+    assert found[0] == found[1]
 
 
 def test_silence_costs_five_bytes_a_packet():
