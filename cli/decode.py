@@ -23,8 +23,6 @@ from .workers import Made, TaskWork
 if TYPE_CHECKING:
     from codec import Codec, DecodedFile, StreamReader
 
-_LEAST_RATE_HZ, _MOST_RATE_HZ = 1_000, 768_000  # as encoding takes
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sound:
@@ -161,10 +159,12 @@ class Decode:
 
 
 def _parsed_rate(text: str) -> int | Literal["original", "model"]:
+    from codec import MAX_RATE_HZ, MIN_RATE_HZ
+
     if text == "original" or text == "model":
         return text
-    if not (text.isdecimal() and _LEAST_RATE_HZ <= int(text) <= _MOST_RATE_HZ):
-        known = f"{_LEAST_RATE_HZ} to {_MOST_RATE_HZ} Hz"
+    if not (text.isdecimal() and MIN_RATE_HZ <= int(text) <= MAX_RATE_HZ):
+        known = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
         raise UsageError(f"--rate is original, model, or {known}, not {text!r}")
     return int(text)
 

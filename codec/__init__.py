@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .evaluation.signal import Signal, Source, find_sources
     from .evaluation.tables import evaluation_csv, evaluation_text
     from .files.output import atomic_output
-    from .layouts.config import ModelConfig, StageConfig
+    from .layouts.config import MAX_RATE_HZ, MIN_RATE_HZ, ModelConfig, StageConfig
     from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric, absent_metrics
     from .report import ListeningResult, listening_page, listening_result, report_page
@@ -64,7 +64,7 @@ _HOMES = {
         "model_info",
         "shipped_models",
     ),
-    "layouts.config": ("ModelConfig", "StageConfig"),
+    "layouts.config": ("MAX_RATE_HZ", "MIN_RATE_HZ", "ModelConfig", "StageConfig"),
     "layouts.presets": ("PRESETS",),
     "demo": ("serve_demo",),
     "errors": (
@@ -99,7 +99,9 @@ __all__ = [
     "DEFAULT_METRICS",
     "DEFAULT_MODEL",
     "LIVE_MODEL",
+    "MAX_RATE_HZ",
     "METRICS",
+    "MIN_RATE_HZ",
     "PRESETS",
     "THREADS_VARIABLE",
     "WRITABLE_SUFFIXES",
