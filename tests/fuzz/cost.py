@@ -1,5 +1,5 @@
 """What `info` and `verify` cost: the streams of the corpus and the golden ones, as they are and
-repeated, and sound streams of the shortest packets that there are.
+repeated, and sound streams of the packets that take the most work for their bytes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,25 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from bitstream.examples import content, forged, header
 from golden import make_v1
 
-from codec.bitstream import StreamHeader, StreamReader, read_info, verify
+from codec.bitstream import (
+    GROUP_FRAMES,
+    StageLayout,
+    StreamHeader,
+    StreamReader,
+    read_info,
+    verify,
+)
+from codec.bitstream.packing import fixed_size
+from codec.bitstream.stage_counts import pack_depths
 from codec.errors import BitstreamError
 
 FOLDERS = Path(__file__).parent / "corpus" / "reader", Path(__file__).parents[1] / "golden" / "v1"
 REPEATED_BYTES = 10_000
+DEAR_BYTES = 50_000
 
 
 def streams() -> Iterator[tuple[str, bytes]]:
@@ -33,24 +44,37 @@ def streams() -> Iterator[tuple[str, bytes]]:
             rest = data[start:]
             times = REPEATED_BYTES // max(len(rest), 1)
             yield f"{path.name} x {times}", data[:start] + times * rest
-    for name, (head, packet) in shortest_packets().items():
-        yield name, forged(head, *[packet] * (REPEATED_BYTES // (len(packet) + 4)))
+    for name, (head, packet) in dear_packets().items():
+        yield name, forged(head, *[packet] * (DEAR_BYTES // (len(packet) + 4)))
 
 
-def shortest_packets() -> dict[str, tuple[StreamHeader, bytes]]:
-    """Headers, and contents of packets that take the most work for their bytes."""
-    one, space = make_v1.PLAIN[:1], make_v1.SPACE_FILLING[:1]
-    index_bytes = -(-space[0].index_bits // 8)
+def dear_packets() -> dict[str, tuple[StreamHeader, bytes]]:
+    """Headers, and contents of packets that take the most work for their bytes: the shortest, and
+    those with the most to tell apart.
+    """
+    one, space = make_v1.PLAIN[:1], (StageLayout(1, 1),)
+    unlike = tuple(StageLayout(1, 1 + number % 2) for number in range(127))
+    bits_of_unlike = sum(stage.index_bits for stage in unlike)
     return {
-        "no stages": (header(one * 14, packet_frames=4000), content(4, b"")),
-        "nothing of one stage": (header(one), content(1, b"")),
-        "one index": (header(one, packet_frames=1), content(2 << 3, bytes(2))),
-        "one position": (
-            header(space, packet_frames=1),
-            content(index_bytes << 3, bytes(index_bytes)),
+        "silence": (header(one * 14, packet_frames=4000), content(4, b"")),
+        "range": (header(one), content(1, b"")),
+        "index": (header(one, packet_frames=1), content(2 << 3, bytes(2))),
+        "position": (header(space, packet_frames=1), content(1 << 3, bytes(1))),
+        "depth": (header(one * 2, packet_frames=3), content(1 << 3 | 5, b"\0")),
+        "unlike": (
+            header(unlike, packet_frames=1),
+            content(-(-bits_of_unlike // 8) << 3, bytes(-(-bits_of_unlike // 8))),
         ),
-        "one depth": (header(one * 2, packet_frames=3), content(1 << 3 | 5, b"\0")),
+        "groups": varied_packet(space * 3, [0] * 18 + [1]),
+        "sparse": varied_packet(space * 127, [127] + [0] * 2751),
     }
+
+
+def varied_packet(stages: tuple[StageLayout, ...], groups: list[int]) -> tuple[StreamHeader, bytes]:
+    """A packet whose groups of frames have so many stages, all indices 0."""
+    depths = np.repeat([groups], GROUP_FRAMES, axis=1)
+    body = pack_depths(depths, len(stages)) + bytes(fixed_size(stages, depths))
+    return header(stages, packet_frames=depths.shape[1]), content(len(body) << 3 | 4, body)
 
 
 def read_in_every_way(data: bytes) -> None:
