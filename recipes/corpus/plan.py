@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codec import AUDIO_SUFFIXES, AudioError, ConfigError, atomic_output
+from codec import AUDIO_SUFFIXES, ConfigError, ManifestError, atomic_output
 from codec.training.data.clips import read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
 
@@ -53,7 +53,7 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
     if data.suffix == PARQUET and data.is_file():
         return data.parent, _rows([data])
     if not data.is_dir():
-        raise AudioError(
+        raise ManifestError(
             f"{data} is no folder, no manifest (.jsonl) and no Parquet file; give one of these"
         )
     parquets = sorted(data.glob(f"*{PARQUET}"))
@@ -84,7 +84,7 @@ def _rows(files: Iterable[Path]) -> Iterator[Item]:
         source = pq.ParquetFile(file)
         names = source.schema_arrow.names
         if "audio" not in names:
-            raise AudioError(
+            raise ManifestError(
                 f"{file} has no column audio, only {', '.join(names)}; rename the one that holds it"
             )
         speaker = next((name for name in _SPEAKER_COLUMNS if name in names), None)

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 from tyro.conf import Positional, arg
 
-from codec import Audio, AudioError, Codec
+from codec import Audio, BitstreamError, Codec, ConfigError, ManifestError
 from codec.audio import AudioWriter
 
 from ..run_script import run_script
@@ -34,7 +34,7 @@ def codes_of(row: Mapping[str, Any]) -> np.ndarray:
 def decode_row(codec: Codec, row: Mapping[str, Any]) -> Audio:
     """The clip at its own rate and length."""
     if row["fingerprint"] != codec.fingerprint.hex():
-        raise AudioError(
+        raise BitstreamError(
             f"{row['path']} was coded with the model {row['fingerprint']}, not "
             f"{codec.fingerprint.hex()}"
         )
@@ -57,7 +57,7 @@ class CodeCrops(IterableDataset[torch.Tensor]):
     ) -> None:
         self._shards = sorted(folder.glob(f"shard-*{PARQUET}"))
         if not self._shards:
-            raise AudioError(
+            raise ManifestError(
                 f"there are no shards in {folder}; python -m recipes.corpus makes them"
             )
         self._frames, self._seed, self._rank, self._processes = frames, seed, rank, processes
@@ -103,12 +103,12 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     shard, mark, number = arguments.source.rpartition(ROW_MARK)
     if not mark or not number.isdecimal():
-        raise AudioError(
+        raise ConfigError(
             f"{arguments.source} names no row; give SHARD#ROW, such as shard-000000.parquet#0"
         )
     table = pq.read_table(shard)
     if int(number) >= len(table):
-        raise AudioError(f"{shard} has rows 0 to {len(table) - 1}, not {number}")
+        raise ConfigError(f"{shard} has rows 0 to {len(table) - 1}, not {number}")
     row = table.slice(int(number), 1).to_pylist()[0]
     audio = decode_row(Codec.load(Path(shard).with_name(MODEL)), row)
     with AudioWriter(

@@ -21,7 +21,7 @@ import torch
 from synthesis import synthesize_speech
 from torch.utils.data import DataLoader
 
-from codec import AudioError, Codec, ConfigError
+from codec import BitstreamError, Codec, ConfigError, ManifestError
 from codec.training.data.manifest import build_manifest, write_manifest
 
 pytest.importorskip("pyarrow")
@@ -193,12 +193,12 @@ def test_parquet_with_an_audio_column_as_datasets_writes_it(data, tiny_model, tm
 
 
 def test_what_is_no_corpus(tmp_path, tiny_model):
-    with pytest.raises(AudioError, match="no folder, no manifest"):
+    with pytest.raises(ManifestError, match="no folder, no manifest"):
         find_items(tmp_path / "nothing", "prefix")
     with pytest.raises(ConfigError, match="there is no audio below"):
         run(tmp_path, tmp_path / "out", tiny_model)
     pq.write_table(pa.table({"sound": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(AudioError, match="no column audio, only sound"):
+    with pytest.raises(ManifestError, match="no column audio, only sound"):
         run(tmp_path / "x.parquet", tmp_path / "out", tiny_model)
     with pytest.raises(ConfigError, match="--speakers is folder, prefix, libritts, not 'name'"):
         run(tmp_path, tmp_path / "out", tiny_model, speakers="name")
@@ -277,12 +277,12 @@ def test_rows_decode_to_the_clip(corpus, data, tiny_model, tmp_path, capsys):
     first = pq.read_table(shard).to_pylist()[0]
     assert soundfile.info(tmp_path / "out.wav").frames == first["samples"]
     assert capsys.readouterr().out.startswith(first["path"])
-    with pytest.raises(AudioError, match="has rows 0 to"):
+    with pytest.raises(ConfigError, match="has rows 0 to"):
         read_main(ReadArguments(f"{shard}#99", tmp_path / "out.wav"))
-    with pytest.raises(AudioError, match="names no row; give SHARD#ROW"):
+    with pytest.raises(ConfigError, match="names no row; give SHARD#ROW"):
         read_main(ReadArguments(str(shard), tmp_path / "out.wav"))
     other = Codec.load("speech_16khz", device="cpu", backend="onnx")
-    with pytest.raises(AudioError, match="was coded with the model"):
+    with pytest.raises(BitstreamError, match="was coded with the model"):
         decode_row(other, first)
 
 
