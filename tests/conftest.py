@@ -4,8 +4,11 @@ checked at each call.
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small models, to which threads cost
 
 import pytest
 import torch
@@ -29,8 +32,6 @@ from codec.layouts.stage_kinds import StageKind
 # whose manners they try.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-collect_ignore = ["training/two_processes.py"]  # a program of its own, which torchrun starts
 
 
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:

@@ -6,6 +6,7 @@ words.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ def synthesize_speech(
     """Speech-like audio: float32 (samples,), round(seconds · rate) samples of the RMS `level`,
     peaks within ±1.
     """
+    return _synthesized(seconds, sample_rate_hz, seed, level).copy()
+
+
+@lru_cache(maxsize=64)
+def _synthesized(seconds: float, sample_rate_hz: int, seed: int, level: float) -> np.ndarray:
     generator = np.random.default_rng(seed)
     samples = round(seconds * sample_rate_hz)
     time = np.arange(samples) / sample_rate_hz

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +16,14 @@ from accelerate import Accelerator
 from equality import assert_equal_states
 from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
+from two_processes import crops, settings, train
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
 from codec.streams.allocation import FLOOR_GROUPS
-from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.stage_dropout import drop_stages, lost_frames
 from codec.training.trainer import Trainer
-
-SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
-
-
-def settings(**changes) -> TrainingConfig:
-    defaults = TrainingConfig(
-        steps=8,
-        batch_size=4,
-        segment_seconds=0.4,
-        quantize_from=0.25,
-        adversarial_from=0.5,
-        table_from=0.75,
-        initialise_vectors=200,
-        replace_every_steps=3,
-        rate_warmup_steps=5,
-        discriminator=SMALL,
-    )
-    return dataclasses.replace(defaults, **changes)
-
-
-def crops(step: int, batch: int = 4, samples: int = 6400) -> torch.Tensor:
-    wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
-    starts = torch.randint(
-        len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
-    )
-    return torch.stack([wave[start : start + samples] for start in starts])[:, None]
 
 
 def trainer(config=None, run: TrainingConfig | None = None) -> Trainer:
@@ -303,13 +277,32 @@ def test_settings_are_checked(changes, message):
         settings(**changes)
 
 
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> Callable[[str], list[dict[str, Any]]]:
+    """What each of two processes left of a run of `two_processes.py`.
+
+    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a
+    word.
+    """
+    folder = tmp_path_factory.mktemp("processes")
+    script = Path(__file__).parents[1] / "two_processes.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    runs = ["diveq:1", "sf_diveq:1", "diveq:3"]
+    command = [*launch, str(script), str(folder), *runs]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return lambda run: [
+        torch.load(folder / f"{run}-rank{rank}.pt", weights_only=True) for rank in range(2)
+    ]
+
+
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
-def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
+def test_two_processes_equal_one_on_the_same_global_batch(kind, two_processes):
     """Losses to rounding; the start of the codebooks and their replacement the same on both
     ranks.
     """
-    (one,) = run_processes(1, kind, tmp_path)
-    ranks = run_processes(2, kind, tmp_path)
+    one = train(kind, 1, Accelerator(cpu=True))
+    ranks = two_processes(f"{kind}:1")
     assert_equal_states(ranks[0], ranks[1])
     # A latent half-way between two codewords may fall to either side after rounding, and later
     # steps build on it.
@@ -318,11 +311,11 @@ def test_two_processes_equal_one_on_the_same_global_batch(kind, tmp_path):
     torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
 
 
-def test_processes_that_step_alone_meet_at_every_third_step(tmp_path):
+def test_processes_that_step_alone_meet_at_every_third_step(two_processes):
     """In between each has weights of its own, also after the start of the codebooks; a broken step
     is everybody's.
     """
-    first, second = run_processes(2, "diveq", tmp_path, average_every=3)
+    first, second = two_processes("diveq:3")
     # The step that one process cannot do is number 1, so that after it both still are as after step
     # 0.
     same = (first["norms"] == second["norms"]).tolist()
@@ -333,32 +326,3 @@ def test_processes_that_step_alone_meet_at_every_third_step(tmp_path):
     torch.testing.assert_close(
         first["losses"][2:], second["losses"][2:], rtol=0, atol=0
     )  # figures are of all
-
-
-def run_processes(
-    count: int, kind: str, folder: Path, average_every: int = 1
-) -> list[dict[str, Any]]:
-    """What each process of `two_processes.py` left.
-
-    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a
-    word.
-    """
-    script = Path(__file__).parent / "two_processes.py"
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(script.parents[1]), str(script.parent)]),
-    }
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc_per_node={count}",
-    ]
-    command = [*launch, str(script), kind, str(folder / f"{count}"), str(average_every)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert done.returncode == 0, done.stderr
-    return [
-        torch.load(folder / f"{count}-rank{rank}.pt", weights_only=True) for rank in range(count)
-    ]

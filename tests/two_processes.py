@@ -1,0 +1,92 @@
+"""One of the processes of `test_trainer.py`: a folder for what each run leaves, and the runs as
+kind:N, where processes average their weights every N steps.
+
+Where N is above 1, the second process's batch at step 1 is broken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from synthesis import synthesize_speech
+
+from codec.layouts.presets import tiny
+from codec.layouts.stage_kinds import StageKind
+from codec.training.objective.discriminators import DiscriminatorConfig
+from codec.training.settings import TrainingConfig
+from codec.training.trainer import Trainer
+
+SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
+
+
+def settings(**changes) -> TrainingConfig:
+    defaults = TrainingConfig(
+        steps=8,
+        batch_size=4,
+        segment_seconds=0.4,
+        quantize_from=0.25,
+        adversarial_from=0.5,
+        table_from=0.75,
+        initialise_vectors=200,
+        replace_every_steps=3,
+        rate_warmup_steps=5,
+        discriminator=SMALL,
+    )
+    return dataclasses.replace(defaults, **changes)
+
+
+def crops(step: int, batch: int = 4, samples: int = 6400) -> torch.Tensor:
+    wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
+    starts = torch.randint(
+        len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
+    )
+    return torch.stack([wave[start : start + samples] for start in starts])[:, None]
+
+
+def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict[str, Any]:
+    """Eight steps; returns what is compared."""
+    config = tiny(kind=kind)
+    silent = tuple(dataclasses.replace(stage, noise_variance=0.0) for stage in config.stages)
+    chosen = settings(gradient_clip=1.0, average_every=average_every)
+    subject = Trainer(dataclasses.replace(config, stages=silent), chosen, accelerator)
+    size = 4 // accelerator.num_processes
+    broken_at = 1 if average_every > 1 and accelerator.process_index == 1 else None
+
+    def share(step: int) -> torch.Tensor:
+        mine = crops(step)[accelerator.process_index * size :][:size]
+        return mine * torch.nan if step == broken_at else mine
+
+    losses, left, norms = [], [], []
+    for step in range(8):
+        if step == 2:
+            left = subject.start_quantizing(share)
+        losses.append(subject.step(share(step), step / 8).figures["total"])
+        norms.append(torch.nn.utils.get_total_norm(subject.model.parameters()).detach())
+    return {
+        "losses": torch.stack(losses),
+        "left": torch.tensor(left),
+        "norms": torch.stack(norms),
+        "skipped": subject.all_skipped,
+        "model": subject.model.state_dict(),
+        "averaged": subject.averaged.state_dict(),
+        "discriminator": subject.discriminator.state_dict(),
+    }
+
+
+def main(folder: str, *runs: str) -> None:
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=True)
+    for run in runs:
+        kind, average_every = run.split(":")
+        state = train(cast("StageKind", kind), int(average_every), accelerator)
+        torch.save(state, Path(folder) / f"{run}-rank{accelerator.process_index}.pt")
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
