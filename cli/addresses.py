@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from .errors import CommandError, UsageError
+from .messages import CommandError, UsageError
 
 LOOPBACK = "127.0.0.1"
 

@@ -7,8 +7,8 @@ import json as json_format
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .arguments import Debug, Json, Paths
 from .console import note, show
+from .options import Debug, Json, Paths
 
 if TYPE_CHECKING:
     from codec import ListeningResult

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from codec.files.output import is_being_written, remove_stale_part
 
-from .arguments import Manners, Many
 from .console import note, report
-from .errors import display_name
 from .files import Meter
+from .messages import display_name
+from .options import Manners, Many
 from .plan import PIPE, Task, TaskPlan, check, check_source, has_target
 from .progress import Progress, progress_bar
 from .workers import Made, Skipped, TaskWork, in_threads

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO
 
-from .errors import CommandError, describe, printable
+from .messages import CommandError, describe, printable
 
 PROGRAM = "diveq-codec"
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 from tyro.conf import arg
 
-from .arguments import Bitrate, Manners, Many, Paths, Stages, check_one_of
 from .batch import run_batch
-from .errors import CommandError, UsageError
 from .files import Meter, can_seek, open_source, open_target
+from .messages import CommandError, UsageError
+from .options import Bitrate, Manners, Many, Paths, Stages, check_one_of
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
 from .workers import Made, TaskWork

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 from tyro.conf import arg
 
-from .arguments import Engine, Flag, Manners, Many, Paths, Stages, Text, default, number
 from .batch import run_batch
 from .console import binary_stdout
-from .errors import UsageError
 from .files import Meter, open_source
+from .messages import UsageError
+from .options import Engine, Flag, Manners, Many, Paths, Stages, Text, default, number
 from .plan import PIPE, STREAM_SUFFIX, Conversion, Task, TaskPlan
 from .workers import Made, TaskWork
 

@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
-from .arguments import Debug, Engine, Flag
 from .console import note
+from .options import Debug, Engine, Flag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

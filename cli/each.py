@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .console import report
-from .errors import UsageError
+from .messages import UsageError
 from .plan import PIPE, STREAM_SUFFIX, Found, find_files
 
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 from tyro.conf import arg
 
-from .arguments import (
+from .batch import run_batch
+from .console import note
+from .files import Meter, open_source, open_target
+from .messages import CommandError
+from .options import (
     Bitrate,
     Engine,
     Manners,
@@ -17,10 +21,6 @@ from .arguments import (
     check_one_of,
     default,
 )
-from .batch import run_batch
-from .console import note
-from .errors import CommandError
-from .files import Meter, open_source, open_target
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
 from .workers import Made, TaskWork

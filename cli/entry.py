@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from codec.files.stop import Stopped, stop_signals
 
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, replace_closed_streams, report
-from .errors import UsageError
+from .messages import UsageError
 from .order import options_first
 from .workers import in_thread
 
 if TYPE_CHECKING:
-    from .arguments import Verb
+    from .options import Verb
 
 DONE, FAILED, USAGE, BROKEN_PIPE = 0, 1, 2, 141
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 from tyro.conf import arg
 
-from .arguments import (
+from .console import note
+from .eval_output import Failures, Outputs
+from .messages import CommandError, UsageError, printable
+from .options import (
     Debug,
     Device,
     Engine,
@@ -25,9 +28,6 @@ from .arguments import (
     Threads,
     count,
 )
-from .console import note
-from .errors import CommandError, UsageError, printable
-from .eval_output import Failures, Outputs
 from .plan import PIPE, Task
 from .progress import progress_bar, size_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import note, show, show_data
-from .errors import CommandError
 from .files import open_target
+from .messages import CommandError
 from .plan import PIPE
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from .arguments import Debug, Force
 from .console import show
+from .options import Debug, Force
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

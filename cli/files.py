@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from codec import atomic_output
 
 from .console import binary_stdout, was_closed
-from .errors import CommandError, display_name
+from .messages import CommandError, display_name
 from .plan import PIPE
 
 _BUFFER_BYTES = 1 << 16

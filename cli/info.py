@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Debug, Json, Paths
 from .console import show, show_data
 from .each import for_each
-from .errors import display_name
 from .files import open_source
+from .messages import display_name
+from .options import Debug, Json, Paths
 
 if TYPE_CHECKING:
     from codec import StreamHeader, StreamInfo

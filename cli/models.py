@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from .arguments import Debug, Json, Paths
 from .console import note, show, show_data
+from .options import Debug, Json, Paths
 
 if TYPE_CHECKING:
     from codec import ModelInfo

@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from tyro.conf import Positional
 
-from .errors import UsageError
+from .messages import UsageError
 
 
 def options_first(arguments: Sequence[str], verb: type) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import CommandError, UsageError, display_name
+from .messages import CommandError, UsageError, display_name
 
 PIPE = "-"
 STREAM_SUFFIX = ".dvq"

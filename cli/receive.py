@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tyro.conf import Positional, arg
 
 from .addresses import LOOPBACK, check_positive, parse_address, udp_socket
-from .arguments import Debug, Engine, Force, Json
 from .console import binary_stdout, note, show
 from .files import open_target
+from .options import Debug, Engine, Force, Json
 from .plan import PIPE
 
 if TYPE_CHECKING:

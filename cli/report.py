@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import Debug, Flag, Force
 from .console import note
-from .errors import UsageError
 from .files import open_target
+from .messages import UsageError
+from .options import Debug, Flag, Force
 from .plan import PIPE, Task, check
 
 

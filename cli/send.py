@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tyro.conf import Positional, arg
 
 from .addresses import check_positive, parse_address, udp_socket
-from .arguments import Debug, Engine, Flag, Json
 from .console import note, show
-from .errors import CommandError
+from .messages import CommandError
+from .options import Debug, Engine, Flag, Json
 from .plan import PIPE
 
 if TYPE_CHECKING:

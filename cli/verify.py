@@ -5,11 +5,11 @@ from __future__ import annotations
 import json as json_format
 from dataclasses import dataclass
 
-from .arguments import Debug, Json, Paths
 from .console import show, show_data
 from .each import for_each
-from .errors import display_name
 from .files import open_source
+from .messages import display_name
+from .options import Debug, Json, Paths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

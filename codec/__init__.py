@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .evaluation.recordings import Recordings
     from .evaluation.result import Clip, Evaluation, read_evaluation
     from .evaluation.signal import Signal, Source, find_sources
-    from .evaluation.tables import evaluation_csv, evaluation_text
+    from .evaluation.text_and_csv import evaluation_csv, evaluation_text
     from .files.output import atomic_output
     from .layouts.config import MAX_RATE_HZ, MIN_RATE_HZ, ModelConfig, StageConfig
     from .layouts.presets import PRESETS
@@ -83,7 +83,7 @@ _HOMES = {
     "evaluation.recordings": ("Recordings",),
     "evaluation.result": ("Clip", "Evaluation", "read_evaluation"),
     "evaluation.signal": ("Signal", "Source", "find_sources"),
-    "evaluation.tables": ("evaluation_csv", "evaluation_text"),
+    "evaluation.text_and_csv": ("evaluation_csv", "evaluation_text"),
     "metrics": ("DEFAULT_METRICS", "METRICS", "Metric", "absent_metrics"),
     "backends.onnx.export_graphs": ("export_onnx",),
     "files.output": ("atomic_output",),

@@ -11,7 +11,7 @@ from typing import TypeVar
 import tyro
 
 from codec import DiveqCodecError
-from codec.evaluation.workers import score_workers
+from codec.evaluation.score_processes import score_workers
 from codec.files.stop import stop_signals
 
 __all__ = ["run_script", "score_workers"]

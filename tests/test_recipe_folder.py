@@ -121,13 +121,15 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
     monkeypatch.syspath_prepend(str(ROOT))
     from codec.checkpoint import Checkpoint
     from codec.training.data.clips import read_manifest
-    from recipes.runs.folder import export
+    from recipes.runs.folder import model_file
 
-    manifest = read_manifest(run / export.MANIFEST)
+    manifest = read_manifest(run / model_file.MANIFEST)
     given = {}
-    monkeypatch.setattr(export, "model_tables", lambda _config, codes: given.update(codes=codes))
+    monkeypatch.setattr(
+        model_file, "model_tables", lambda _config, codes: given.update(codes=codes)
+    )
     for minutes, clips, times in ((3 / 60, 2, 1), (6 / 60, 4, 1), (18 / 60, 4, 3), (600, 4, 8)):
-        export.fitted_tables(Checkpoint.load(run / "model.safetensors"), manifest, minutes)
+        model_file.fitted_tables(Checkpoint.load(run / "model.safetensors"), manifest, minutes)
         assert [codes.shape[0] for codes in given["codes"]] == [times] * clips
     versions = given["codes"][0]
     assert len(np.unique(versions, axis=0)) == 8
@@ -182,7 +184,7 @@ def test_the_log_reads_as_one_unbroken_run(run):
 def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
-    from recipes.runs.folder import export, train
+    from recipes.runs.folder import model_file, train
 
     small = tmp_path / "small.pt"
     training_state.main(run, small)
@@ -198,12 +200,12 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monke
     assert facts["fine_tuned_from"]["seconds_heard"] == pytest.approx(30 * 4 * 0.32)
     assert (tmp_path / "tuned" / "rejected.txt").read_text() == (run / "rejected.txt").read_text()
 
-    again = export.Arguments(
+    again = model_file.Arguments(
         run=tmp_path / "tuned", validation=speech / "val", model=model, stage_counts=(2,), workers=1
     )
     before = model.read_bytes()
     with pytest.raises(CheckpointError, match="exists already"):
-        export.main(again)
+        model_file.main(again)
     assert model.read_bytes() == before
 
 

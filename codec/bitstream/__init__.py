@@ -7,7 +7,7 @@ from .fitting import fit_tables
 from .framing import RawPacket
 from .header import StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
-from .live import MAX_COPIES, MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
+from .live_packets import MAX_COPIES, MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .live_tools import LiveRecorder, live_packets, recording_frames
 from .reader import Packet, StreamReader
 from .recovery import Loss

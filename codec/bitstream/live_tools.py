@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .live import SEQUENCE_NUMBERS, LiveFormat, LivePacket
+from .live_packets import SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .reader import StreamReader
 from .stage_counts import GROUP_FRAMES, NONE
 from .writer import StreamWriter

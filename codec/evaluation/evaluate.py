@@ -14,11 +14,11 @@ from ..metrics import METRICS, Metric, score, select_metrics
 from .candidates import Candidate, Decoded
 from .recordings import Recordings
 from .result import Clip, Evaluation, PlugIn, Reference
+from .score_processes import score_workers
 from .scoring import Comparison, Pair, compare
 from .signal import Original, Signal
 from .summary import summarise
 from .tally import Tally
-from .workers import score_workers
 
 __all__ = ["NO_METRICS", "OnReference", "evaluate"]
 

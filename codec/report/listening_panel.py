@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..evaluation.result import Evaluation
+from .embedded_clips import RecordedClip, Recording
 from .figures import metric_decimals, plural, value
 from .markup import Markup, embedded_json, join, tag
-from .recordings import RecordedClip, Recording
 from .selection import is_recorded
 
 __all__ = ["clip_anchor", "embedded_data", "listening_panel", "transport"]

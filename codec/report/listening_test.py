@@ -31,9 +31,9 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..evaluation.result import Evaluation, read_evaluation
 from .document import document
+from .embedded_clips import ANCHOR, ANCHOR_NAME, RecordedClip, Recording, record_clips
 from .listening_panel import clip_anchor, embedded_data, transport
 from .markup import Markup, tag
-from .recordings import ANCHOR, ANCHOR_NAME, RecordedClip, Recording, record_clips
 from .selection import choose_clips
 
 __all__ = ["listening_page"]

@@ -10,11 +10,11 @@ from .. import __version__
 from ..evaluation.result import Evaluation, read_evaluation
 from .code_use import code_use
 from .document import document
+from .embedded_clips import record_clips
 from .figures import band_metrics, overall_metrics, plural
 from .listening_panel import clip_anchor, listening_panel
 from .markup import Markup, join, tag
 from .metric_panels import metric_panels
-from .recordings import record_clips
 from .selection import choose_clips
 from .tables import clips_table, failures_table, results_table, speed_table
 

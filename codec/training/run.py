@@ -14,8 +14,8 @@ from ..errors import ConfigError, DiveqCodecError
 from ..model import CodecModel
 from .clock import Clock, Every, at_once, stopped_by_signals
 from .distributed import processes
-from .figures import MeanFigures, StageFigures
 from .logs import RunLog
+from .running_means import MeanFigures, StageFigures
 from .state import save_state
 from .to_model_file import code_commit
 from .trainer import Batches, Trainer

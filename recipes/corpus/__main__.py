@@ -29,8 +29,8 @@ from codec.checkpoint import find_model
 from codec.training.data.manifest import SPEAKER_RULES
 
 from ..run_script import run_script
-from .plan import MODEL, PLAN, Plan, find_items, write_plan
 from .shard import Settings, ShardMaker, shard_errors, shard_path
+from .shard_plan import MODEL, PLAN, Plan, find_items, write_plan
 
 _LEAST_SHARD_MB, _MOST_SHARD_MB = 1.0, 256.0
 _SHARDS_OF_SMALL_CORPORA = 64  # so that workers end together

@@ -23,7 +23,7 @@ from codec import Audio, BitstreamError, Codec, ConfigError, ManifestError
 from codec.audio import AudioWriter
 
 from ..run_script import run_script
-from .plan import MODEL, PARQUET, ROW_MARK
+from .shard_plan import MODEL, PARQUET, ROW_MARK
 
 
 def codes_of(row: Mapping[str, Any]) -> np.ndarray:

@@ -22,7 +22,7 @@ from codec import Codec, DiveqCodecError, Encoded, atomic_output
 from codec.audio.sound import read_sound
 
 from ..memory import peak_memory_mb
-from .plan import MODEL, PARQUET, ROW_MARK, Item, Plan
+from .shard_plan import MODEL, PARQUET, ROW_MARK, Item, Plan
 
 _AT_ONCE_SECONDS = 300.0  # of audio held in memory, but for clips that are longer
 _ERRORS = b"diveq-codec errors"

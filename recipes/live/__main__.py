@@ -24,7 +24,7 @@ from codec.metrics import score, select_metrics
 
 from ..held_out import spread
 from ..markdown import table
-from ..progress import progress_on_stderr
+from ..stderr_progress import progress_on_stderr
 from .network import LossyNetwork
 from .systems import RATE_HZ, Ours, System, opus
 

@@ -18,8 +18,8 @@ from codec.evaluation.signal import Original, Source, find_sources
 from codec.metrics import Metric
 
 from ..held_out import spread
-from ..progress import Report, progress_on_stderr
 from ..run_script import score_workers
+from ..stderr_progress import Report, progress_on_stderr
 
 __all__ = [
     "ClipArguments",

@@ -30,7 +30,7 @@ from codec import evaluate as evaluate_
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import find_sources, read_signal
 from codec.evaluation.stage_use import StageCounter
-from codec.evaluation.tables import evaluation_csv, evaluation_text
+from codec.evaluation.text_and_csv import evaluation_csv, evaluation_text
 from codec.metrics import Metric, NothingToMeasure, Score, Weighted, mel_distance, si_sdr
 
 RATE_HZ = 16_000

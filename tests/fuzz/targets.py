@@ -24,7 +24,7 @@ from codec.bitstream import (
     read_info,
     verify,
 )
-from codec.bitstream.live import crc8
+from codec.bitstream.live_packets import crc8
 from codec.bitstream.range_coding import decode_range, encode_range
 from codec.bitstream.stage_counts import GROUP_FRAMES, depths_of
 from codec.errors import BitstreamError, DiveqCodecError

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from codec.training.data.crop_plan import CropConfig
 from codec.training.data.manifest import build_manifest
-from recipes.runs.folder.batches import Place, Share, open_batches
+from recipes.runs.folder.step_crops import Place, Share, open_batches
 
 BATCH_SIZE, SECONDS, STEPS = 64, 0.64, 20
 PLACES: tuple[Place, ...] = ("device", "memory", "files")

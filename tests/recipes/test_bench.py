@@ -19,7 +19,7 @@ from codec.layouts.presets import PRESETS
 from recipes.measure.bench import long_file, rounds
 from recipes.measure.bench.__main__ import Arguments, main
 from recipes.measure.bench.rounds import Ratio, paired_ratio
-from recipes.measure.bench.systems import our_system, peer_system, speech
+from recipes.measure.bench.timed_systems import our_system, peer_system, speech
 from recipes.measure.bench.work import count_multiply_adds, model_work
 from recipes.measure.compare.neural import DAC, ENCODEC
 

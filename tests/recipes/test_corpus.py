@@ -30,11 +30,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recipes.corpus.__main__ import Arguments, main, on_ray
-from recipes.corpus.plan import Plan, find_items, write_plan
 from recipes.corpus.read import Arguments as ReadArguments
 from recipes.corpus.read import CodeCrops, codes_of, decode_row
 from recipes.corpus.read import main as read_main
 from recipes.corpus.shard import Settings
+from recipes.corpus.shard_plan import Plan, find_items, write_plan
 
 ROOT = Path(__file__).parents[2]
 BAD = {"a/nan_1.wav", "b/text_1.wav"}

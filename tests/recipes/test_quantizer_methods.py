@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from codec import ConfigError
 from codec.quantizers import ResidualQuantizer
-from recipes.studies.quantizers import baselines, report
+from recipes.studies.quantizers import baselines, study_tables
 from recipes.studies.quantizers.methods import (
     METHODS,
     TITLES,
@@ -22,7 +22,7 @@ from recipes.studies.quantizers.methods import (
     make_quantizer,
     stage_configs,
 )
-from recipes.studies.quantizers.results import read_results
+from recipes.studies.quantizers.stored_results import read_results
 
 N, K, D = 40, 16, 5
 
@@ -214,12 +214,12 @@ def test_mixed_stages_change_their_kind_in_the_middle():
 
 
 def test_the_report_of_this_repository_is_that_of_its_results():
-    text = (report.HERE / "RESULTS.md").read_text(encoding="utf-8")
-    results = {"codec": read_results(report.HERE / "results/codec.jsonl")}
-    assert report.filled(text, results) == text
-    assert set(report.BLOCKS) == set(re.findall(r"<!-- begin (\w+) -->", text))
+    text = (study_tables.HERE / "RESULTS.md").read_text(encoding="utf-8")
+    results = {"codec": read_results(study_tables.HERE / "results/codec.jsonl")}
+    assert study_tables.filled(text, results) == text
+    assert set(study_tables.BLOCKS) == set(re.findall(r"<!-- begin (\w+) -->", text))
     with pytest.raises(ConfigError, match="'nose'"):
-        report.filled("<!-- begin nose -->\n<!-- end -->", results)
+        study_tables.filled("<!-- begin nose -->\n<!-- end -->", results)
 
 
 def test_every_method_has_a_title_of_its_own():

@@ -12,17 +12,17 @@ import tyro
 from recipes.measure import pictures
 from recipes.measure.compare import __main__ as compare
 from recipes.measure.conditions import __main__ as conditions
-from recipes.runs.folder import export, train
-from recipes.runs.libritts import evaluate
+from recipes.runs.folder import model_file, train
+from recipes.runs.libritts import score_run
 from recipes.studies.quantizers import whole_codec
 
 # Each command line, without the option for rates.
 COMPARE = (compare.Arguments, "--data speech --out runs/x")
 CONDITIONS = (conditions.Arguments, "--data speech --out runs/x")
 PICTURES = (pictures.Arguments, "--data speech --clip one --out x.png")
-EXPORT = (export.Arguments, "--run runs/x --validation val --model x.safetensors")
+EXPORT = (model_file.Arguments, "--run runs/x --validation val --model x.safetensors")
 TRAIN = (train.Arguments, "--data train --validation val --out runs/x")
-EVALUATE = (evaluate.Arguments, "--run runs/x")
+EVALUATE = (score_run.Arguments, "--run runs/x")
 WHOLE_CODEC = (whole_codec.Arguments, "residual --data train --validation val --out runs/x")
 
 

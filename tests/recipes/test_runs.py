@@ -23,14 +23,13 @@ from recipes.held_out import spread
 from recipes.measure.bench import __main__ as bench
 from recipes.measure.bench import long_file
 from recipes.measure.compare import __main__ as compare
-from recipes.runs.folder import export, on_gpu, train
+from recipes.runs.folder import model_file, on_gpu, train
 from recipes.runs.libritts import all as everything
-from recipes.runs.libritts import download
-from recipes.runs.libritts import evaluate as libritts_evaluate
+from recipes.runs.libritts import download, score_run
 from recipes.runs.libritts.train import RUNS
 from recipes.runs.vctk import prepare
 from recipes.runs.vctk.train import Study, paper
-from recipes.studies.quantizers import report, whole_codec
+from recipes.studies.quantizers import study_tables, whole_codec
 
 RECIPES = Path(train.__file__).parents[2]
 PROCESSES = {"one-gpu": 1, "eight-gpus": 8, "two-nodes": 16}
@@ -158,18 +157,18 @@ def parses(module: str, arguments: list[str]) -> None:
     """The module's own parser takes the arguments; a usage error is a SystemExit."""
     parsers = {
         "recipes.runs.folder.train": train.Arguments,
-        "recipes.runs.folder.export": export.Arguments,
+        "recipes.runs.folder.model_file": model_file.Arguments,
         "recipes.corpus": corpus.Arguments,
         "recipes.measure.compare": compare.Arguments,
         "recipes.measure.bench": bench.Arguments,
         "recipes.measure.bench.long_file": long_file.Arguments,
         "recipes.runs.libritts.train": tyro.extras.subcommand_type_from_defaults(RUNS),
         "recipes.runs.libritts.download": download.Arguments,
-        "recipes.runs.libritts.evaluate": libritts_evaluate.Arguments,
+        "recipes.runs.libritts.score_run": score_run.Arguments,
         "recipes.runs.libritts.all": everything.Arguments,
         "recipes.runs.vctk.prepare": prepare.Arguments,
         "recipes.runs.vctk.train": Study,
-        "recipes.studies.quantizers.report": report.Arguments,
+        "recipes.studies.quantizers.study_tables": study_tables.Arguments,
         "recipes.studies.quantizers.whole_codec": whole_codec.Arguments,
     }
     tyro.cli(parsers[module], args=arguments)

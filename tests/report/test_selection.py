@@ -12,7 +12,7 @@ import soundfile
 from report.evaluations import METRICS, RATE_HZ, make_evaluation
 
 from codec.metrics import Score
-from codec.report.recordings import record_clips
+from codec.report.embedded_clips import record_clips
 from codec.report.selection import choose_clips, ranked_clips
 
 

@@ -28,7 +28,7 @@ from codec.training.to_model_file import code_commit
 from ...markdown import table
 from ...run_script import run_script
 from .rounds import Ratio, paired_ratio, times_in_turn
-from .systems import TimedSystem, find_systems, speech
+from .timed_systems import TimedSystem, find_systems, speech
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,12 +50,12 @@ from codec.training.trainer import Trainer
 from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
 
 from ...held_out import spread
-from ...progress import progress_on_stderr
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
-from .batches import Place, Share, open_batches
+from ...stderr_progress import progress_on_stderr
 from .dry_run import expectation, settings_line
-from .export import MANIFEST, export
+from .model_file import MANIFEST, export
+from .step_crops import Place, Share, open_batches
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"

@@ -19,7 +19,7 @@ from codec import ConfigError, DiveqCodecError
 
 from ...run_script import run_script
 from ..folder.train import MODEL
-from . import download, evaluate
+from . import download, score_run
 from .train import RUNS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,8 +60,8 @@ def main(arguments: Arguments) -> None:
     )
     if not (arguments.out / MODEL).exists():
         _train(command, arguments.out / MODEL)
-    evaluate.main(
-        evaluate.Arguments(
+    score_run.main(
+        score_run.Arguments(
             run=arguments.out,
             corpus=arguments.corpora / download.CORPUS,
             clips=arguments.clips,
@@ -78,7 +78,7 @@ def launch(arguments: Arguments) -> list[str]:
     if machine == "two-nodes":
         raise ConfigError(
             f"{arguments.run} is launched on both nodes: see recipes/runs/libritts/train.py; "
-            "before that, recipes.runs.libritts.download, and recipes.runs.libritts.evaluate at "
+            "before that, recipes.runs.libritts.download, and recipes.runs.libritts.score_run at "
             "the end"
         )
     config = LAUNCH_CONFIGS / f"{machine.replace('-', '_')}.yaml"

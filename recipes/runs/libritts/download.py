@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ...progress import progress_on_stderr
 from ...run_script import run_script
+from ...stderr_progress import progress_on_stderr
 from .transfer import DownloadError, fetch, file_sha256
 from .unpack import unpack
 

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 from codec import DiveqCodecError
 
-from ...progress import Report
+from ...stderr_progress import Report
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 60.0

@@ -13,7 +13,7 @@ import tarfile
 import zlib
 from pathlib import Path, PureWindowsPath
 
-from ...progress import Report
+from ...stderr_progress import Report
 from .transfer import DownloadError
 
 

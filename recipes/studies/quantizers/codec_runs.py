@@ -26,7 +26,7 @@ from codec.training.settings import TrainingConfig
 from codec.training.state import open_run
 from codec.training.trainer import Batches, Trainer
 
-from ...runs.folder.batches import Share, open_batches
+from ...runs.folder.step_crops import Share, open_batches
 from .baselines import COMMITMENT, MovingAverageStage
 from .codec_scores import Yardstick, scores
 from .methods import Method, converted, stage_configs

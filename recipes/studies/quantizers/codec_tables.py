@@ -10,7 +10,7 @@ import numpy as np
 
 from .intervals import Interval, crossed_interval
 from .methods import TITLES
-from .tables import Result, Results, chosen, markdown, spread_of, variants
+from .variants import Result, Results, chosen, markdown, spread_of, variants
 
 REFERENCE = "diveq"
 _SHORT = {"pesq_wb": "PESQ", "stoi": "STOI", "mel_distance": "mel", "si_sdr": "SI-SDR, dB"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from .codec_tables import REFERENCE, difference, mean_score
 from .methods import TITLES
-from .tables import Result, Results, chosen, methods_of
+from .variants import Result, Results, chosen, methods_of
 
 _SIZE = (6.4, 3.6)
 _DPI = 90

@@ -39,7 +39,7 @@ from .baselines import COMMITMENT
 from .codec_runs import CodecRun, CodecStart, Setup, make_start, train_and_score
 from .codec_scores import Yardstick
 from .methods import METHODS, Method
-from .results import plain, read_results
+from .stored_results import plain, read_results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-from .errors import UsageError
+from .messages import UsageError
 
 if TYPE_CHECKING:
     from codec import Codec, StreamReader

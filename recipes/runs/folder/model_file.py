@@ -1,7 +1,7 @@
 """Make a model file of a run's state: averaged weights, entropy tables from training clips, scores
 on held-out clips.
 
-python -m recipes.runs.folder.export --run runs/mine --validation speech/val \\
+python -m recipes.runs.folder.model_file --run runs/mine --validation speech/val \\
     --model runs/mine/model.safetensors
 """
 

@@ -1,6 +1,6 @@
 """Score a run's model on test-clean: RUN/test-clean.json, and its table on standard output.
 
-python -m recipes.runs.libritts.evaluate --run runs/libritts-16khz --corpus corpora/LibriTTS
+python -m recipes.runs.libritts.score_run --run runs/libritts-16khz --corpus corpora/LibriTTS
 diveq-codec report runs/libritts-16khz/test-clean.json runs/libritts-16khz/report.html
 """
 

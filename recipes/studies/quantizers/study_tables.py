@@ -1,6 +1,6 @@
 """Put the tables and plots of whole codecs into `RESULTS.md`, between the marks that name them.
 
-    python -m recipes.studies.quantizers.report
+    python -m recipes.studies.quantizers.study_tables
 
 The words around the tables are written by hand; no figure in a table is.
 """
@@ -16,8 +16,8 @@ from codec import ConfigError, atomic_output
 
 from ...run_script import run_script
 from . import codec_tables, plots
-from .results import read_results
-from .tables import Results
+from .stored_results import read_results
+from .variants import Results
 
 HERE = Path(__file__).parent
 

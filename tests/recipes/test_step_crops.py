@@ -15,8 +15,8 @@ from synthesis import write_corpus
 from codec.training.data.crop_plan import CropConfig
 from codec.training.data.crops import CropDataset
 from codec.training.data.manifest import build_manifest
-from recipes.runs.folder import batches
-from recipes.runs.folder.batches import ReadAhead, Share, open_batches
+from recipes.runs.folder import step_crops
+from recipes.runs.folder.step_crops import ReadAhead, Share, open_batches
 
 CONFIG = CropConfig(sample_rate_hz=16_000, segment_samples=4_000, seed=3)
 CPU = torch.device("cpu")
@@ -104,4 +104,4 @@ def test_workers_outlive_the_stop_signal_of_a_scheduler(manifest, expected, tmp_
 def test_a_gpu_holds_what_leaves_room_for_training(manifest, monkeypatch, free_bytes, place):
     """5.1 s of audio are 163 kB."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 10 * free_bytes))
-    assert batches._fitting_place(manifest, CONFIG, torch.device("cuda")) == place
+    assert step_crops._fitting_place(manifest, CONFIG, torch.device("cuda")) == place

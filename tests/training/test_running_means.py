@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from codec.quantizers import StageStatistics
-from codec.training.figures import MeanFigures, StageFigures
+from codec.training.running_means import MeanFigures, StageFigures
 
 
 def statistics(counts: list[int], error: float) -> StageStatistics:
