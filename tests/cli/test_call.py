@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -39,6 +40,39 @@ def wait_until_it_listens(receiver, port):
     assert (
         receiver.stderr.readline().decode().strip() == f"diveq-codec: listening on 127.0.0.1:{port}"
     )
+
+
+class Relay:
+    """Hands datagrams on to a port, and counts them, so that nobody need guess how long they
+    take.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._passed = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._hand_on, daemon=True)
+        self.port = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End once all that was sent so far is handed on: an empty datagram is the last."""
+        self._socket.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+    def _hand_on(self) -> None:
+        while datagram := self._socket.recv(1 << 16):
+            self._socket.sendto(datagram, self._target)
+            self._passed.release()
+
+    def wait_for(self, datagrams: int) -> None:
+        for _ in range(datagrams):
+            assert self._passed.acquire(timeout=300), "the sender has not sent so many"
 
 
 def test_a_file_is_sent_and_received(start, tmp_path, model, port):
@@ -80,13 +114,15 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port)
     heard = tmp_path / "heard.wav"
     receiver = start("receive", port, heard, "--model", model)
     wait_until_it_listens(receiver, port)
-    sender = start("send", "-", f"127.0.0.1:{port}", "--model", model, stdin=subprocess.PIPE)
-    sender.stdin.write(raw)
-    sender.stdin.flush()
-    with pytest.raises(subprocess.TimeoutExpired):  # it waits for more
-        sender.wait(timeout=5)
-    sender.send_signal(signal.SIGINT)
-    code, _, err = finish(sender)
+    with Relay(port) as relay:
+        to = f"127.0.0.1:{relay.port}"
+        sender = start("send", "-", to, "--model", model, stdin=subprocess.PIPE)
+        sender.stdin.write(raw)
+        sender.stdin.flush()
+        relay.wait_for(16)
+        assert sender.poll() is None  # it waits for more
+        sender.send_signal(signal.SIGINT)
+        code, _, err = finish(sender)
     assert code == 0
     assert "the stream ends here" in err
     assert "sent 16 packets for 0.96 s" in err
