@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from codec import LIVE_MODEL, Codec, Metric, absent_metrics, find_sources, load_metric
 from codec.evaluation.result import Clip, Mean
@@ -24,6 +23,7 @@ from codec.metrics import score, select_metrics
 
 from ..held_out import spread
 from ..markdown import table
+from ..run_script import run_script
 from ..stderr_progress import progress_on_stderr
 from .network import LossyNetwork
 from .systems import RATE_HZ, Ours, System, opus
@@ -129,4 +129,4 @@ def _shown(mean: Mean) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(Losses).run()
+    run_script(Losses.run, Losses)

@@ -19,6 +19,7 @@ from codec import LIVE_MODEL, Codec
 from codec.audio.sound import read_sound
 
 from ..markdown import table
+from ..run_script import run_script
 
 _BLOCK_SECONDS = 0.01  # what a sound card gives at once
 _WARM_UP_SECONDS = 1.0
@@ -87,4 +88,4 @@ class LiveCost:
 
 
 if __name__ == "__main__":
-    tyro.cli(LiveCost).run()
+    run_script(LiveCost.run, LiveCost)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from codec import LIVE_MODEL, Codec, RtpReceiver, RtpSender, find_sources
 
 from ..memory import peak_memory_mb
+from ..run_script import run_script
 
 _RATE_HZ = 16_000
 
@@ -82,4 +82,4 @@ def _tell(now: float, receiver: RtpReceiver, heard: int, share: float) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(LongCall).run()
+    run_script(LongCall.run, LongCall)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from codec import LIVE_MODEL, Codec, find_sources
 
 from ..markdown import table
+from ..run_script import run_script
 from .systems import RATE_HZ
 
 _ROOM = 1e-3  # RMS
@@ -63,4 +63,4 @@ class Pauses:
 
 
 if __name__ == "__main__":
-    tyro.cli(Pauses).run()
+    run_script(Pauses.run, Pauses)
