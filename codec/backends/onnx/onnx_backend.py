@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import onnxruntime
@@ -101,7 +101,7 @@ class _LazySession:
         self._locks: dict[
             int, threading.Lock
         ] = {}  # by process: a fork may copy one that is locked for ever
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._sessions: dict[int, _Session] = {}
 
     def get(self) -> onnxruntime.InferenceSession:
         process = os.getpid()
@@ -110,17 +110,22 @@ class _LazySession:
                 # The parent's stays as well: to end it would wait for its threads, which are not
                 # here.
                 self._sessions[process] = _session(self._graph())
-            return self._sessions[process]
+            return self._sessions[process].session
 
     def __reduce__(self) -> tuple[type[_LazySession], tuple[Callable[[], Graph]]]:
         return _LazySession, (self._graph,)
+
+
+class _Session(NamedTuple):
+    session: onnxruntime.InferenceSession
+    constants: Sequence[onnxruntime.OrtValue]  # in memory that the session may refer to
 
 
 def _itself(graph: Graph) -> Graph:
     return graph
 
 
-def _session(graph: Graph) -> onnxruntime.InferenceSession:
+def _session(graph: Graph) -> _Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = (
         allowed_threads()
@@ -129,7 +134,8 @@ def _session(graph: Graph) -> onnxruntime.InferenceSession:
     file, constants = graph.without_large_constants()
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in constants.values()]
     options.add_external_initializers(list(constants), values)
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return _Session(session, values)
 
 
 def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndarray:
