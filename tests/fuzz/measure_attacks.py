@@ -114,18 +114,18 @@ def run(arguments: list[str]) -> tuple[float, float, str]:
     """CPU seconds, peak memory in MB, and the last line said, of the command line in a process of
     its own.
     """
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 (a pipe would fill up)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codec.cli", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_CPU, (LIMIT_SECONDS,) * 2),
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    errors.seek(0)
-    said = errors.read().decode(errors="replace").strip().splitlines()
+    with tempfile.TemporaryFile() as errors:  # a pipe would fill up
+        process = subprocess.Popen(
+            [sys.executable, "-m", "codec.cli", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_CPU, (LIMIT_SECONDS,) * 2),
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").strip().splitlines()
     last = said[-1] if said else f"rc {process.returncode}"
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, last
 
