@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from codec import LiveDecoder, RtpReceiver
 
 _LARGEST_DATAGRAM = 1 << 16
+_NOTICED_SECONDS = 0.5
 _MOST_AT_ONCE = 1000  # datagrams: a flood does not stop the playing
 
 
@@ -126,7 +127,7 @@ def _play(
     due = last = time.monotonic()
     while not (receiver.has_ended and not receiver.waiting_frames):
         has_come = _take(channel, receiver, due)
-        codes = receiver.pull(due)
+        codes = receiver.pull(due, behind_seconds=max(time.monotonic() - due, 0.0))
         if has_come or codes is None:  # for the first packet it waits as long as it takes
             last = due
         due += frame_seconds
@@ -166,3 +167,5 @@ def _tell(receiver: RtpReceiver, *, as_json: bool, to_stderr: bool) -> None:
         f" {1000 * facts['jitter_seconds']:.0f} ms, delay {1000 * facts['delay_seconds']:.0f} ms;"
         f" {facts['payload_kbps']:.2f} kbps, with headers {facts['network_kbps']:.2f} kbps"
     )
+    if facts["behind_seconds"] > _NOTICED_SECONDS:
+        note(f"decoding fell up to {facts['behind_seconds']:.2f} s behind: this machine is busy")

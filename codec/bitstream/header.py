@@ -103,7 +103,7 @@ class StreamHeader:
         return -(-self.model_samples(samples) // self.hop)
 
     def samples_in(self, frames: int) -> int:
-        """Return the most samples at the original rate that make `frames` frames."""
+        """Return the most samples at the original rate that need no more than `frames` frames."""
         return operator.index(frames) * self.hop * self.original_rate_hz // self.model_rate_hz
 
     def seconds(self, frames: int) -> float:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 _WINDOW_SECONDS = 10.0  # of arrivals that the delay is taken from
+_MOST_ARRIVALS = 2000  # in a flood
 _KEPT_SHARE = 0.98  # of packets that are to be there in time
 _REMEMBERED_FRAMES = 50
 _SHRINK_SECONDS = 0.2  # between two frames that are left out
@@ -60,7 +61,7 @@ class ArrivalTimes:
         transit = now - frame * self._frame_seconds
         self._arrivals.append((now, transit))
         insort(self._transits, transit)
-        while self._arrivals[0][0] < now - _WINDOW_SECONDS:
+        while self._arrivals[0][0] < now - _WINDOW_SECONDS or len(self._arrivals) > _MOST_ARRIVALS:
             _, old = self._arrivals.popleft()
             del self._transits[bisect_left(self._transits, old)]
 

@@ -27,7 +27,9 @@ class ReceiverStatistics:
     after a later one. `malformed` are datagrams that are no packet, `foreign` those of another
     source. Of the `frames` that were played `filled` are copies out of later packets, `concealed`
     were made up; `grown` of these, and `shrunk` that were left out, moved the delay.
-    `jitter_seconds` is RFC 3550's, `delay_seconds` the jitter buffer's own delay now.
+    `jitter_seconds` is RFC 3550's, `delay_seconds` the jitter buffer's own delay now, and
+    `behind_seconds` how far after its turn a frame was asked for at most: more than a moment means
+    that decoding is too slow here.
     """
 
     packets: int = 0
@@ -45,6 +47,7 @@ class ReceiverStatistics:
     payload_bytes: int = 0
     jitter_seconds: float = 0.0
     delay_seconds: float = 0.0
+    behind_seconds: float = 0.0
     played_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,16 +123,18 @@ class RtpReceiver:
             self._statistics.payload_bytes += len(rtp.payload)
             self._take_packet(packet, number, now)
 
-    def pull(self, now: float) -> np.ndarray | None:
+    def pull(self, now: float, *, behind_seconds: float = 0.0) -> np.ndarray | None:
         """The codes (channels, stages, 1) of the frame that is due now; LOST where it did not come
         in time.
 
-        None before the first frame is due. Called once for each frame's duration.
+        None before the first frame is due. Called once for each frame's duration, with the time at
+        which the frame is due; where that was `behind_seconds` ago, the statistics say so.
         """
         if not self._buffer.has_begun(now):
             return None
         statistics = self._statistics
-        statistics.delay_seconds = self._buffer.delay_seconds(now)
+        statistics.delay_seconds = self._buffer.delay_seconds(now + behind_seconds)
+        statistics.behind_seconds = max(statistics.behind_seconds, behind_seconds)
         statistics.frames += 1
         frame = self._buffer.pull(now, Frame(self._nothing, is_copy=False))
         if frame is None:

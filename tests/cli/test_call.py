@@ -132,6 +132,24 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port)
     assert soundfile.info(heard).duration >= 0.96
 
 
+def test_a_receiver_that_falls_behind_says_so(start, tmp_path, model, port):
+    soundfile.write(tmp_path / "speech.wav", synthesize_speech(3.0, seed=4), 16_000)
+    receiver = start("receive", port, tmp_path / "heard.wav", "--model", model, "--json")
+    wait_until_it_listens(receiver, port)
+    with Relay(port) as relay:
+        to = f"127.0.0.1:{relay.port}"
+        sender = start("send", tmp_path / "speech.wav", to, "--model", model)
+        relay.wait_for(15)
+        receiver.send_signal(signal.SIGSTOP)
+        relay.wait_for(25)
+        receiver.send_signal(signal.SIGCONT)
+        assert finish(sender)[0] == 0
+    received = json.loads(finish(receiver)[1])
+    assert (received["packets"], received["lost"], received["late"]) == (50, 0, 0)
+    assert received["behind_seconds"] > 1
+    assert received["delay_seconds"] >= 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [

@@ -154,7 +154,7 @@ def measure_attacks(folder: Path) -> None:
 def try_again() -> None:
     print("\n| what went wrong | test | now |\n|---|---|---|")
     for before, test in TESTS.items():
-        command = ["pytest", "-q", f"tests/{test.split()[0]}", *test.split()[1:]]
+        command = ["pytest", "-q", "-n", "0", f"tests/{test.split()[0]}", *test.split()[1:]]
         process = subprocess.run(
             [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False
         )

@@ -74,7 +74,10 @@ def fuzz_all(seconds: str) -> None:
         cpu -= before.children_user + before.children_system
         branches = re.findall(r"^#\d+\s.* cov: (\d+)", process.stderr, re.MULTILINE)[-1]
         inputs = re.findall(r"number_of_executed_units: (\d+)", process.stderr)[-1]
-        found = "nothing" if process.returncode == 0 else process.stderr[-2000:]
+        found = "nothing"
+        if process.returncode != 0:
+            found = re.findall(r"written to (\S+)", process.stderr)[-1]
+            print(process.stderr[-8000:], file=sys.stderr)
         print(f"| {target} | {inputs} | {branches} | {cpu:.0f} | {found} |", flush=True)
 
 

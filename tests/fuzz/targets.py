@@ -173,7 +173,10 @@ def check_recovery(data: bytes) -> None:
     for packet in packets:
         assert packet.first_frame == position
         position += packet.frames
-    assert reader.header.frames_for(reader.samples) == position
+    header = (
+        reader.header
+    )  # where a frame is shorter than a sample, not all numbers of frames are made
+    assert 0 <= position - header.frames_for(reader.samples) < header.frames_for(1)
     info = read_info(io.BytesIO(data))
     assert (info.frames, info.samples) == (position, reader.samples)
     assert bool(info.holes) <= bool(verify(io.BytesIO(data)))

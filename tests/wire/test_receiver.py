@@ -227,6 +227,17 @@ def test_no_datagram_is_fatal(datagrams):
         receiver.pull(number * FRAME)
 
 
+def test_a_flood_is_not_kept():
+    receiver = RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ)
+    sender = RtpSender(clock_hz=CLOCK_HZ)
+    for number in range(20_000):
+        packet = LIVE.pack(LivePacket(sequence=number % 128, codes=frame_codes(number), copies=()))
+        receiver.receive(sender.wrap(packet, samples=HOP, is_silent=False), HOME, 0.0)
+    assert receiver.waiting_frames * FRAME <= 30 + FRAME
+    assert len(receiver._buffer._arrivals._arrivals) <= 2000
+    assert receiver.statistics().malformed > 15_000
+
+
 @pytest.mark.parametrize("drift", [-400e-6, 400e-6])
 def test_clocks_that_drift_keep_the_delay_and_lose_nothing(drift):
     """Ten minutes; the network has jitter, and a pause comes every ten seconds."""
@@ -256,3 +267,22 @@ def test_clocks_that_drift_keep_the_delay_and_lose_nothing(drift):
     assert max(waiting) <= 12
     assert statistics.grown - statistics.shrunk == pytest.approx(drift * 30_000, abs=3)
     assert statistics.concealed < 0.01 * 30_000
+
+
+def test_asked_too_late_it_tells_by_how_much():
+    """A decoder that is ever slower: frames stay in order, and the delay is that of the clock."""
+    receiver, behind = RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ), 0.0
+    sender = RtpSender(clock_hz=CLOCK_HZ)
+    played, due = [], 0.0
+    for number in range(100):
+        packet = LIVE.pack(LivePacket(sequence=number % 128, codes=frame_codes(number), copies=()))
+        datagram = sender.wrap(packet, samples=HOP, is_silent=False)
+        receiver.receive(datagram, HOME, due + behind)
+        played.append(receiver.pull(due, behind_seconds=behind))
+        due, behind = due + FRAME, behind + 0.1
+    statistics = receiver.statistics()
+    assert statistics.behind_seconds == pytest.approx(9.9)
+    assert statistics.delay_seconds >= 0
+    assert statistics.concealed <= 2
+    heard = [number_of(codes) for codes in played if codes is not None and codes[0, 0, 0] >= 0]
+    assert heard == list(range(heard[0], heard[0] + len(heard)))

@@ -53,8 +53,8 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The folder with a folder per run."""
-    results: Path = Path("recipes/studies/quantizers/results/codec.jsonl")
-    """One JSON object per run is added to this file."""
+    results: Path | None = None
+    """One JSON object per run is added to this file; by default to codec.jsonl in `out`."""
     methods: tuple[Method, ...] = METHODS
     bits: tuple[int, ...] = ()
     """Bits of each stage; by default 10 for the residual codec, and 8 to 13 for one codebook."""
@@ -87,6 +87,10 @@ class Arguments:
     workers: int = 4
     """Processes that read and score; 1 does it all in this one."""
 
+    @property
+    def results_file(self) -> Path:
+        return self.results or self.out / "codec.jsonl"
+
 
 def main(arguments: Arguments) -> None:
     if arguments.preset not in PRESETS:
@@ -94,12 +98,13 @@ def main(arguments: Arguments) -> None:
     if arguments.settings.steps is None:
         raise ConfigError("runs are compared at equal steps: give --settings.steps")
     groups = [
-        (start, _left(list(runs), arguments.results))
+        (start, _left(list(runs), arguments.results_file))
         for start, runs in groupby(all_runs(arguments), _start_run)
     ]
     if not any(left for _, left in groups):
+        print(f"all of these runs are in {arguments.results_file}", file=sys.stderr)
         return
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
     with _scorers(arguments.workers) as scorers:
         setup = _setup(arguments, scorers)
         for start, left in groups:
@@ -176,7 +181,7 @@ def _run_alike(
 ) -> bool:
     """The runs of one start; False where a stop signal came."""
     start = make_start(runs[0], setup)
-    if _left([start_run], arguments.results):
+    if _left([start_run], arguments.results_file):
         _add(arguments, start_run, start.result)
     for run in runs:
         print(run.name, file=sys.stderr, flush=True)
@@ -197,7 +202,7 @@ def _add(arguments: Arguments, run: CodecRun, result: dict[str, Any]) -> None:
         "clip_seconds": arguments.clip_seconds,
     }
     line = {"run": dataclasses.asdict(run), "budget": budget, **plain(result)}
-    with arguments.results.open("a", encoding="utf-8") as file:
+    with arguments.results_file.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
