@@ -69,13 +69,19 @@ def can_seek(file: BinaryIO | io.FileIO) -> bool:
     return file.seekable() and not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode))
 
 
+def check_stdin() -> None:
+    """Refuse a standard input that is closed or a terminal."""
+    if was_closed(sys.stdin):
+        raise CommandError("standard input is closed; redirect a file into it, or name one")
+    if sys.stdin.isatty():
+        raise CommandError("standard input is a terminal; redirect a file into it, or name one")
+
+
 @contextlib.contextmanager
 def open_source(path: str, meter: Meter | None = None) -> Iterator[BinaryIO]:
     """Open a file or standard input for reading."""
-    if path == PIPE and was_closed(sys.stdin):
-        raise CommandError("standard input is closed; redirect a file into it, or name one")
-    if path == PIPE and sys.stdin.isatty():
-        raise CommandError("standard input is a terminal; redirect a file into it, or name one")
+    if path == PIPE:
+        check_stdin()
     with io.BufferedReader(_MeteredFile(path, meter or Meter()), _BUFFER_BYTES) as file:
         yield cast(BinaryIO, file)
 

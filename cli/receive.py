@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from tyro.conf import Positional, arg
 
 from .addresses import LOOPBACK, check_positive, parse_address, udp_socket
-from .console import binary_stdout, note, show
-from .files import open_target
+from .console import binary_stdout, discard_stdout, note, show
+from .messages import UsageError
 from .options import Debug, Engine, Force, Json
 from .plan import PIPE
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LARGEST_DATAGRAM = 1 << 16
 _NOTICED_SECONDS = 0.5
 _MOST_AT_ONCE = 1000  # datagrams: a flood does not stop the playing
+_MOST_DELAY_MS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,8 @@ class Receive:
     address: Annotated[str, Positional, arg(metavar="[HOST:]PORT", help_behavior_hint="")]
     """Where to listen; a port alone is one of this machine's own (127.0.0.1)."""
     target: Annotated[str, Positional, arg(metavar="TARGET", help_behavior_hint="")]
-    """A WAV file, or - for raw audio to standard output, 16-bit little-endian samples."""
+    """A WAV file (or FLAC, …), or - for raw audio to standard output, 16-bit little-endian samples.
+    """
     rate: Annotated[int, arg(metavar="HZ", help_behavior_hint="")] = 16_000
     """Sample rate of the audio. By default 16000."""
     delay_ms: Annotated[float, arg(metavar="MS", help_behavior_hint="")] = 20.0
@@ -62,6 +64,8 @@ class Receive:
 
     def __post_init__(self) -> None:
         check_positive(rate=self.rate, idle=self.idle)
+        if not 0 <= self.delay_ms <= _MOST_DELAY_MS:
+            raise UsageError(f"--delay-ms is 0 to {_MOST_DELAY_MS}, not {self.delay_ms:g}")
 
     def run(self) -> int:
         """Receive until it ends."""
@@ -77,6 +81,7 @@ class Receive:
             hop=config.hop,
             clock_hz=config.sample_rate_hz,
             least_seconds=self.delay_ms / 1000,
+            most_seconds=_MOST_DELAY_MS / 1000,
         )
         with self._opened() as write, udp_socket(host, port, listens=True) as channel:
             decoder.copy().push_codes(
@@ -89,15 +94,18 @@ class Receive:
                 )
             except KeyboardInterrupt:
                 note("interrupted: the recording ends here")
+                if self.target == PIPE:
+                    discard_stdout()  # its reader may read no more
             write(decoder.flush())
         _tell(receiver, as_json=self.json, to_stderr=self.target == PIPE)
         return 0
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Callable[[np.ndarray], object]]:
-        """Open the target of samples: a WAV file that appears whole, or standard output."""
+        """Open the target of samples: a sound file that appears whole, or standard output."""
         import numpy as np
-        import soundfile
+
+        from codec import AudioWriter
 
         if self.target == PIPE:
             out = binary_stdout()
@@ -108,11 +116,10 @@ class Receive:
 
             yield write
             return
-        with (
-            open_target(self.target, overwrite=self.force) as target,
-            soundfile.SoundFile(target, "w", self.rate, 1, subtype="PCM_16", format="WAV") as file,
-        ):
-            yield file.write
+        with AudioWriter(
+            self.target, sample_rate_hz=self.rate, channels=1, overwrite=self.force
+        ) as file:
+            yield lambda wave: file.write(np.atleast_2d(wave))
 
 
 def _play(
@@ -124,9 +131,14 @@ def _play(
     idle_seconds: float,
 ) -> None:
     """Take datagrams, and write a frame whenever one is due."""
+    from codec.files.stop import check_stopped
+
     due = last = time.monotonic()
     while not (receiver.has_ended and not receiver.waiting_frames):
-        has_come = _take(channel, receiver, due)
+        check_stopped()
+        before = receiver.packets
+        _take(channel, receiver, due)
+        has_come = receiver.packets > before
         codes = receiver.pull(due, behind_seconds=max(time.monotonic() - due, 0.0))
         if has_come or codes is None:  # for the first packet it waits as long as it takes
             last = due
@@ -138,16 +150,17 @@ def _play(
             return
 
 
-def _take(channel: socket.socket, receiver: RtpReceiver, due: float) -> bool:
-    """Take the datagrams that have come or come until `due`; return whether there were any."""
-    for number in range(_MOST_AT_ONCE):
+def _take(channel: socket.socket, receiver: RtpReceiver, due: float) -> None:
+    """Take the datagrams that come until `due`, and some of those that have come then."""
+    number = 0
+    while number < _MOST_AT_ONCE or time.monotonic() < due:
         channel.settimeout(max(due - time.monotonic(), 0.0))
         try:
             datagram, address = channel.recvfrom(_LARGEST_DATAGRAM)
         except (TimeoutError, BlockingIOError):
-            return number > 0
+            return
         receiver.receive(datagram, address, time.monotonic())
-    return True
+        number += 1
 
 
 def _tell(receiver: RtpReceiver, *, as_json: bool, to_stderr: bool) -> None:

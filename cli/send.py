@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 
 from .addresses import check_positive, parse_address, udp_socket
 from .console import note, show
-from .messages import CommandError
+from .files import check_stdin
 from .options import Debug, Engine, Flag, Json
 from .plan import PIPE
 
@@ -75,7 +75,7 @@ class Send:
         codec = self.engine.load_for_calls()
         sender = RtpSender(clock_hz=codec.config.sample_rate_hz, leave_out_silence=self.dtx)
         with contextlib.ExitStack() as stack:
-            channel = stack.enter_context(udp_socket(host, port, listens=False))
+            give = _given_to(stack.enter_context(udp_socket(host, port, listens=False)))
             rate, blocks = (
                 _raw_blocks(self.rate) if self.source == PIPE else _file_blocks(self.source, stack)
             )
@@ -87,12 +87,12 @@ class Send:
                 copies=self.copies,
             )
             try:
-                _send_all(blocks, rate, encoder, sender, channel)
+                _send_all(blocks, rate, encoder, sender, give)
             except KeyboardInterrupt:
                 note("interrupted: the stream ends here")
             finally:
                 for _ in range(_GOODBYES):
-                    _give(channel, sender.bye())
+                    give(sender.bye())
         _tell(sender, self.json)
         return 0
 
@@ -102,54 +102,69 @@ def _send_all(
     rate: int,
     encoder: LiveEncoder,
     sender: RtpSender,
-    channel: socket.socket,
+    give: Callable[[bytes], None],
 ) -> None:
     """Send blocks no faster than they would be spoken."""
     import numpy as np
+
+    from codec.files.stop import check_stopped
 
     # What takes time at first, before it matters: as much as makes a packet.
     encoder.copy().push(np.zeros(math.ceil(encoder.latency_seconds * rate) + 1, np.float32))
     start, samples = time.monotonic(), 0
     for block in blocks:
+        check_stopped()
         samples += len(block)
         time.sleep(max(0.0, start + samples / rate - time.monotonic()))
-        _send(encoder.push(block), encoder, sender, channel)
-    _send(encoder.flush(), encoder, sender, channel)
+        _send(encoder.push(block), encoder, sender, give)
+    _send(encoder.flush(), encoder, sender, give)
 
 
 def _send(
-    packets: list[bytes], encoder: LiveEncoder, sender: RtpSender, channel: socket.socket
+    packets: list[bytes], encoder: LiveEncoder, sender: RtpSender, give: Callable[[bytes], None]
 ) -> None:
     for packet in packets:
         datagram = sender.wrap(
             packet, samples=encoder.packet_samples, is_silent=encoder.live.is_silent(packet)
         )
         if datagram is not None:
-            _give(channel, datagram)
+            give(datagram)
 
 
-def _give(channel: socket.socket, datagram: bytes) -> None:
-    """Send a datagram, even where nobody listens yet or any more."""
-    with contextlib.suppress(ConnectionRefusedError):
-        channel.send(datagram)
+def _given_to(channel: socket.socket) -> Callable[[bytes], None]:
+    """A function that sends a datagram, even where nobody listens, or there is no network at the
+    moment; the first time it says so.
+    """
+    noted: set[type] = set()
+
+    def give(datagram: bytes) -> None:
+        try:
+            channel.send(datagram)
+        except OSError as error:
+            kind = type(error)
+            if kind not in noted:
+                refused = isinstance(error, ConnectionRefusedError)
+                reason = "nobody listens there" if refused else error.strerror or error
+                note(f"a packet was not sent: {reason}; going on")
+            noted.add(kind)
+
+    return give
 
 
 def _file_blocks(path: str, stack: contextlib.ExitStack) -> tuple[int, Iterator[np.ndarray]]:
     """The rate of a sound file, and its samples, channels mixed into one."""
-    import soundfile
+    from codec import open_audio
 
-    try:
-        source = stack.enter_context(open(path, "rb"))  # noqa: SIM115 (a name may be no text)
-        file = stack.enter_context(soundfile.SoundFile(source))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise CommandError(f"cannot read {path}: {error}") from error
-    blocks = file.blocks(round(_BLOCK_SECONDS * file.samplerate), dtype="float32", always_2d=True)
-    return file.samplerate, (block.mean(axis=1) for block in blocks)
+    reader = stack.enter_context(open_audio(path))
+    rate = reader.sample_rate_hz
+    return rate, (block.mean(axis=0) for block in reader.blocks(round(_BLOCK_SECONDS * rate)))
 
 
 def _raw_blocks(rate: int) -> tuple[int, Iterator[np.ndarray]]:
     """Samples from standard input as they come."""
     import numpy as np
+
+    check_stdin()
 
     def blocks() -> Iterator[np.ndarray]:
         rest, size = b"", _RAW_BYTES * round(_BLOCK_SECONDS * rate)

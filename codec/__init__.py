@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import Codec
-    from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES
+    from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, open_audio
     from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
     from .checkpoint import (
@@ -54,7 +54,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("Codec",),
-    "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES"),
+    "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES", "AudioWriter", "open_audio"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
     "checkpoint": (
         "DEFAULT_MODEL",
@@ -107,6 +107,7 @@ __all__ = [
     "WRITABLE_SUFFIXES",
     "Audio",
     "AudioError",
+    "AudioWriter",
     "BitstreamError",
     "Candidate",
     "CheckpointError",
@@ -154,6 +155,7 @@ __all__ = [
     "load_metric",
     "model_candidates",
     "model_info",
+    "open_audio",
     "read_evaluation",
     "read_info",
     "report_page",

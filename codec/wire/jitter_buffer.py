@@ -19,6 +19,7 @@ _MOST_ARRIVALS = 2000  # in a flood
 _KEPT_SHARE = 0.98  # of packets that are to be there in time
 _REMEMBERED_FRAMES = 50
 _SHRINK_SECONDS = 0.2  # between two frames that are left out
+_LATE_SECONDS = 1.0  # where all packets come late for so long, playing begins anew
 
 
 class Frame(NamedTuple):
@@ -83,6 +84,7 @@ class JitterBuffer:
         self._starts_at: float | None = None
         self._has_started = self._is_pause = False
         self._last_shrunk = -np.inf
+        self._late_since: float | None = None
         self.next_number = 0
         self._missed: deque[int] = deque(maxlen=_REMEMBERED_FRAMES)  # numbers that were made up
         self.grown = self.shrunk = 0  # frames
@@ -106,11 +108,23 @@ class JitterBuffer:
 
     def arrived(self, number: int, now: float) -> None:
         """Note when a packet came, by the number of its first frame."""
+        if not self.is_late(number):
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = now
+        elif now - self._late_since > _LATE_SECONDS:  # no delay that is allowed reaches them
+            self._begin_anew()
         self._arrivals.add(number, now)
         if self._starts_at is None:
             self.next_number, self._starts_at = number, now + self._least
         elif not self._has_started:
             self.next_number = min(self.next_number, number)
+
+    def _begin_anew(self) -> None:
+        self._arrivals = ArrivalTimes(self._frame_seconds)
+        self._starts_at = self._late_since = None
+        self._has_started = self._is_pause = False
+        self._missed.clear()
 
     def put(self, number: int, frame: Frame, now: float) -> None:
         """Keep a frame until its turn. A copy takes no other's place; where it fills one, it counts
@@ -134,7 +148,9 @@ class JitterBuffer:
         After a silent frame, `silence` stands where nothing came: its sender may leave out the rest
         of a pause.
         """
-        self._has_started = True
+        if not self._has_started:  # copies may be of frames before the first
+            self._has_started = True
+            self._frames = {n: kept for n, kept in self._frames.items() if n >= self.next_number}
         delay = self.delay_seconds(now)
         frame = self._frames.get(self.next_number)
         if frame is None and not self._is_pause and delay < self.target_seconds():

@@ -95,6 +95,11 @@ class RtpReceiver:
         self.has_ended = False
 
     @property
+    def packets(self) -> int:
+        """Packets that have come, each counted once."""
+        return self._sequence.received
+
+    @property
     def waiting_frames(self) -> int:
         """Frames that have come and not been played."""
         return self._buffer.waiting
@@ -133,7 +138,8 @@ class RtpReceiver:
         if not self._buffer.has_begun(now):
             return None
         statistics = self._statistics
-        statistics.delay_seconds = self._buffer.delay_seconds(now + behind_seconds)
+        now += behind_seconds
+        statistics.delay_seconds = max(self._buffer.delay_seconds(now), 0.0)
         statistics.behind_seconds = max(statistics.behind_seconds, behind_seconds)
         statistics.frames += 1
         frame = self._buffer.pull(now, Frame(self._nothing, is_copy=False))
@@ -207,14 +213,14 @@ class _SequenceLog:
     @property
     def missing(self) -> int:
         """Numbers between the first and the highest that have not come."""
-        return self._highest - self._first + 1 - self.received if self.received else 0
+        return max(self._highest - self._first + 1 - self.received, 0) if self.received else 0
 
     def add(self, sequence: int) -> bool:
         """Note a number modulo 2^16; False where it came before."""
         if not self.received:
             self._first = self._highest = sequence
         number = self._highest + (sequence - self._highest + (1 << 15)) % (1 << 16) - (1 << 15)
-        if number in self._seen:
+        if number in self._seen or number <= self._highest - _REMEMBERED_PACKETS:
             self.duplicate += 1
             return False
         self.received += 1

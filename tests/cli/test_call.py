@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 import soundfile
+from codec.cli import send
 from small_models import started_checkpoint, tiny_noisy
 from synthesis import synthesize_speech
 
@@ -132,6 +137,7 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port)
     assert soundfile.info(heard).duration >= 0.96
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be halted")
 def test_a_receiver_that_falls_behind_says_so(start, tmp_path, model, port):
     soundfile.write(tmp_path / "speech.wav", synthesize_speech(3.0, seed=4), 16_000)
     receiver = start("receive", port, tmp_path / "heard.wav", "--model", model, "--json")
@@ -150,6 +156,71 @@ def test_a_receiver_that_falls_behind_says_so(start, tmp_path, model, port):
     assert received["delay_seconds"] >= 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pipe of a size of its own")
+def test_a_signal_ends_it_where_nobody_reads(start, model, port):
+    import fcntl
+
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)  # an eighth of a second of audio
+    receiver = start("receive", port, "-", "--model", model, stdout=writer)
+    wait_until_it_listens(receiver, port)
+    raw = (synthesize_speech(1.5, seed=4) * 32767).astype("<i2").tobytes()
+    sender = start("send", "-", f"127.0.0.1:{port}", "--model", model, stdin=subprocess.PIPE)
+    sender.stdin.write(raw)
+    sender.stdin.close()
+    assert sender.wait(timeout=300) == 0
+    receiver.send_signal(signal.SIGTERM)
+    assert receiver.wait(timeout=300) == 0
+    assert "received" in receiver.stderr.read().decode()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_strangers_do_not_keep_it_alive(start, tmp_path, model, port):
+    raw = (synthesize_speech(0.5, seed=4) * 32767).astype("<i2").tobytes()
+    receiver = start("receive", port, tmp_path / "heard.wav", "--model", model, "--idle", 1)
+    wait_until_it_listens(receiver, port)
+    with Relay(port) as relay:
+        to = f"127.0.0.1:{relay.port}"
+        sender = start("send", "-", to, "--model", model, stdin=subprocess.PIPE)
+        sender.stdin.write(raw)
+        sender.stdin.flush()
+        relay.wait_for(6)
+        sender.kill()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        while receiver.poll() is None:
+            stranger.sendto(b"nothing", ("127.0.0.1", port))
+            time.sleep(0.05)
+    assert "nothing has come for 1 s" in receiver.stderr.read().decode()
+    assert soundfile.info(tmp_path / "heard.wav").duration < 10
+
+
+def test_a_moment_without_network_ends_nothing(capsys):
+    class Gone:
+        sent = 0
+
+        def send(self, datagram):
+            self.sent += 1
+            if self.sent < 3:
+                raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    gone = Gone()
+    give = send._given_to(gone)
+    for _ in range(4):
+        give(b"x")
+    assert gone.sent == 4
+    assert capsys.readouterr().err.count("Network is unreachable; going on") == 1
+
+
+def test_a_damaged_recording_is_not_sent(start, tmp_path, model):
+    whole = tmp_path / "whole.wav"
+    soundfile.write(whole, synthesize_speech(0.5, seed=4), 16_000)
+    (tmp_path / "half.wav").write_bytes(whole.read_bytes()[:-4000])
+    code, _, err = finish(start("send", tmp_path / "half.wav", "127.0.0.1:9", "--model", model))
+    assert code == 1
+    assert "half.wav" in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
@@ -161,6 +232,8 @@ def test_a_receiver_that_falls_behind_says_so(start, tmp_path, model, port):
             "PORT or HOST:PORT with a port of 1 to 65535, not '70000'",
         ),
         (["receive", "203.0.113.9:5004", "out.wav"], 1, "203.0.113.9:5004 cannot be used"),
+        (["receive", "5004", "out.wav", "--delay-ms", "nan"], 2, "--delay-ms is 0 to 500, not nan"),
+        (["receive", "5004", "out.wav", "--delay-ms", "501"], 2, "--delay-ms is 0 to 500, not 501"),
     ],
 )
 def test_what_cannot_be_is_named(start, tmp_path, model, arguments, code, reason):

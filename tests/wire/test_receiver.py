@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from codec.bitstream import NONE, LiveFormat, LivePacket, StageLayout
 from codec.layouts.config import LOST
 from codec.wire import RtpReceiver, RtpSender
+from codec.wire.receiver import _SequenceLog
 from codec.wire.rtp import RtpPacket
 
 STAGES = (StageLayout(10),) * 2
@@ -286,3 +287,60 @@ def test_asked_too_late_it_tells_by_how_much():
     assert statistics.concealed <= 2
     heard = [number_of(codes) for codes in played if codes is not None and codes[0, 0, 0] >= 0]
     assert heard == list(range(heard[0], heard[0] + len(heard)))
+
+
+def stream(frames, *, first=0, copies=0):
+    """A sender, and its datagrams of three frames each from frame `first` on."""
+    sender, packets, datagrams = RtpSender(clock_hz=CLOCK_HZ), [], []
+    for index in range(frames // 3):
+        codes = np.concatenate([frame_codes(first + 3 * index + k) for k in range(3)], axis=2)
+        of_before = tuple(packets[-1 : -1 - copies : -1])
+        packets.append(codes)
+        packet = LIVE.pack(LivePacket(sequence=index % 128, codes=codes, copies=of_before))
+        datagrams.append(sender.wrap(packet, samples=3 * HOP, is_silent=False))
+    return sender, datagrams
+
+
+@pytest.mark.parametrize("missed", [1, 20])
+def test_joined_later_it_ends_with_the_sender(missed):
+    """Copies of what came before the first packet are not waited for."""
+    sender, datagrams = stream(90, copies=2)
+    receiver = RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ)
+    played, ticks = [], 0
+    for datagram in datagrams[missed:]:
+        receiver.receive(datagram, HOME, ticks * FRAME)
+        for _ in range(3):
+            played.append(receiver.pull(ticks * FRAME))
+            ticks += 1
+    receiver.receive(sender.bye(), HOME, ticks * FRAME)
+    while receiver.waiting_frames:
+        played.append(receiver.pull(ticks * FRAME))
+        ticks += 1
+        assert ticks < 100
+    heard = [number_of(codes) for codes in played if codes is not None and codes[0, 0, 0] >= 0]
+    assert heard == list(range(3 * missed, 90))
+
+
+def test_after_a_long_stall_it_begins_anew():
+    """All packets are two seconds later than before, more than the greatest delay."""
+    _, datagrams = stream(600)
+    receiver = RtpReceiver(LIVE, hop=HOP, clock_hz=CLOCK_HZ)
+    arrivals = [(0.06 * (i + 1) + (2.0 if i >= 100 else 0.0), d) for i, d in enumerate(datagrams)]
+    played = []
+    for tick in range(740):
+        while arrivals and arrivals[0][0] <= tick * FRAME:
+            at, datagram = arrivals.pop(0)
+            receiver.receive(datagram, HOME, at)
+        played.append(receiver.pull(tick * FRAME))
+        assert receiver.statistics().delay_seconds <= 0.6
+    heard = [number_of(codes) for codes in played if codes is not None and codes[0, 0, 0] >= 0]
+    assert heard == sorted(heard)
+    assert set(heard) >= set(range(300)) | set(range(380, 600))
+    assert receiver.statistics().concealed * FRAME < 4
+
+
+def test_old_numbers_again_are_no_new_ones():
+    log = _SequenceLog()
+    assert all(log.add(number % 65_536) for number in range(60_000, 70_000))
+    assert not any(log.add(number) for number in range(60_000, 60_200))
+    assert (log.received, log.missing, log.duplicate) == (10_000, 0, 200)
