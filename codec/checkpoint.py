@@ -201,12 +201,9 @@ def find_model(name_or_path: str | PathLike[str]) -> Path:
 
     Names are those of shipped models, and of files in the folders that $DIVEQ_MODELS lists.
     """
-    path = Path(name_or_path)
-    if path.name == str(name_or_path):
-        named = _found_files().get(str(name_or_path))
-        if named is not None:
-            return named
-    path = _in_folder(path)
+    if is_model_name(name_or_path):
+        return _found_files()[str(name_or_path)]
+    path = _in_folder(Path(name_or_path))
     if path.is_file():
         return path
     if path.is_dir():
@@ -214,6 +211,11 @@ def find_model(name_or_path: str | PathLike[str]) -> Path:
             f"the folder {name_or_path} holds no {RUN_MODEL}: has its run come to its end?"
         )
     raise CheckpointError(f"no model file at {name_or_path}, and no model of that name; {_known()}")
+
+
+def is_model_name(name: str | PathLike[str]) -> bool:
+    """Whether a model is found by this name; a file or folder that is called so comes after it."""
+    return str(name) in _found_files()
 
 
 def model_with_fingerprint(fingerprint: bytes) -> Path:

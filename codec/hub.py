@@ -12,22 +12,25 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import SUFFIX, Checkpoint, find_model
+from .checkpoint import SUFFIX, Checkpoint, find_model, is_model_name
 from .errors import CheckpointError, ConfigError
 from .files.output import atomic_output
 
 __all__ = ["find_pretrained", "pretrained_name", "push_model", "save_model"]
 
 MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"(?!.*(--|\.\.))\b[\w.-]+\b/\b[\w.-]+\b")
 
 
 def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -> Path:
     """The model file of a shipped model's name, a file, a folder as `save_model` writes it, or a
     hub id.
 
-    What lies on the disk is taken before the hub is asked.
+    A name comes before a file or folder that is called so, and the hub is asked last, never for a
+    path of a model file.
     """
+    if is_model_name(name):
+        return find_model(name)
     if Path(name).is_dir():
         file = Path(name) / MODEL_FILE
         if not file.is_file():
@@ -35,15 +38,22 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
                 f"the folder {name} holds no {MODEL_FILE}; save_pretrained writes one"
             )
         return file
-    if Path(name).exists() or not _HUB_ID.fullmatch(str(name)):
-        return find_model(name)
-    return _download(str(name), revision)
+    if _is_hub_id(name):
+        return _download(str(name), revision)
+    return find_model(name)
 
 
 def pretrained_name(name: str | PathLike[str]) -> str:
     """Return the display name of a model: its id on the hub, or the name of its folder or file."""
-    is_hub_id = not Path(name).exists() and "/" in str(name)
-    return str(name) if is_hub_id else Path(name).resolve().name.removesuffix(SUFFIX)
+    if is_model_name(name) or _is_hub_id(name):
+        return str(name)
+    return Path(name).resolve().name.removesuffix(SUFFIX)
+
+
+def _is_hub_id(name: str | PathLike[str]) -> bool:
+    """Whether a name is of the hub's form, and neither here nor a path of a model file."""
+    text = str(name)
+    return not (Path(name).exists() or text.endswith(SUFFIX) or not _HUB_ID.fullmatch(text))
 
 
 def _download(repository: str, revision: str | None) -> Path:

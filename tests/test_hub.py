@@ -121,6 +121,26 @@ def test_what_lies_here_comes_before_the_hub(tiny, stub, tmp_path, monkeypatch):
     assert Codec.from_pretrained("runs/mine", device="cpu").fingerprint == tiny.fingerprint
 
 
+def test_a_name_comes_before_a_folder_of_that_name(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_model, "mine.safetensors")
+    monkeypatch.setenv("DIVEQ_MODELS", str(tmp_path))
+    for name in ("speech_16khz", "mine"):
+        (tmp_path / name).mkdir()
+        assert Codec.load(name, device="cpu", backend="onnx").name == name
+        with pytest.raises(CheckpointError, match="holds no"):
+            Codec.load(f"./{name}")
+
+
+@pytest.mark.parametrize("path", ["models/nothere.safetensors", "../nothere", "a--b/c", "./a"])
+def test_what_is_no_id_is_not_asked_of_the_hub(path, monkeypatch):
+    monkeypatch.setattr(hub, "hf_hub_download", None)
+    with pytest.raises(
+        CheckpointError, match=f"no model file at {path}, and no model of that name"
+    ):
+        Codec.load(path)
+
+
 def test_what_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(
         CheckpointError, match=r"holds no model\.safetensors; save_pretrained writes one"
