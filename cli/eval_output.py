@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .console import note, show, show_data
 from .files import open_target
-from .messages import CommandError
-from .plan import PIPE
+from .messages import CommandError, UsageError
+from .plan import PIPE, Task, has_target
 
 if TYPE_CHECKING:
     from codec import Clip, Evaluation
@@ -61,8 +62,11 @@ class Outputs:
 
     def check(self) -> None:
         """Detect at once what could not be written in the end."""
-        for target in (self._in_folder(), self.json, self.csv):
-            if target not in (None, PIPE) and Path(target).exists() and not self.force:
+        targets = [target for target in (self._in_folder(), self.json, self.csv) if target]
+        if len({os.path.realpath(target) for target in targets}) < len(targets):
+            raise UsageError(f"the JSON and the CSV would both become {self.csv}: name two files")
+        for target in targets:
+            if has_target(Task(PIPE, target)) and not self.force:
                 raise CommandError(f"{target} exists already; --force replaces it")
         for target in (self.json, self.csv):
             if target not in (None, PIPE) and not Path(target).resolve().parent.is_dir():

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from .console import show
-from .options import Debug, Force
+from .options import Debug, Force, Named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +24,9 @@ class Export:
     SHA-256).
     """
 
-    model: Annotated[str, Positional, arg(metavar="NAME|PATH")]
+    model: Annotated[Named, arg(metavar="NAME|PATH")]
     """A model's name, a model file, or a run's folder."""
-    folder: Annotated[str, Positional, arg(metavar="FOLDER")]
+    folder: Annotated[Named, arg(metavar="FOLDER")]
     """Where to write; made if it is not there."""
     force: Force = False
     debug: Debug = False

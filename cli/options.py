@@ -15,14 +15,28 @@ from .messages import UsageError
 if TYPE_CHECKING:
     from codec import Codec, StreamReader
 
+
 # To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as
 # long as all else of --help; hence `Optional`, and constructors that say how to check.
+def _checked(words: list[str]) -> tuple[str, ...]:
+    if "" in words:  # which as a path would be the current folder
+        raise UsageError("an argument is empty: is a variable of the shell not set?")
+    return tuple(words)
+
+
 _path_names = PrimitiveConstructorSpec(
     nargs="*",
     metavar="PATH...",
-    instance_from_str=tuple,
+    instance_from_str=_checked,
     is_instance=lambda value: isinstance(value, tuple),
     str_from_instance=list,
+)
+_text = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="TEXT",
+    instance_from_str=lambda words: _checked(words)[0],
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda value: [value],
 )
 
 
@@ -62,7 +76,8 @@ Debug = Annotated[bool, arg(help="Show the traceback of an error.", help_behavio
 Force = Annotated[bool, arg(help="Replace existing files.", help_behavior_hint="")]
 Json = Annotated[bool, arg(help="One JSON object per line, for programs.", help_behavior_hint="")]
 Paths = Annotated[tuple, _path_names, Positional, arg(metavar="PATH...", help_behavior_hint="")]
-Text = Annotated[Optional[str], arg(help_behavior_hint="")]  # noqa: UP045
+Named = Annotated[str, _text, Positional]
+Text = Annotated[Optional[str], _text, arg(help_behavior_hint="")]  # noqa: UP045
 Stages = Annotated[
     Optional[int],  # noqa: UP045
     count("--stages"),

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from .console import note
 from .files import open_target
 from .messages import UsageError
-from .options import Debug, Flag, Force
+from .options import Debug, Flag, Force, Named
 from .plan import PIPE, Task, check
 
 
@@ -28,11 +28,11 @@ class Report:
     which system is heard, and saves the answers to a JSON file.
     """
 
-    source: Annotated[str, Positional, arg(metavar="EVALUATION.json")]
+    source: Annotated[Named, arg(metavar="EVALUATION.json")]
     """What `diveq-codec eval --out DIR` wrote: DIR/evaluation.json; without its audio, there is
     nothing to hear.
     """
-    target: Annotated[str, Positional, arg(metavar="PAGE.html")]
+    target: Annotated[Named, arg(metavar="PAGE.html")]
     """The page to write, or - for standard output."""
     blind: Flag = False
     """A blind listening test instead of the report."""

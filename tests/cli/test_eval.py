@@ -233,6 +233,16 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
             2,
             "--jobs is a whole number, 1 or more, not '0'",
         ),
+        (
+            ("originals", "decoded", "--json", "x", "--csv", "./x"),
+            2,
+            "the JSON and the CSV would both become ./x: name two files",
+        ),
+        (
+            ("originals", "decoded", "--out", "y", "--csv", "y/evaluation.json"),
+            2,
+            "the JSON and the CSV would both become y/evaluation.json: name two files",
+        ),
         (("originals", "nowhere"), 1, "nowhere: no such file or folder"),
         (
             ("originals", "decoded", "--json", "taken"),
@@ -282,6 +292,12 @@ def test_misuse_is_a_line(call, folders, arguments, code, message, names, monkey
     assert result.code == code
     assert message in result.error
     assert (result.out, names()) == ("", before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no /dev/null")
+def test_devices_are_written_to(call, folders):
+    result = call("eval", "originals", "decoded", *FAST, "--json", "/dev/null", "--quiet")
+    assert (result.code, result.err) == (0, "")
 
 
 def test_existing_files_are_replaced_by_force(call, folders):

@@ -181,6 +181,33 @@ def test_usage_that_makes_no_sense(call, folder, names, arguments, line):
     assert names() == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", ""),
+        ("encode", "", "--out-dir", "x"),
+        ("encode", "speech.wav", "--out-dir", ""),
+        ("encode", "speech.wav", ""),
+        ("cut", "", "--out-dir", "", "--stages", 1),
+        ("info", ""),
+        ("verify", "speech.wav", ""),
+        ("eval", "speech.wav", ""),
+        ("eval", "speech.wav", "speech.wav", "--out", ""),
+        ("export", "speech_16khz", ""),
+        ("report", "", "page.html"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(call, folder, names, arguments):
+    before = names()
+    result = call(*arguments)
+    assert (result.code, result.out, result.error) == (
+        2,
+        "",
+        "diveq-codec: error: an argument is empty: is a variable of the shell not set?",
+    )
+    assert names() == before
+
+
 def test_an_option_without_its_value(call, folder):
     result = call("encode", "a.wav", "--model")
     assert (result.code, result.out) == (2, "")
