@@ -233,6 +233,7 @@ class DiveqCodecModel(nn.Module):
                 "input_values are floats (batch, 1, samples) or (batch, samples), "
                 f"not {input_values.dtype} {tuple(input_values.shape)}"
             )
+        waves = waves.float()  # NumPy knows no bfloat16
         if padding_mask is None:
             return waves, [waves.shape[1]] * len(waves)
         mask = padding_mask.bool()

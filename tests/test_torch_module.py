@@ -34,6 +34,14 @@ def test_names_and_shapes(module, waves):
     assert module.latents(codes).shape == (2, module.config.latent_channels, 50)
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_floats_of_any_width_are_audio(module, waves, kind):
+    waves = waves.to(kind)
+    codes = module.encode(waves).audio_codes
+    assert torch.equal(codes, module.encode(waves.float()).audio_codes)
+    torch.testing.assert_close(module(waves).audio_codes, codes)
+
+
 @pytest.mark.parametrize("model", ["tiny_model", "tiny_sf_model"])
 @pytest.mark.parametrize("count", [1, 4])
 def test_forward_is_decode_of_encode(request, model, waves, count):

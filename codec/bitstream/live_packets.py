@@ -75,6 +75,14 @@ class LiveFormat:
         )
         self._seed = crc8(fingerprint + bytes([channels]) + layout)
 
+    def fits_copy(self, frames: int, stages: int) -> bool:
+        """Whether a packet has room for a copy of `frames` frames, all of them of so many first
+        stages.
+        """
+        depths = np.full((self.channels, frames), min(stages, len(self.stages)))
+        fields = _pack_fields(depths, len(self.stages))
+        return len(fields) + fixed_size(self.stages, depths) <= _MAX_COPY_BYTES
+
     def pack(self, packet: LivePacket) -> bytes:
         """Serialise a packet; bad codes are a `ValueError`."""
         copies = [b"" if codes is None else self._pack_body(codes) for codes in packet.copies]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import AudioError, ConfigError
 from ..metrics import METRICS, Metric, score, select_metrics
+from ..streams.live import checked_rate
 from .candidates import Candidate, Decoded
 from .recordings import Recordings
 from .result import Clip, Evaluation, PlugIn, Reference
@@ -60,7 +61,8 @@ def evaluate(
             by the candidate's name.
 
     Raises:
-        ConfigError: A metric is unknown or not installed, or two candidates have one name.
+        ConfigError: A metric is unknown or not installed, two candidates have one name, or no audio
+            has that rate.
 
     Example:
         >>> import pathlib, tempfile, soundfile
@@ -80,6 +82,8 @@ def evaluate(
     """
     named = select_metrics(metrics)
     used = select_metrics(named, extra_metrics)
+    if sample_rate_hz is not None:
+        checked_rate(sample_rate_hz)
     _check(tuple(named), candidates)
     run = _Run(candidates, tuple(named), extra_metrics, sample_rate_hz, recordings)
     with _executor(workers) as executor:
@@ -184,6 +188,8 @@ class _Run:
         """The name of an original, and its audio, or why there is none."""
         try:
             signal = original.read()
+            if not signal.wave.size:
+                raise AudioError(f"{original.name} holds no samples")
             return original.name, signal.at(self._sample_rate_hz or signal.sample_rate_hz)
         except AudioError as error:
             return original.name, str(error)

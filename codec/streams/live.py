@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +45,11 @@ class LiveEncoder:
     ) -> None:
         self.live = live
         self.packet_frames = packet_frames(config, packet_ms)
+        if copies and not live.fits_copy(self.packet_frames, max(_COPY_DEPTHS)):
+            raise ConfigError(
+                f"a copy of {live.channels} channels of {packet_ms:g} ms does not fit into a "
+                "packet: take shorter packets, fewer channels, or no copies"
+            )
         self._config, self._copies = config, copies
         self._resampler = LiveResampler(
             from_hz=sample_rate_hz, to_hz=config.sample_rate_hz, channels=live.channels
@@ -238,11 +244,11 @@ def packet_frames(config: ModelConfig, packet_ms: float) -> int:
 
 
 def checked_bitrate(config: ModelConfig, bitrate_kbps: float | None) -> float | None:
-    """A bitrate that the first stage keeps to."""
+    """A bitrate that the first stage keeps to; infinity is no limit."""
     least = config.stages[0].bits * config.frame_rate_hz / 1000
     if bitrate_kbps is not None and not bitrate_kbps >= least * (1 - 1e-9):
         raise ConfigError(f"this model needs at least {least:g} kbps, not {bitrate_kbps:g}")
-    return bitrate_kbps
+    return None if bitrate_kbps == math.inf else bitrate_kbps
 
 
 def checked_rate(sample_rate_hz: int) -> int:

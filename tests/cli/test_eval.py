@@ -243,6 +243,7 @@ def test_a_metric_of_the_user(call, folders, monkeypatch):
             2,
             "the JSON and the CSV would both become y/evaluation.json: name two files",
         ),
+        (("originals", "decoded", "--rate", "5"), 1, "1000 to 768000 Hz, not 5"),
         (("originals", "nowhere"), 1, "nowhere: no such file or folder"),
         (
             ("originals", "decoded", "--json", "taken"),

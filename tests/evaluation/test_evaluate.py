@@ -28,7 +28,7 @@ from codec import (
 )
 from codec import evaluate as evaluate_
 from codec.evaluation.model_candidate import model_candidates
-from codec.evaluation.signal import find_sources, read_signal
+from codec.evaluation.signal import NamedSignal, find_sources, read_signal
 from codec.evaluation.stage_use import StageCounter
 from codec.evaluation.text_and_csv import evaluation_csv, evaluation_text
 from codec.metrics import Metric, NothingToMeasure, Score, Weighted, mel_distance, si_sdr
@@ -298,6 +298,12 @@ def test_broken_files_fail_alone(folders, tmp_path):
     assert failures == {}
     assert found.systems[0].means["si_sdr"].clips == 1
     assert candidate.without_original(sources) == [decoded / "stray.wav"]
+
+
+def test_a_clip_of_no_samples_fails_alone(codec):
+    empty = NamedSignal.mono("empty", np.zeros(0, np.float32), RATE_HZ)
+    (system,) = evaluate([empty], model_candidates(codec, stage_counts=[1])).systems
+    assert (system.clips[0].failure, system.kbps) == ("empty holds no samples", None)
 
 
 def test_metrics_of_the_user_are_described(folders):

@@ -181,6 +181,21 @@ def test_pauses_take_no_bits_with_dtx(codec, wave):
     assert min(sizes[0]) > 3
 
 
+def test_an_infinite_bitrate_is_no_limit(codec, wave):
+    endless, free = (
+        codec.live_encoder(sample_rate_hz=16_000, bitrate_kbps=kbps) for kbps in (np.inf, None)
+    )
+    assert packets_of(endless, wave) == packets_of(free, wave)
+
+
+def test_the_largest_copies_fit(codec):
+    """Of 27 channels: 2 stages of 6 bits, 6 frames, 27·2 groups."""
+    encoder = codec.live_encoder(sample_rate_hz=16_000, channels=27, packet_ms=120, copies=1)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (27, 8000))
+    last = encoder.live.unpack(packets_of(encoder, noise)[-1])
+    assert (last.copies[0][:, :2] != NONE).all()
+
+
 @pytest.mark.parametrize("kbps", [0.3, 0.5, 0.9])
 def test_the_bitrate_is_kept_on_average_and_nearly_at_any_time(kbps):
     rng = np.random.default_rng(1)
@@ -207,6 +222,7 @@ def test_the_bitrate_is_kept_on_average_and_nearly_at_any_time(kbps):
         ({"sample_rate_hz": 0}, "1000 to 768000 Hz, not 0"),
         ({"channels": 0}, "1 to 255 channels, not 0"),
         ({"copies": 16}, "0 to 15 copies, not 16"),
+        ({"copies": 1, "channels": 28, "packet_ms": 120}, "copy of 28 channels of 120 ms does not"),
     ],
 )
 def test_what_cannot_be_is_named(codec, arguments, reason):
