@@ -12,6 +12,7 @@ from .stage_counts import GROUP_FRAMES, NONE
 from .writer import StreamWriter
 
 _ABOUT_A_SECOND = 50  # frames
+_MOST_LATE = 16  # packets; numbers further behind are ahead, after a gap
 
 
 def recording_frames(frames: int) -> int:
@@ -63,11 +64,11 @@ class LiveRecorder:
         self.filled = self.lost = 0  # packets
 
     def write(self, packet: LivePacket) -> bool:
-        """Append a packet, preceded by lost frames for those missing; return False for one that is
-        late or a duplicate.
+        """Append a packet, preceded by lost frames for those missing, up to 111; return False for
+        one that is a duplicate, or late by up to 16 packets.
         """
         ahead = 0 if self._next is None else (packet.sequence - self._next) % SEQUENCE_NUMBERS
-        if ahead >= SEQUENCE_NUMBERS // 2:
+        if ahead >= SEQUENCE_NUMBERS - _MOST_LATE:
             return False
         for distance in range(ahead, 0, -1):
             copy = packet.copies[distance - 1] if distance <= len(packet.copies) else None

@@ -251,6 +251,18 @@ def test_a_stream_is_cut_into_packets_and_recorded_again(rng, frames, length, wi
     np.testing.assert_array_equal(read_codes(file.getvalue(), tables), codes)
 
 
+@pytest.mark.parametrize("gap", [1, 63, 64, 111])
+def test_a_recording_keeps_time_over_a_long_gap(gap):
+    live = LiveFormat(fingerprint=b"finger", stages=(StageLayout(6),) * 3)
+    codes = np.ones((1, 3, 3), int)
+    writer = StreamWriter(io.BytesIO(), header(live.stages, packet_frames=48))
+    recorder = LiveRecorder(writer, frames=3)
+    assert recorder.write(LivePacket(sequence=100, codes=codes))
+    assert recorder.write(LivePacket(sequence=(101 + gap) % 128, codes=codes))
+    assert not recorder.write(LivePacket(sequence=(86 + gap) % 128, codes=codes))
+    assert (recorder.lost, writer.frames) == (gap, 3 * (gap + 2))
+
+
 def test_a_recording_fills_gaps_from_copies():
     rng = np.random.default_rng(4)
     live = LiveFormat(fingerprint=b"finger", stages=(StageLayout(6),) * 3)
