@@ -8,7 +8,6 @@ comes back.
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import tempfile
 from base64 import b64encode
@@ -20,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
 
 from codec.api import Codec
 from codec.audio.audio_reader import open_audio
 from codec.audio.sound import checked_wave
 from codec.bitstream import LivePacket
 from codec.errors import AudioError, ConfigError, DiveqCodecError
+from codec.report.embedded_clips import flac_bytes
 from codec.report.listening_panel import transport
 from codec.report.markup import Markup, tag
 from codec.report.spectrogram import Axes, spectrogram_png
@@ -97,7 +96,7 @@ def make_page(codec: Codec) -> gr.Blocks:
         return shown(decoded, path)
 
     def forget(request: Any) -> None:
-        for path in uploads.pop(request.session_hash, ()):
+        for path in released_uploads(uploads, request.session_hash):
             Path(path).unlink(missing_ok=True)
 
     for function in (hear_clip, hear_file, forget):  # gradio looks for the class, not its name
@@ -144,6 +143,11 @@ def make_page(codec: Codec) -> gr.Blocks:
         file.change(hear_file, file, heard, show_progress="minimal", api_visibility="private")
         page.unload(forget)
     return page
+
+
+def released_uploads(uploads: dict[str, set[str]], session: str) -> set[str]:
+    """Forget a session; returns its uploads that no other has: gradio names files by content."""
+    return uploads.pop(session, set()).difference(*uploads.values())
 
 
 def _look() -> dict[str, Any]:
@@ -296,8 +300,7 @@ def _panel(versions: list[_Version], model_hz: int, file_name: str, stream: byte
 
 def _row(version: _Version, axes: Axes, *, chosen: bool) -> Markup:
     picture = spectrogram_png(version.wave.mean(axis=0), version.rate, axes)
-    sound = io.BytesIO()
-    soundfile.write(sound, version.wave.T, version.rate, format="FLAC", subtype="PCM_16")
+    flac = flac_bytes(version.wave.T, version.rate, version.name)
     return tag(
         "figure",
         tag(
@@ -319,7 +322,7 @@ def _row(version: _Version, axes: Axes, *, chosen: bool) -> Markup:
             tag("span", class_="cursor"),
             class_="spectrogram",
         ),
-        data_audio=_data_uri("audio/flac", sound.getvalue()),
+        data_audio=_data_uri("audio/flac", flac),
     )
 
 

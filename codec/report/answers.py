@@ -105,7 +105,7 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
         str(found["evaluation"])
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} holds no answers of a blind page ({error!r})") from error
     return path, found
 
@@ -115,12 +115,18 @@ def _values(found: dict[str, Any]) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
     for answer in found["answers"]:
         if found["test"] == "abx":
-            values.setdefault(answer["system"], []).append(float(answer["correct"]))
+            _add(values, answer["system"], answer["correct"], most=1)
             continue
         for rating in answer["ratings"]:
             system = REFERENCE if rating["system"] is None else rating["system"]
-            values.setdefault(system, []).append(float(rating["rating"]))
+            _add(values, system, rating["rating"], most=100)
     return values
+
+
+def _add(values: dict[str, list[float]], system: Any, value: Any, *, most: int) -> None:
+    if not (isinstance(system, str) and 0 <= value <= most):
+        raise ValueError(f"{system!r} has a name and 0 to {most}, not {value!r}")
+    values.setdefault(system, []).append(float(value))
 
 
 def _heard_the_reference(found: dict[str, Any]) -> bool:

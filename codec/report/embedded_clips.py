@@ -15,7 +15,15 @@ from ..errors import AudioError
 from ..evaluation.result import Evaluation
 from .spectrogram import Axes, spectrogram_png
 
-__all__ = ["ANCHOR", "ANCHOR_NAME", "MAX_BYTES", "RecordedClip", "Recording", "record_clips"]
+__all__ = [
+    "ANCHOR",
+    "ANCHOR_NAME",
+    "MAX_BYTES",
+    "RecordedClip",
+    "Recording",
+    "flac_bytes",
+    "record_clips",
+]
 
 MAX_BYTES = 20_000_000
 ANCHOR, ANCHOR_NAME = -1, "Low anchor, 3.5 kHz"  # of ITU-R BS.1534
@@ -145,12 +153,22 @@ def _mono(samples: np.ndarray) -> np.ndarray:
 def _recording(
     system: int | None, path: Path, samples: np.ndarray, rate: int, axes: Axes
 ) -> Recording:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+    flac = flac_bytes(samples, rate, path.name)
     picture = spectrogram_png(_mono(samples), rate, axes)
-    return Recording(
-        system, path, _data_uri("audio/flac", file.getvalue()), _data_uri("image/png", picture)
-    )
+    return Recording(system, path, _data_uri("audio/flac", flac), _data_uri("image/png", picture))
+
+
+def flac_bytes(samples: np.ndarray, rate: int, name: str) -> bytes:
+    """Encode samples (samples, channels) as 16-bit FLAC."""
+    file = io.BytesIO()
+    try:
+        soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{name}: FLAC, which pages play, holds up to 8 channels and 655350 Hz, "
+            f"not {samples.shape[1]} channels at {rate} Hz"
+        ) from error
+    return file.getvalue()
 
 
 def _data_uri(kind: str, data: bytes) -> str:

@@ -69,7 +69,9 @@ def ticks(low: float, high: float, about: int = 7) -> list[float]:
         >>> ticks(1.12, 3.4)
         [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
     """
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if math.isclose(low, high, abs_tol=1e-9):  # steps below 1e-10 would be rounded away
+        span = abs(high) if abs(high) > 1e-9 else 1.0
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -25,7 +25,7 @@ from small_models import started_checkpoint, tiny_noisy
 from synthesis import synthesize_speech
 
 from codec import AudioError, BitstreamError, Codec
-from codec.demo import coded, decoded
+from codec.demo import coded, decoded, released_uploads
 
 RATE = 16_000
 
@@ -118,14 +118,23 @@ def test_two_channels_at_another_rate(codec, tmp_path):
 def test_what_is_no_clip(codec, tmp_path):
     soundfile.write(tmp_path / "long.wav", np.zeros(121 * 8000), 8000)
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    soundfile.write(tmp_path / "fast.wav", np.zeros(7000), 700_000)
     (tmp_path / "text.wav").write_text("no audio")
     for name, said in (
+        ("fast", "Original: FLAC, .* holds up to 8 channels and 655350 Hz, not 1 .* 700000 Hz"),
         ("long", "longer than 120 s"),
         ("empty", "holds no sound"),
         ("text", "text.wav"),
     ):
         with pytest.raises(AudioError, match=said):
             coded(codec, str(tmp_path / f"{name}.wav"), 0.9)
+
+
+def test_a_clip_stays_while_another_session_has_it():
+    uploads = {"a": {"x.wav", "y.wav"}, "b": {"x.wav"}}
+    assert released_uploads(uploads, "a") == {"y.wav"}
+    assert released_uploads(uploads, "b") == {"x.wav"}
+    assert released_uploads(uploads, "c") == set()
 
 
 def test_without_gradio_one_line_says_how_to_get_it(call, model, monkeypatch):

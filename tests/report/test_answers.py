@@ -81,6 +81,19 @@ def test_what_is_no_answer_is_refused(tmp_path):
         listening_result([good, other])
     with pytest.raises(ConfigError, match=r"c\.json holds no answers of a blind page"):
         listening_result([bad])
+    abx = {"clip": "a", "system": "x", "correct": True}
+    for test, answer in (
+        ("abx", abx | {"correct": -7}),
+        ("abx", abx | {"system": 5}),
+        ("mushra", rated(x=float("nan"))),
+        ("mushra", rated(x=101)),
+        ("mushra", {"clip": "a", "ratings": [{"system": 5, "rating": 50}]}),
+    ):
+        with pytest.raises(ConfigError, match=r"c\.json holds no answers of a blind page"):
+            listening_result([save(bad, "Cy", [answer], test=test)])
+    bad.write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"c\.json holds no answers of a blind page"):
+        listening_result([bad])
     with pytest.raises(ConfigError, match=r"cannot read .*d\.json: No such file"):
         listening_result([tmp_path / "d.json"])
     with pytest.raises(ConfigError, match="no file of answers was given"):

@@ -110,11 +110,15 @@ def test_labels_keep_clear_of_each_other_and_of_the_edge():
 
 @pytest.mark.parametrize(
     ("low", "high"),
-    [(0, 1), (1.02, 1.03), (-23.9, 12.8), (4.1, 4.1), (0, 0), (1e-7, 3e-7), (900, 1_000_000)],
+    [
+        *((0, 1), (1.02, 1.03), (-23.9, 12.8), (1e-7, 3e-7), (900, 1_000_000)),
+        *((4.1, 4.1), (0, 0), (0, 1e-12), (0.7 - 2e-16, 0.7), (1e6, 1e6 + 1e-6)),
+    ],
 )
 def test_ticks_are_few_even_and_cover_the_range(low, high):
     marks = ticks(low, high)
     assert 2 <= len(marks) <= 9
-    assert marks[0] <= low
-    assert marks[-1] >= high
+    assert marks[0] <= low + 1e-9
+    assert marks[-1] >= high - 1e-9 * max(1, abs(high))
+    assert min(np.diff(marks)) > 0
     assert np.ptp(np.diff(marks)) <= 1e-9 * max(1, abs(high))

@@ -105,6 +105,16 @@ def test_missing_and_damaged_recordings_are_told(tmp_path):
     assert (whole.clip, len(whole.recordings), whole.unreadable) == (2, 4, ())
 
 
+@pytest.mark.parametrize(("channels", "rate"), [(9, RATE_HZ), (1, 700_000)])
+def test_what_flac_cannot_hold_is_told(tmp_path, channels, rate):
+    evaluation = make_evaluation(tmp_path)
+    for name in (evaluation.references[0].audio, evaluation.systems[1].clips[1].audio):
+        soundfile.write(tmp_path / name, np.zeros((9000, channels)), rate, format="WAV")
+    (clip,), missing = record_clips(evaluation, tmp_path, (0, 1))
+    reason = f"holds up to 8 channels and 655350 Hz, not {channels} channels at {rate} Hz"
+    assert [reason in text for text in (*missing, *clip.unreadable)] == [True, True]
+
+
 def test_no_more_than_the_given_bytes_are_embedded(tmp_path):
     evaluation = make_evaluation(tmp_path)
     every, _ = record_clips(evaluation, tmp_path, (0, 1, 2))
