@@ -40,6 +40,7 @@ def udp_socket(host: str, port: int, *, listens: bool) -> socket.socket:
         except OSError:
             made.close()
             raise
-    except OSError as error:
-        raise CommandError(f"{host}:{port} cannot be used: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # of a name that is none
+        reason = getattr(error, "strerror", None) or error
+        raise CommandError(f"{host}:{port} cannot be used: {reason}") from error
     return made

@@ -9,6 +9,7 @@ import os
 import numpy as np
 import pytest
 import soundfile
+from codec.cli.info import _time
 
 from codec import Codec, StreamReader, read_info
 
@@ -103,6 +104,13 @@ def test_cuts_a_varied_file_to_what_its_frames_take(call, coded, tiny):
     bounds = [read_info("varied.dvq").channel_bitrate(count) for count in (stages, stages + 1)]
     assert read_info("cut.dvq").channel_bitrate() == pytest.approx(bounds[0])
     assert bounds[0] <= 600 < bounds[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(3599.999, "1:00:00.00"), (59.994, "0:59.99"), (61, "1:01.00")]
+)
+def test_times_are_rounded_before_they_are_cut_up(seconds, expected):
+    assert _time(seconds) == expected
 
 
 def test_shows_holes(call, damaged):

@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pytest
 import soundfile
+from codec.cli.addresses import udp_socket
+from codec.cli.messages import CommandError
 
 
 def fails(call, arguments: str, code: int, line: str, **names: object) -> None:
@@ -259,6 +261,12 @@ def test_missing_files_and_empty_folders(call, folder, verb):
     fails(
         call, f"{verb} .{rest}", 1, r"the folder \. holds no file to work on \(looked for \.dvq\)"
     )
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_is_none(host):
+    with pytest.raises(CommandError, match=f"{host}:5004 cannot be used: "):
+        udp_socket(host, 5004, listens=True)
 
 
 @pytest.mark.parametrize("terminal", ["stdin", "stdout"])
