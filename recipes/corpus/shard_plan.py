@@ -64,19 +64,28 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
 
 def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
     """Audio files by their suffix; hidden ones are passed over. None is opened: a corpus may have
-    millions.
+    millions. One that cannot be found is an error when it is read.
     """
-    top = root.resolve().name
+    top = _as_text(root.resolve().name)
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in AUDIO_SUFFIXES:
                 continue
-            below = path.relative_to(root).as_posix()
-            yield Item(
-                path=below, speaker=speaker_of(PurePath(top, below)), size=path.stat().st_size
-            )
+            below = _as_text(path.relative_to(root).as_posix())
+            try:
+                size = path.stat().st_size
+            except OSError:  # a link to nothing
+                size = 0
+            yield Item(path=below, speaker=speaker_of(PurePath(top, below)), size=size)
+
+
+def _as_text(name: str) -> str:
+    """Escape the bytes of a name that are no UTF-8, which Parquet cannot hold: no file is found by
+    such a name, and the error tells it.
+    """
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _rows(files: Iterable[Path]) -> Iterator[Item]:

@@ -135,6 +135,16 @@ def test_codes_are_those_of_encode_and_bad_files_are_rows_of_errors(
     )
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is text")
+def test_files_that_cannot_be_found_are_rows_of_errors(many, tiny_model, tmp_path):
+    shutil.copy(min(many.iterdir()), tmp_path / "good_1.wav")
+    (tmp_path / "nowhere_1.wav").symlink_to("nothing")
+    shutil.copy(tmp_path / "good_1.wav", os.fsencode(tmp_path) + b"/bad\xff_1.wav")
+    run(tmp_path, tmp_path / "out", tiny_model)
+    assert [row["path"] for row in rows(tmp_path / "out")] == ["good_1.wav"]
+    assert errors(tmp_path / "out").keys() == {"nowhere_1.wav", r"bad\udcff_1.wav"}
+
+
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model, tmp_path, capsys):
     run(data, tmp_path, tiny_model)
     shards = sorted(tmp_path.glob("shard-*"))
