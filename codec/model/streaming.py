@@ -22,7 +22,12 @@ from torch import Tensor
 
 from ..layouts.config import LOST
 from ..layouts.receptive_field import Layer, look_ahead
-from ..layouts.transform.transform_network import Block, TransformDecoder, TransformEncoder
+from ..layouts.transform.transform_network import (
+    Block,
+    Excitation,
+    TransformDecoder,
+    TransformEncoder,
+)
 from .codec_model import CodecModel
 
 if TYPE_CHECKING:
@@ -132,6 +137,29 @@ def decode_step(
         here = step.number - start
         x = decoder.add_noise(number, x, noise[:, here : here + frames])
         x = block.on_window(step.window(step.inside(x)))
-    coefficients = step.inside(decoder.synthesis.coefficients(decoder.exit(x)))
+    features = decoder.exit(x)
+    if decoder.excitation is not None:
+        coefficients = step.inside(decoder.synthesis.coefficients(features))
+        features = _excite(decoder.excitation, step, x, features, coefficients)
+    coefficients = step.inside(decoder.synthesis.coefficients(features))
     begun, rest = (coefficients @ decoder.synthesis.basis).chunk(2, dim=-1)
     return begun + step.window(rest)[:, :-1], step.state
+
+
+def _excite(
+    excitation: Excitation,
+    step: _Step,
+    x: Float[Tensor, "batch frames width"],
+    features: Float[Tensor, "batch frames features"],
+    coefficients: Float[Tensor, "batch frames hop"],
+) -> Float[Tensor, "batch frames features"]:
+    """`Excitation.forward`: features of the frames whose next hop is there, one behind those that
+    came.
+    """
+    begun, rest = excitation.spans(coefficients).chunk(2, dim=-1)
+    rectified = (begun + step.window(rest)[:, :-1]).abs()
+    gates = excitation.gates(x)
+    parts = [rectified, features, gates]
+    window = step.window(torch.cat(parts, dim=-1))
+    rectified, features, gates = window.split([part.shape[-1] for part in parts], dim=-1)
+    return excitation.mix(features[:, :-1], gates[:, :-1], rectified)

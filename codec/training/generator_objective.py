@@ -21,6 +21,7 @@ from .objective.losses import (
     generator_loss,
 )
 from .objective.loudness import LoudnessCriterion
+from .objective.periodicity import PeriodicityCriterion
 from .settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Objective(nn.Module):
         self.settings = settings
         self.spectral = SpectralCriterion(sample_rate_hz, settings.audible_range_db)
         self.loudness = LoudnessCriterion(sample_rate_hz)
+        self.periodicity = (
+            PeriodicityCriterion(sample_rate_hz) if settings.periodicity_weight else None
+        )
         self.discriminators = Discriminators(settings.discriminator)
 
     def distances(
@@ -53,6 +57,8 @@ class Objective(nn.Module):
         terms = {"mel": spectral.mel, "stft": spectral.stft, "waveform": spectral.waveform}
         if self.settings.loudness_weight:
             terms["loudness"] = self.loudness(estimate, reference)
+        if self.periodicity is not None:
+            terms["periodicity"] = self.periodicity(estimate, reference)
         return terms
 
     def verdicts(

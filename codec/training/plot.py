@@ -149,6 +149,11 @@ def panels(history: History) -> list[Panel]:
             curves=history.curves("train", {"loudness": "distance"}),
             bottom=0,
         ),
+        Panel(
+            title="Periodicity loss",
+            curves=history.curves("train", {"periodicity": "distance"}),
+            bottom=0,
+        ),
         Panel(title="Adversarial losses", curves=history.curves("train", game), bottom=0),
         Panel(
             title="Gradient norms, before clipping",

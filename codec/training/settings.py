@@ -68,6 +68,7 @@ class TrainingConfig:
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
     loudness_weight: float = 0.1
+    periodicity_weight: float = 0.0  # 20 is about right for a decoder with an excitation
     adversarial_weight: float = 2.5
     feature_weight: float = 2.5
     discriminators_per_step: int | None = None  # drawn anew for each step; None: all

@@ -83,9 +83,10 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
         return _start_from_model(trainer, init)
     state = load_state(init)
     theirs = ModelConfig.from_dict(state["model_config"])
-    _check_same_model(trainer, state, init, ours=_looking_as(theirs, trainer.model.config))
+    ours = _looking_as(theirs, _without_additions(trainer.model.config, theirs))
+    _check_same_model(trainer, state, init, ours=ours)
     _limit_look_ahead(state["trainer"]["averaged"], theirs, trainer.model.config)
-    trainer.start_from(state["trainer"])
+    trainer.start_from(state["trainer"], known_stages=len(theirs.stages))
     return RunStart(origin=training_facts(state))
 
 
@@ -103,17 +104,19 @@ def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
 
 
 def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
-    """Our configuration without what training can add to theirs: stages, frames of none, noise,
-    concealment.
+    """Our configuration without what training can add to theirs: stages, frames of none, noise, an
+    excitation, concealment.
     """
     least = max(ours.least_stages, theirs.least_stages)
     ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)], least_stages=least)
     layout, other = ours.transform, theirs.transform
     if layout is None or other is None:
         return ours
-    noise = layout.noise_channels if other.noise_channels else 0
     layout = dataclasses.replace(
-        layout, noise_channels=noise, conceals=layout.conceals and other.conceals
+        layout,
+        noise_channels=layout.noise_channels if other.noise_channels else 0,
+        excitation_bands=layout.excitation_bands if other.excitation_bands else 0,
+        conceals=layout.conceals and other.conceals,
     )
     return dataclasses.replace(ours, transform=layout)
 

@@ -359,14 +359,16 @@ class Trainer:
             "all_skipped": self.all_skipped,
         }
 
-    def start_from(self, state: dict[str, Any]) -> None:
+    def start_from(self, state: dict[str, Any], *, known_stages: int) -> None:
         """Fine-tune: another run's averaged weights and its discriminators, with fresh
         optimisers.
+
+        What that run's model does not have keeps its initial weights; stages start from data.
         """
-        self.model.load_state_dict(state["averaged"])
-        self.averaged.load_state_dict(state["averaged"])
+        self.model.load_state_dict(self.model.state_dict() | state["averaged"])
+        self.averaged.load_state_dict(self.model.state_dict())
         self.discriminator.load_state_dict(state["discriminator"])
-        self.started, self.quantizing = True, state["quantizing"]
+        self._go_on(known_stages, quantizing=state["quantizing"])
 
     def start_from_model(self, folded: CodecModel) -> None:
         """Fine-tune a model file: its weights, with fresh discriminators and optimisers.
@@ -375,9 +377,12 @@ class Trainer:
         """
         self.model.unfold(folded.to(self.device))
         self.averaged.load_state_dict(self.model.state_dict())
-        self.quantizing = True
-        self.known_stages = len(list(folded.quantizer))
-        self.started = self.known_stages == len(list(self.model.quantizer))
+        self._go_on(len(list(folded.quantizer)), quantizing=True)
+
+    def _go_on(self, known_stages: int, *, quantizing: bool) -> None:
+        """Leave the stages that are not known to `start`, where the known ones quantize already."""
+        self.quantizing, self.known_stages = quantizing, known_stages
+        self.started = not quantizing or known_stages == len(list(self.model.quantizer))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""

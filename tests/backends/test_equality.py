@@ -135,6 +135,7 @@ def test_every_preset(preset):
         ),
         tiny_noisy(),
         tiny_noisy(encoder_look_ahead=(), noise_channels=0),
+        tiny_transform(excitation_bands=2),
     ],
 )
 def test_other_layouts(config):
@@ -142,9 +143,10 @@ def test_other_layouts(config):
     assert_equal_on(random_checkpoint(config), samples, [0] * 4)
 
 
-def test_noise_and_lost_frames(waves):
+@pytest.mark.parametrize("excitation_bands", [0, 1])
+def test_noise_and_lost_frames(waves, excitation_bands):
     """Both backends take noise of each clip or for all; the codes of a lost frame are not heard."""
-    config = tiny_noisy()
+    config = tiny_noisy(excitation_bands=excitation_bands)
     checkpoint = random_checkpoint(config)
     checkpoint.weights["decoder.unknown"][:] = 0.1
     torch_backend, onnx_backend = both(checkpoint)

@@ -41,9 +41,15 @@ def test_a_hop_has_a_limit():
         tiny_transform(bands=(15_000, 15_000))
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_have_more_weights_than_the_least(name):
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(preset() for preset in PRESETS.values()),
+        tiny_transform(bands=(2,) + (1,) * 318, excitation_bands=1),
+    ],
+    ids=[*PRESETS, "excited"],
+)
+def test_models_have_more_weights_than_the_least(config):
     from codec.model import CodecModel
 
-    config = PRESETS[name]()
     assert config.least_weights < sum(weight.numel() for weight in CodecModel(config).parameters())

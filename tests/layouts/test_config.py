@@ -155,6 +155,8 @@ def test_a_model_that_cannot_be_built_is_refused(changes, message):
         ({"expansion": 0}, "expansion is at least 1, not 0"),
         ({"decoder_blocks": -1}, "decoder_blocks is at least 0, not -1"),
         ({"kernel": 4}, "kernel is odd, not 4"),
+        ({"excitation_bands": -1}, "excitation_bands is at least 0 and below .* bands, 3, not -1"),
+        ({"excitation_bands": 3}, "excitation_bands is at least 0 and below .* bands, 3, not 3"),
     ],
 )
 def test_a_transform_that_cannot_be_built_is_refused(changes, message):

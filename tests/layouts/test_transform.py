@@ -12,7 +12,7 @@ from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
 from codec.layouts.transform.mdct import mdct_basis
-from codec.layouts.transform.transform_network import Analysis, Synthesis
+from codec.layouts.transform.transform_network import Analysis, Excitation, Synthesis
 from codec.metrics import estoi, si_sdr
 from codec.model import CodecModel
 
@@ -85,6 +85,32 @@ def test_no_sample_depends_on_later_ones_than_the_look_ahead():
     first = (50 - decoder.after) * HOP
     assert difference[:first].max() == 0
     assert difference[first : first + HOP].max() > 0
+
+
+def test_an_excitation_continues_the_harmonics_of_the_lowest_band():
+    """Above them the wave is noise; with gates wide open it is harmonics of their pitch, and shut
+    it stays as it was.
+    """
+    torch.manual_seed(0)
+    layout = tiny_transform(excitation_bands=1).transform
+    seconds = torch.arange(2 * 16_000) / 16_000
+    voice = sum(torch.cos(2 * torch.pi * hertz * seconds) for hertz in (200, 400))
+    features = Analysis(layout)((0.1 * voice + 0.01 * torch.randn(len(seconds)))[None, None])
+    excitation, synthesis = Excitation(layout), Synthesis(layout)
+    torch.nn.init.zeros_(excitation.gain)
+    x = torch.randn(1, features.shape[1], layout.width)
+
+    def decoded(bias: float) -> torch.Tensor:
+        torch.nn.init.constant_(excitation.gate.bias, bias)
+        with torch.no_grad():
+            return synthesis(excitation(x, features, synthesis.coefficients(features)))[0, 0]
+
+    torch.testing.assert_close(decoded(-30), synthesis(features)[0, 0])
+    for bias, least, most in ((-30, 0.0, 0.3), (30, 0.9, 1.0)):
+        power = torch.fft.rfft(decoded(bias)[8000:-8000]).abs().square()  # of 1 s: in steps of 1 Hz
+        around = power[700:3900].unflatten(0, (-1, 200))  # each row 100 Hz around a harmonic
+        share = around[:, 90:111].sum(1) / around.sum(1)
+        assert least <= share.min() <= share.max() <= most, share
 
 
 def test_silence_stays_silence():

@@ -23,6 +23,7 @@ LAYOUTS = {
     "wide transform": tiny_transform(
         bands=(3, 7), width=64, encoder_blocks=0, decoder_blocks=1, kernel=5
     ),
+    "excited": tiny_transform(excitation_bands=1),
 }
 
 

@@ -29,6 +29,8 @@ CONFIGS = {
     "causal": tiny_noisy(encoder_look_ahead=(0, 0), decoder_look_ahead=(0, 0, 0), kernel=5),
     "far": tiny_noisy(encoder_look_ahead=(2, 0), decoder_look_ahead=(2, 1, 0), level_look_ahead=1),
     "no blocks": tiny_transform(encoder_blocks=0, decoder_blocks=0),
+    "excited": tiny_noisy(excitation_bands=1),
+    "excitation alone": tiny_transform(encoder_blocks=0, decoder_blocks=0, excitation_bands=2),
 }
 
 

@@ -90,6 +90,20 @@ def test_nothing_depends_on_the_blocks(codec, wave, seed, rate, packet_ms):
     assert len(heard) == -(-len(at_once) * packet_ms * rate // 1000)
 
 
+def test_an_excitation_costs_a_frame_of_latency(codec):
+    checkpoint = started_checkpoint(tiny_noisy(excitation_bands=1))
+    excited = Codec(checkpoint, name="excited", device="cpu", backend="onnx")
+    latencies = [
+        (one.live_encoder(sample_rate_hz=16_000), one.live_decoder(sample_rate_hz=16_000))
+        for one in (codec, excited)
+    ]
+    (encoding, decoding), (excited_encoding, excited_decoding) = [
+        tuple(end.latency_seconds for end in ends) for ends in latencies
+    ]
+    assert excited_encoding == encoding
+    assert excited_decoding == pytest.approx(decoding + FRAME)
+
+
 def test_latency_is_what_both_ends_promise(codec, wave):
     """With 20 ms packets: each sample is out that long after it went in, and not one sample is
     late.

@@ -105,8 +105,14 @@ def test_memory_is_one_window_not_the_stream():
 
 @pytest.mark.parametrize(
     "config",
-    [tiny(), tiny_filterbank(causal=True), tiny_transform(), tiny_noisy()],
-    ids=["filterbank", "causal", "transform", "noisy"],
+    [
+        tiny(),
+        tiny_filterbank(causal=True),
+        tiny_transform(),
+        tiny_noisy(),
+        tiny_noisy(excitation_bands=1),
+    ],
+    ids=["filterbank", "causal", "transform", "noisy", "excited"],
 )
 @settings(max_examples=12, deadline=None)
 @given(window=st.integers(1, 60), seed=st.integers(0, 9))

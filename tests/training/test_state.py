@@ -72,6 +72,18 @@ def saved(trained, tmp_path) -> Path:
     return folder
 
 
+def origin(trainer: Trainer, folder: Path, is_file: bool) -> Path:
+    """What another run starts from: a model file, or a state."""
+    if not is_file:
+        return save_state(folder, state_of(trainer))
+    path = folder / "model.safetensors"
+    to_checkpoint(trainer.averaged.folded(), weight_type="float32", facts={}).save(path)
+    return path
+
+
+each_origin = pytest.mark.parametrize("is_file", [True, False], ids=["model file", "state"])
+
+
 # --- the file
 
 
@@ -231,11 +243,11 @@ def test_a_new_run_begins_from_a_model_file(trained, tmp_path):
         assert torch.equal(one.encode(batches(0), [0] * 4), codes)
 
 
-def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
+@each_origin
+def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path, is_file):
     """The stages of the file stay as they are; the new ones take energy out of what those leave."""
     model = trained.averaged.folded()
-    path = tmp_path / "model.safetensors"
-    to_checkpoint(model, weight_type="float32", facts={}).save(path)
+    path = origin(trained, tmp_path, is_file)
     larger = dataclasses.replace(tiny(), stages=tiny().stages * 2)
     trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
     open_run(trainer, tmp_path / "new", init=path)
@@ -259,38 +271,39 @@ def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path):
             assert left[4] < 0.5 * left[0]
 
 
-def test_a_model_gains_noise_and_concealment(tmp_path):
-    """What the file has computes as before where the noise is turned off; other changes are
+@each_origin
+def test_a_model_gains_noise_concealment_and_an_excitation(tmp_path, is_file):
+    """What it has computes as before where noise and excitation are turned off; other changes are
     refused.
     """
-    before = CodecModel(tiny_transform()).folded()
-    path = tmp_path / "model.safetensors"
-    to_checkpoint(before, weight_type="float32", facts={}).save(path)
-    larger = tiny_transform(noise_channels=2, conceals=True)
+    smaller = Trainer(tiny_transform(), SETTINGS, Accelerator(cpu=True))
+    smaller.quantizing = True
+    before = smaller.averaged.folded()
+    path = origin(smaller, tmp_path, is_file)
+    larger = tiny_transform(noise_channels=2, conceals=True, excitation_bands=1)
     trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
     open_run(trainer, tmp_path / "new", init=path)
     model = trainer.averaged.folded()
     codes = before.encode(batches(0), [0] * 4)
     assert torch.equal(model.encode(batches(0), [0] * 4), codes)
     silent = torch.zeros(1, codes.shape[2], larger.noise_values)
-    torch.testing.assert_close(model.decode(codes, [0] * 4, silent), before.decode(codes, [0] * 4))
-    assert not torch.equal(model.decode(codes, [0] * 4), before.decode(codes, [0] * 4))
+    expected = before.decode(codes, [0] * 4)
+    assert not torch.allclose(model.decode(codes, [0] * 4, silent), expected, atol=1e-3)
+    dict(model.named_parameters())["decoder.excitation.gate.bias"].fill_(-30)
+    torch.testing.assert_close(model.decode(codes, [0] * 4, silent), expected)
+    assert not torch.equal(model.decode(codes, [0] * 4), expected)
     wider = Trainer(tiny_transform(noise_channels=2, width=32), SETTINGS, Accelerator(cpu=True))
     with pytest.raises(CheckpointError, match=r"another model: it has transform.width 24, not 32"):
         open_run(wider, tmp_path / "new", init=path)
 
 
-@pytest.mark.parametrize("is_file", [True, False])
+@each_origin
 def test_a_model_loses_look_ahead(tmp_path, is_file):
     """What lasts is seen as before, as weights of frames out of sight go to the last one in
     sight.
     """
     whole = Trainer(tiny_transform(kernel=5), SETTINGS, Accelerator(cpu=True))
-    if is_file:
-        init = tmp_path / "model.safetensors"
-        to_checkpoint(whole.model.folded(), weight_type="float32", facts={}).save(init)
-    else:
-        init = save_state(tmp_path, state_of(whole))
+    init = origin(whole, tmp_path, is_file)
     ahead = {"encoder_look_ahead": (1, 0), "decoder_look_ahead": (2, 0, 1), "level_look_ahead": 0}
     trainer = Trainer(tiny_transform(kernel=5, **ahead), SETTINGS, Accelerator(cpu=True))
     open_run(trainer, tmp_path / "new", init=init)

@@ -251,12 +251,24 @@ def test_every_phase_gives_its_figures():
     assert names == [spectral, spectral, spectral | adversarial, spectral | adversarial]
 
 
+def test_periodicity_counts_where_it_has_a_weight():
+    figures = [
+        trainer(run=settings(periodicity_weight=weight)).step(crops(0), 0.0).figures
+        for weight in (0.0, 20.0)
+    ]
+    assert "periodicity" not in figures[0]
+    torch.testing.assert_close(
+        figures[1]["total"], figures[0]["total"] + 20 * figures[1]["periodicity"]
+    )
+
+
 def test_fine_tuning_starts_from_the_averaged_weights():
     first = trainer()
     advance(first, 8)
     second = trainer()
-    second.start_from(first.state_dict())
+    second.start_from(first.state_dict(), known_stages=4)
     assert second.quantizing
+    assert second.started
     assert second.steps == 0
     assert_equal_states(second.model.state_dict(), first.averaged.state_dict())
 

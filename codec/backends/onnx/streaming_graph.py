@@ -10,15 +10,19 @@ import numpy as np
 
 from ...layouts.config import ModelConfig
 from ...layouts.receptive_field import Layer, look_ahead
-from ...layouts.transform.mdct import band_pool, mdct_basis
+from ...layouts.transform.mdct import band_pool
 from ...layouts.transform.transform_layout import TransformLayout
 from ...layouts.transform.transform_nodes import (
     add_noise,
     block,
     coefficients_of,
     enter,
+    exciting,
     features,
+    gates,
     linear,
+    mdct,
+    mix,
     overlapping,
 )
 from .graph import Graph
@@ -101,11 +105,7 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     hops = graph.input("hops", "float32", ["batch", "frames", layout.hop])
     step = _Step(graph, layout.encoder_layers, hops, axis=1)
     window = step.window(hops)
-    spans = graph.node(
-        "Concat", graph.slice(window, 0, -1, axis=1), graph.slice(window, 1, None, axis=1), axis=2
-    )
-    coefficients = graph.node("MatMul", spans, graph.constant(mdct_basis(layout.hop).T))
-    window = step.window(coefficients)
+    window = step.window(mdct(graph, window, layout))
     power = graph.node(
         "MatMul", graph.node("Mul", window, window), graph.constant(band_pool(layout.bands))
     )
@@ -156,6 +156,8 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
         x = add_noise(part, number, x, here, layout)
         x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    if layout.excitation_bands:
+        made = _excite(step, part.child("excitation"), x, made, layout)
     begun, rest = overlapping(graph, step.inside(coefficients_of(graph, made, layout)), layout)
     hops = graph.node("Add", begun, graph.slice(step.window(rest), 0, -1, axis=1))
     graph.output("hops", hops, "float32", ["batch", "frames", layout.hop])
@@ -167,6 +169,24 @@ def _block(step: _Step, part: Part, x: str, layout: TransformLayout, ahead: int)
     before = layout.kernel - 1 - ahead
     own = part.graph.slice(window, before, -ahead or None, axis=1)
     return block(part, own, window, layout, pads=[0, 0])
+
+
+def _excite(step: _Step, part: Part, x: str, made: str, layout: TransformLayout) -> str:
+    """`_excite` of `codec.model.streaming`."""
+    graph, hop = part.graph, layout.hop
+    begun, rest = exciting(graph, step.inside(coefficients_of(graph, made, layout)), layout)
+    hops = graph.node("Add", begun, graph.slice(step.window(rest), 0, -1, axis=1))
+    parts = graph.node("Abs", hops), made, gates(part, x, layout)
+    window = step.window(graph.node("Concat", *parts, axis=2))
+    frames = graph.slice(window, 0, -1, axis=1)
+    gates_at = 2 * hop + len(layout.bands)
+    return mix(
+        part,
+        graph.slice(frames, hop, gates_at, axis=2),
+        graph.slice(frames, gates_at, None, axis=2),
+        graph.slice(window, 0, hop, axis=2),
+        layout,
+    )
 
 
 def _layout(config: ModelConfig) -> TransformLayout:

@@ -22,7 +22,8 @@ class TransformLayout:
     convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
     `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all
     kernels. `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that
-    `conceals` has a vector that stands for the latent of a lost frame.
+    `conceals` has a vector that stands for the latent of a lost frame. The decoder's lowest
+    `excitation_bands` excite the bands above them; with 0 there is no excitation.
     """
 
     bands: tuple[int, ...]
@@ -36,6 +37,7 @@ class TransformLayout:
     level_look_ahead: int = 1
     noise_channels: int = 0
     conceals: bool = False
+    excitation_bands: int = 0
 
     def __post_init__(self) -> None:
         require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
@@ -49,6 +51,11 @@ class TransformLayout:
         require(
             0 <= self.level_look_ahead <= 1,
             f"level_look_ahead is 0 or 1, not {self.level_look_ahead}",
+        )
+        require(
+            0 <= self.excitation_bands < len(self.bands),
+            f"excitation_bands is at least 0 and below the number of bands, {len(self.bands)}, "
+            f"not {self.excitation_bands}",
         )
         for side in ("encoder", "decoder"):
             frames, blocks = getattr(self, f"{side}_look_ahead"), getattr(self, f"{side}_blocks")
@@ -65,12 +72,12 @@ class TransformLayout:
 
     @property
     def least_weights(self) -> int:
-        """Encoder and decoder have more weights than this: those of the first layer and of the
-        blocks.
+        """Encoder and decoder have more weights than this: those of the first layer, of the blocks
+        and of the excitation's gates.
         """
         of_a_block = self.kernel + 2 * self.expansion * self.width
         blocks = (self.encoder_blocks + self.decoder_blocks) * of_a_block
-        return self.width * (self.hop + blocks + self.noise_values)
+        return self.width * (self.hop + blocks + self.noise_values + self.excited_bands)
 
     @property
     def encoder_reach(self) -> tuple[int, ...]:
@@ -88,6 +95,16 @@ class TransformLayout:
         return self.decoder_blocks * self.noise_channels
 
     @property
+    def excitation_bins(self) -> int:
+        """Coefficients of the bands that excite."""
+        return sum(self.bands[: self.excitation_bands])
+
+    @property
+    def excited_bands(self) -> int:
+        """Bands that are excited: all above those that excite."""
+        return len(self.bands) - self.excitation_bands if self.excitation_bands else 0
+
+    @property
     def encoder_layers(self) -> list[Layer]:
         """MDCT, band levels, blocks: the layers of the encoder that see several frames.
 
@@ -100,10 +117,18 @@ class TransformLayout:
 
     @property
     def decoder_layers(self) -> list[Layer]:
-        """Blocks and overlap-add: the layers of the decoder that see several frames; hops as in the
-        encoder.
+        """Blocks, excitation, overlap-add: the layers of the decoder that see several frames; hops
+        as in the encoder.
+
+        The excitation is an overlap-add of its own and an MDCT, which sees the next hop, too.
+        Meanwhile the frame's features and gates wait beside its hop.
         """
-        return [*self._blocks(self.decoder_reach), Layer(before=1, after=0, width=self.hop)]
+        overlap = Layer(before=1, after=0, width=self.hop)
+        if not self.excitation_bands:
+            return [*self._blocks(self.decoder_reach), overlap]
+        waiting = self.hop + len(self.bands) + self.excited_bands
+        transform = Layer(before=0, after=1, width=self.hop + waiting)
+        return [*self._blocks(self.decoder_reach), overlap, transform, overlap]
 
     @property
     def encoder_context(self) -> Context:

@@ -10,6 +10,11 @@ gradients do not depend on the level:
     wave → MDCT → u, log g → blocks → latent → quantizer → latent → blocks → u, log g → g·u →
     inverse MDCT → wave
 
+Where the layout has an excitation, harmonics of the lowest bands' waveform take part in the u of
+those above before the last step: noise there costs a voice its harmonics, and this costs no bit:
+
+    g·u of the lowest bands → inverse MDCT → |·| → MDCT → u′;  u → √(1 − a)·u + √a·gain·u′
+
 All blocks run at the frame rate. `start_from_waves` sets the outer linear layers to the principal
 components of [u, log g], with the blocks near the identity: with a quantizer started on these
 latents the untrained codec is a transform coder with vector quantization, which is already
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 
 _BRANCH_GAIN = 0.1  # blocks start near the identity
 _NOISE_GAIN = 0.03
+_GATE_WEIGHT_GAIN = 0.01  # gates start nearly alike in all frames
+_GATE_BIAS = -0.3  # and let through 0.43 of the power
+_LOG_EXCITATION_GAIN = 1.48  # the RMS of trained decoders' u is near 4.4
 
 
 class Bands(nn.Module):
@@ -107,10 +115,7 @@ class Synthesis(nn.Module):
         self, features: Float[Tensor, "batch frames features"]
     ) -> Float[Tensor, "batch 1 time"]:
         half = self.hop // 2
-        first, second = (self.coefficients(features) @ self.basis).chunk(
-            2, dim=-1
-        )  # batch frames hop
-        hops = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        hops = overlap_add(self.coefficients(features) @ self.basis)
         return hops.flatten(1)[:, None, half:-half]
 
     def coefficients(
@@ -120,6 +125,81 @@ class Synthesis(nn.Module):
         shape, log_level = features[..., : self.hop], features[..., self.hop :]
         level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
         return shape * self.bands.spread(level)
+
+
+def overlap_add(spans: Float[Tensor, "batch frames span"]) -> Float[Tensor, "batch hops hop"]:
+    """The waveform of frames that span two hops each, in hops: one more than frames."""
+    first, second = spans.chunk(2, dim=-1)  # batch frames hop
+    return F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+
+
+class Excitation(nn.Module):
+    """Fine structure of the upper bands from the waveform of the lowest: rectified, it has the
+    harmonics of the voice at all frequencies.
+
+    A gate a per upper band and frame mixes the shape u′ of the rectified waveform into the
+    decoder's u, at constant power but for a learned gain: √(1 − a)·u + √a·gain·u′.
+    """
+
+    basis: Tensor
+
+    def __init__(self, layout: TransformLayout) -> None:
+        super().__init__()
+        self.hop, self.bins, self.lower = (
+            layout.hop,
+            layout.excitation_bins,
+            layout.excitation_bands,
+        )
+        self.bands = Bands(layout.bands)
+        self.gate = nn.Linear(layout.width, layout.excited_bands)
+        self.gain = nn.Parameter(torch.full((layout.excited_bands,), _LOG_EXCITATION_GAIN))
+        with torch.no_grad():
+            self.gate.weight.mul_(_GATE_WEIGHT_GAIN)
+            self.gate.bias.fill_(_GATE_BIAS)
+        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch frames width"],
+        features: Float[Tensor, "batch frames features"],
+        coefficients: Float[Tensor, "batch frames hop"],
+    ) -> Float[Tensor, "batch frames features"]:
+        """Mix the excitation into [u, log g], by the last block's output x and g·u."""
+        hops = overlap_add(self.spans(coefficients))
+        return self.mix(features, self.gates(x), hops.abs())
+
+    def spans(
+        self, coefficients: Float[Tensor, "batch frames hop"]
+    ) -> Float[Tensor, "batch frames span"]:
+        """What the lowest bands of each frame add to the waveform."""
+        return coefficients[..., : self.bins] @ self.basis[: self.bins]
+
+    def gates(
+        self, x: Float[Tensor, "batch frames width"]
+    ) -> Float[Tensor, "batch frames excited"]:
+        """The gates in front of their sigmoid."""
+        return self.gate(x.to(self.basis.dtype))
+
+    def mix(
+        self,
+        features: Float[Tensor, "batch frames features"],
+        gates: Float[Tensor, "batch frames excited"],
+        rectified: Float[Tensor, "batch hops hop"],
+    ) -> Float[Tensor, "batch frames features"]:
+        """Mix the shape of the rectified waveform into that of the features; hops are one more than
+        frames.
+        """
+        spans = torch.cat([rectified[:, :-1], rectified[:, 1:]], dim=-1)  # batch frames 2·hop
+        coefficients = spans @ self.basis.T
+        level = (self.bands.mean(coefficients.square()) + QUIETEST).sqrt()
+        excitation = coefficients / self.bands.spread(level)
+        # The roots by logarithms: where a gate is 0 or 1, the gradient of √ would be infinite.
+        added = (F.logsigmoid(gates) / 2 + self.gain).exp()
+        kept = (F.logsigmoid(-gates) / 2).exp()
+        added = self.bands.spread(F.pad(added, (self.lower, 0)))
+        kept = self.bands.spread(F.pad(kept, (self.lower, 0), value=1.0))
+        shape = kept * features[..., : self.hop] + added * excitation
+        return torch.cat([shape, features[..., self.hop :]], dim=-1)
 
 
 class Block(nn.Module):
@@ -181,8 +261,8 @@ class TransformEncoder(nn.Module):
 
 
 class TransformDecoder(nn.Module):
-    """Latent → waveform: the encoder's mirror, with noise that enters each block where the layout
-    has any.
+    """Latent → waveform: the encoder's mirror, with noise that enters each block and an excitation
+    of the upper bands, where the layout has them.
 
     Distances between spectra ask for one even carrier wherever the latent says nothing of the fine
     structure, and a decoder without noise has no other (it was the same in every fricative). With
@@ -202,6 +282,7 @@ class TransformDecoder(nn.Module):
         self.unknown = nn.Parameter(torch.zeros(latent_channels)) if layout.conceals else None
         self.exit = nn.Linear(layout.width, layout.hop + len(layout.bands))
         self.synthesis = Synthesis(layout)
+        self.excitation = Excitation(layout) if layout.excitation_bands else None
 
     def forward(
         self,
@@ -217,7 +298,11 @@ class TransformDecoder(nn.Module):
             x = block(self.add_noise(number, x, noise))
         features = self.exit(x)
         with torch.autocast(latent.device.type, enabled=False):
-            return self.synthesis(features.to(self.synthesis.basis.dtype))
+            features = features.to(self.synthesis.basis.dtype)
+            if self.excitation is not None:
+                coefficients = self.synthesis.coefficients(features)
+                features = self.excitation(x, features, coefficients)
+            return self.synthesis(features)
 
     def enter(
         self,
@@ -281,6 +366,8 @@ def start_from_waves(
     _set(encoder.exit, torch.eye(encoder.exit.out_features, encoder.exit.in_features))
     _set(decoder.entry, torch.eye(decoder.entry.out_features, decoder.entry.in_features))
     _set(decoder.exit, components.T / weight[:, None], mean / weight)
+    if decoder.excitation is not None:
+        decoder.excitation.gain.zero_()  # u comes with an RMS near 1
 
 
 @torch.no_grad()

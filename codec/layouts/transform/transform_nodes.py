@@ -42,6 +42,8 @@ def transform_decoder(
     for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
         x = _block(child, add_noise(part, number, x, noise, layout), layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    if layout.excitation_bands:
+        made = _excite(part.child("excitation"), x, made, layout)
     return _synthesis(part.graph, made, layout)
 
 
@@ -93,20 +95,32 @@ def features(graph: Graph, coefficients: str, power: str, layout: TransformLayou
     """`Analysis.features`: coefficients (batch, frames, hop) and power (batch, frames, bands) → [u,
     log g].
     """
-    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
-    shape = graph.node("Div", coefficients, _spread(graph, level, layout))
+    shape, level = _normalise(graph, coefficients, power, layout)
     log_level = graph.node("Sub", graph.node("Log", level), graph.number(LEVEL_CENTRE))
     return graph.node("Concat", shape, log_level, axis=-1)
+
+
+def _normalise(
+    graph: Graph, coefficients: str, power: str, layout: TransformLayout
+) -> tuple[str, str]:
+    """Coefficients over the level of their bands, (batch, frames, hop), and that level."""
+    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
+    return graph.node("Div", coefficients, _spread(graph, level, layout)), level
 
 
 def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
     """`Synthesis`: [u, log g] (batch, frames, hop + bands) → wave (batch, 1, frames·hop)."""
     half = layout.hop // 2
-    first, second = overlapping(graph, coefficients_of(graph, features, layout), layout)
+    halves = overlapping(graph, coefficients_of(graph, features, layout), layout)
+    hops = graph.node("Reshape", _overlap_add(graph, *halves), graph.integers(0, 1, -1))
+    return graph.slice(hops, half, -half, axis=2)
+
+
+def _overlap_add(graph: Graph, first: str, second: str) -> str:
+    """`overlap_add`: the halves of frames (batch, frames, hop) → hops (batch, frames + 1, hop)."""
     first = graph.node("Pad", first, graph.integers(0, 0, 0, 0, 1, 0))  # one frame of zeros behind
     second = graph.node("Pad", second, graph.integers(0, 1, 0, 0, 0, 0))  # and one before
-    hops = graph.node("Reshape", graph.node("Add", first, second), graph.integers(0, 1, -1))
-    return graph.slice(hops, half, -half, axis=2)
+    return graph.node("Add", first, second)
 
 
 def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str:
@@ -121,11 +135,67 @@ def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str
     return graph.node("Mul", shape, _spread(graph, level, layout))
 
 
-def overlapping(graph: Graph, coefficients: str, layout: TransformLayout) -> tuple[str, str]:
-    """The two hops of waveform (batch, frames, hop) that each frame spans."""
+def overlapping(
+    graph: Graph, coefficients: str, layout: TransformLayout, bins: int | None = None
+) -> tuple[str, str]:
+    """The two hops of waveform (batch, frames, hop) that each frame spans, of its first `bins`
+    coefficients or of all.
+    """
     hop = layout.hop
-    frames = graph.node("MatMul", coefficients, graph.constant(partial(mdct_basis, hop)))
+    frames = graph.node("MatMul", coefficients, graph.constant(lambda: mdct_basis(hop)[:bins]))
     return graph.slice(frames, 0, hop, axis=2), graph.slice(frames, hop, None, axis=2)
+
+
+def mdct(graph: Graph, hops: str, layout: TransformLayout) -> str:
+    """The MDCT of each hop with the next: (batch, frames + 1, hop) → (batch, frames, hop)."""
+    spans = graph.node(
+        "Concat", graph.slice(hops, 0, -1, axis=1), graph.slice(hops, 1, None, axis=1), axis=2
+    )
+    return graph.node("MatMul", spans, graph.constant(lambda: mdct_basis(layout.hop).T))
+
+
+def _excite(part: Part, x: str, features: str, layout: TransformLayout) -> str:
+    """`Excitation`: the last block's output and [u, log g] → [u, log g]."""
+    graph = part.graph
+    halves = exciting(graph, coefficients_of(graph, features, layout), layout)
+    rectified = graph.node("Abs", _overlap_add(graph, *halves))
+    return mix(part, features, gates(part, x, layout), rectified, layout)
+
+
+def exciting(graph: Graph, coefficients: str, layout: TransformLayout) -> tuple[str, str]:
+    """`Excitation.spans`: what the lowest bands of each frame add to two hops."""
+    lowest = graph.slice(coefficients, 0, layout.excitation_bins, axis=2)
+    return overlapping(graph, lowest, layout, layout.excitation_bins)
+
+
+def gates(part: Part, x: str, layout: TransformLayout) -> str:
+    """`Excitation.gates`: (batch, frames, excited bands)."""
+    return linear(part.child("gate"), x, layout.width, layout.excited_bands)
+
+
+def mix(part: Part, features: str, gates: str, rectified: str, layout: TransformLayout) -> str:
+    """`Excitation.mix`: [u, log g], gates, hops of the rectified waveform → [u, log g]."""
+    graph, hop = part.graph, layout.hop
+    coefficients = mdct(graph, rectified, layout)
+    power = graph.node(
+        "MatMul",
+        graph.node("Mul", coefficients, coefficients),
+        graph.constant(band_pool(layout.bands)),
+    )
+    excitation, _ = _normalise(graph, coefficients, power, layout)
+    gain = np.exp(part.weight("gain", layout.excited_bands).astype(np.float32))
+    added = graph.node("Mul", _root_of_sigmoid(graph, gates), graph.constant(gain))
+    kept = _root_of_sigmoid(graph, graph.node("Neg", gates))
+    lower = graph.integers(0, 0, layout.excitation_bands, 0, 0, 0)
+    added = _spread(graph, graph.node("Pad", added, lower), layout)
+    kept = _spread(graph, graph.node("Pad", kept, lower, graph.number(1.0)), layout)
+    own = graph.node("Mul", kept, graph.slice(features, 0, hop, axis=2))
+    shape = graph.node("Add", own, graph.node("Mul", added, excitation))
+    return graph.node("Concat", shape, graph.slice(features, hop, None, axis=2), axis=2)
+
+
+def _root_of_sigmoid(graph: Graph, x: str) -> str:
+    return graph.node("Sqrt", graph.node("Sigmoid", x))
 
 
 def _block(part: Part, x: str, layout: TransformLayout, look_ahead: int) -> str:

@@ -1,1 +1,1 @@
-"""What training minimises: spectral losses, a distance in loudness, discriminators."""
+"""What training minimises: distances in spectrum, loudness and periodicity; discriminators."""
