@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,9 +122,9 @@ def test_silence_stays_silence():
     assert Synthesis(layout)(features).abs().max() == 0
 
 
-def started(width: int, latent_channels: int) -> CodecModel:
+def started(width: int, latent_channels: int, **changes: Any) -> CodecModel:
     torch.manual_seed(0)
-    config = tiny_transform(width=width)
+    config = tiny_transform(width=width, **changes)
     model = CodecModel(dataclasses.replace(config, latent_channels=latent_channels))
     model.start_from_waves(speech(8.0))
     return model
@@ -147,8 +148,9 @@ def test_the_start_is_a_working_codec_before_any_training():
     assert found[323] > found[64] > 0
 
 
-def test_quantized_latents_of_the_start_are_speech_already():
-    model = started(width=128, latent_channels=64)
+@pytest.mark.parametrize("excitation_bands", [0, 1])
+def test_quantized_latents_of_the_start_are_speech_already(excitation_bands):
+    model = started(width=128, latent_channels=64, excitation_bands=excitation_bands)
     wave = speech(8.0)
     with torch.no_grad():
         latents = model.encoder(wave)[0].T

@@ -145,11 +145,8 @@ class Excitation(nn.Module):
 
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
-        self.hop, self.bins, self.lower = (
-            layout.hop,
-            layout.excitation_bins,
-            layout.excitation_bands,
-        )
+        self.hop = layout.hop
+        self.lower, self.bins = layout.excitation_bands, layout.excitation_bins
         self.bands = Bands(layout.bands)
         self.gate = nn.Linear(layout.width, layout.excited_bands)
         self.gain = nn.Parameter(torch.full((layout.excited_bands,), _LOG_EXCITATION_GAIN))
