@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 _BRANCH_GAIN = 0.1  # blocks start near the identity
 _NOISE_GAIN = 0.03
-_GATE_WEIGHT_GAIN = 0.01  # gates start nearly alike in all frames
-_GATE_BIAS = -0.3  # and let through 0.43 of the power
+_GATE_WEIGHT_GAIN = 0.04  # gates start nearly alike in all frames
+_GATE_BIAS = -1.2  # and let through 0.23 of the power
 _LOG_EXCITATION_GAIN = 1.48  # the RMS of trained decoders' u is near 4.4
 
 
