@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from codec import Codec, StreamReader
 
 
-# To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as
-# long as all else of --help; hence `Optional`, and constructors that say how to check.
 def _checked(words: list[str]) -> tuple[str, ...]:
     if "" in words:  # which as a path would be the current folder
         raise UsageError("an argument is empty: is a variable of the shell not set?")
     return tuple(words)
 
 
+# To check a value for `int | None` or `tuple[str, ...]`, tyro imports typeguard, which takes as
+# long as all else of --help; hence `Optional`, and constructors that say how to check.
 _path_names = PrimitiveConstructorSpec(
     nargs="*",
     metavar="PATH...",

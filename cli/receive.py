@@ -105,8 +105,6 @@ class Receive:
         """Open the target of samples: a sound file that appears whole, or standard output."""
         import numpy as np
 
-        from codec import AudioWriter
-
         if self.target == PIPE:
             out = binary_stdout()
 
@@ -116,6 +114,9 @@ class Receive:
 
             yield write
             return
+
+        from codec import AudioWriter
+
         with AudioWriter(
             self.target, sample_rate_hz=self.rate, channels=1, overwrite=self.force
         ) as file:

@@ -47,6 +47,14 @@ def wait_until_it_listens(receiver, port):
     )
 
 
+def start_speaking(start, seconds, to, model):
+    """A sender whose standard input got so much raw speech, and stays open."""
+    sender = start("send", "-", to, "--model", model, stdin=subprocess.PIPE)
+    sender.stdin.write((synthesize_speech(seconds, seed=4) * 32767).astype("<i2").tobytes())
+    sender.stdin.flush()
+    return sender
+
+
 class Relay:
     """Hands datagrams on to a port, and counts them, so that nobody need guess how long they
     take.
@@ -115,15 +123,11 @@ def test_a_file_is_sent_and_received(start, tmp_path, model, port):
 
 
 def test_ctrl_c_ends_both_and_keeps_what_was_heard(start, tmp_path, model, port):
-    raw = (synthesize_speech(1.0, seed=4) * 32767).astype("<i2").tobytes()
     heard = tmp_path / "heard.wav"
     receiver = start("receive", port, heard, "--model", model)
     wait_until_it_listens(receiver, port)
     with Relay(port) as relay:
-        to = f"127.0.0.1:{relay.port}"
-        sender = start("send", "-", to, "--model", model, stdin=subprocess.PIPE)
-        sender.stdin.write(raw)
-        sender.stdin.flush()
+        sender = start_speaking(start, 1.0, f"127.0.0.1:{relay.port}", model)
         relay.wait_for(16)
         assert sender.poll() is None  # it waits for more
         sender.send_signal(signal.SIGINT)
@@ -164,9 +168,7 @@ def test_a_signal_ends_it_where_nobody_reads(start, model, port):
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)  # an eighth of a second of audio
     receiver = start("receive", port, "-", "--model", model, stdout=writer)
     wait_until_it_listens(receiver, port)
-    raw = (synthesize_speech(1.5, seed=4) * 32767).astype("<i2").tobytes()
-    sender = start("send", "-", f"127.0.0.1:{port}", "--model", model, stdin=subprocess.PIPE)
-    sender.stdin.write(raw)
+    sender = start_speaking(start, 1.5, f"127.0.0.1:{port}", model)
     sender.stdin.close()
     assert sender.wait(timeout=300) == 0
     receiver.send_signal(signal.SIGTERM)
@@ -177,14 +179,10 @@ def test_a_signal_ends_it_where_nobody_reads(start, model, port):
 
 
 def test_strangers_do_not_keep_it_alive(start, tmp_path, model, port):
-    raw = (synthesize_speech(0.5, seed=4) * 32767).astype("<i2").tobytes()
     receiver = start("receive", port, tmp_path / "heard.wav", "--model", model, "--idle", 1)
     wait_until_it_listens(receiver, port)
     with Relay(port) as relay:
-        to = f"127.0.0.1:{relay.port}"
-        sender = start("send", "-", to, "--model", model, stdin=subprocess.PIPE)
-        sender.stdin.write(raw)
-        sender.stdin.flush()
+        sender = start_speaking(start, 0.5, f"127.0.0.1:{relay.port}", model)
         relay.wait_for(6)
         sender.kill()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:

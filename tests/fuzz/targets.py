@@ -173,9 +173,8 @@ def check_recovery(data: bytes) -> None:
     for packet in packets:
         assert packet.first_frame == position
         position += packet.frames
-    header = (
-        reader.header
-    )  # where a frame is shorter than a sample, not all numbers of frames are made
+    header = reader.header
+    # Where a frame is shorter than a sample, there are numbers of frames that no samples make.
     assert 0 <= position - header.frames_for(reader.samples) < header.frames_for(1)
     info = read_info(io.BytesIO(data))
     assert (info.frames, info.samples) == (position, reader.samples)

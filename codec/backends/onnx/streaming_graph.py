@@ -10,10 +10,10 @@ import numpy as np
 
 from ...layouts.config import ModelConfig
 from ...layouts.receptive_field import Layer, look_ahead
-from ...layouts.transform.mdct import band_pool
 from ...layouts.transform.transform_layout import TransformLayout
 from ...layouts.transform.transform_nodes import (
     add_noise,
+    band_power,
     block,
     coefficients_of,
     enter,
@@ -106,9 +106,7 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     step = _Step(graph, layout.encoder_layers, hops, axis=1)
     window = step.window(hops)
     window = step.window(mdct(graph, window, layout))
-    power = graph.node(
-        "MatMul", graph.node("Mul", window, window), graph.constant(band_pool(layout.bands))
-    )
+    power = band_power(graph, window, layout)
     power = step.level_power(power, layout.level_look_ahead)
     own = graph.slice(window, 1, -layout.level_look_ahead or None, axis=1)
     x = linear(

@@ -79,8 +79,7 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     basis = graph.constant(partial(_analysis_kernels, layout.hop))
     coefficients = graph.node("Conv", wave, basis, strides=[layout.hop], pads=[half, half])
     coefficients = graph.node("Transpose", coefficients, perm=[0, 2, 1])
-    squares = graph.node("Mul", coefficients, coefficients)
-    power = graph.node("MatMul", squares, graph.constant(band_pool(layout.bands)))
+    power = band_power(graph, coefficients, layout)
     first = graph.slice(power, 0, 1, axis=1)
     last = graph.slice(power, -1, None, axis=1)
     ahead = layout.level_look_ahead
@@ -89,6 +88,12 @@ def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
         "AveragePool", graph.node("Transpose", padded, perm=[0, 2, 1]), kernel_shape=[2 + ahead]
     )
     return features(graph, coefficients, graph.node("Transpose", smooth, perm=[0, 2, 1]), layout)
+
+
+def band_power(graph: Graph, coefficients: str, layout: TransformLayout) -> str:
+    """The mean squares of bands: (batch, frames, hop) → (batch, frames, bands)."""
+    squares = graph.node("Mul", coefficients, coefficients)
+    return graph.node("MatMul", squares, graph.constant(band_pool(layout.bands)))
 
 
 def features(graph: Graph, coefficients: str, power: str, layout: TransformLayout) -> str:
@@ -177,11 +182,7 @@ def mix(part: Part, features: str, gates: str, rectified: str, layout: Transform
     """`Excitation.mix`: [u, log g], gates, hops of the rectified waveform → [u, log g]."""
     graph, hop = part.graph, layout.hop
     coefficients = mdct(graph, rectified, layout)
-    power = graph.node(
-        "MatMul",
-        graph.node("Mul", coefficients, coefficients),
-        graph.constant(band_pool(layout.bands)),
-    )
+    power = band_power(graph, coefficients, layout)
     excitation, _ = _normalise(graph, coefficients, power, layout)
     gain = np.exp(part.weight("gain", layout.excited_bands).astype(np.float32))
     added = graph.node("Mul", _root_of_sigmoid(graph, gates), graph.constant(gain))
