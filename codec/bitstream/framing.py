@@ -21,7 +21,7 @@ _CODINGS: tuple[Coding, Coding] = ("fixed", "range")
 
 MAX_PACKETS = (1 << 32) - 1
 LEAST_PACKET_BYTES = 5
-_READ_AT_ONCE = 512
+_READ_AT_ONCE = 4096
 _END_HEAD = b"\0"
 RANGE, SHORT, VARIED, LENGTH_SHIFT = 1, 1 << 1, 1 << 2, 3
 FLAGS = (1 << LENGTH_SHIFT) - 1
@@ -188,8 +188,8 @@ class Framing:
         """The packets of less than 21 bytes that a buffer starts with, and their checksums, as far
         as all is in order, from the one of `index` on: one by one, a file of them would take long.
         """
-        found: list[tuple[RawPacket, bytes]] = []
-        data, position, frames = bytes(buffer[:_READ_AT_ONCE]), 0, self._packet_frames
+        data, position, expected = bytes(buffer[:_READ_AT_ONCE]), 0, index
+        read: list[tuple[int, bytes, bytes]] = []  # head, body, checksum
         while position < len(data):
             head = data[position]
             size = LEAST_PACKET_BYTES + (length := head >> LENGTH_SHIFT)
@@ -199,18 +199,29 @@ class Framing:
             stop = position + 1 + length
             content, check = data[position:stop], data[stop : position + size]
             state = zlib.crc32(content, self.seed)
-            if packet_check(state, index).to_bytes(CHECK_BYTES, "little") != check:
+            if packet_check(state, expected).to_bytes(CHECK_BYTES, "little") != check:
                 break
-            depths, payload = self._full, content[1:]
+            read.append((head, content[1:], check))
+            position, expected = position + size, expected + 1
+        return self._open_tiny(read, index, offset)
+
+    def _open_tiny(
+        self, read: list[tuple[int, bytes, bytes]], index: int, offset: int
+    ) -> list[tuple[RawPacket, bytes]]:
+        found: list[tuple[RawPacket, bytes]] = []
+        varied = [body for head, body, _ in read if head & VARIED]
+        of_varied, frames = iter(self._depth_field.unpack_at_once(varied)), self._packet_frames
+        for head, payload, check in read:
+            depths, size = self._full, LEAST_PACKET_BYTES + len(payload)
             if head & VARIED:
                 try:
-                    depths, payload = self._take_depths(head, frames, payload)
+                    depths, payload = self._take_depths(head, frames, payload, next(of_varied))
                 except BitstreamError:
                     break
             coding, start = _CODINGS[head & RANGE], index * frames
             packet = RawPacket(index, start, frames, depths, coding, payload, offset, size)
             found.append((packet, check))
-            position, offset, index = position + size, offset + size, index + 1
+            offset, index = offset + size, index + 1
         return found
 
     def open_packet(self, unit: Unit, offset: int) -> RawPacket:
@@ -245,8 +256,16 @@ class Framing:
             )
         return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
 
-    def _take_depths(self, head: int, frames: int, payload: bytes) -> tuple[DepthGroups, bytes]:
-        """Split `payload` into the stage counts at its start, if any, and the rest."""
+    def _take_depths(
+        self,
+        head: int,
+        frames: int,
+        payload: bytes,
+        unpacked: tuple[DepthGroups, int] | None = None,
+    ) -> tuple[DepthGroups, bytes]:
+        """Split `payload` into the stage counts at its start, if any, and the rest; `unpacked` are
+        these counts and their size, where they are known.
+        """
         if head & VARIED and not payload and not head & RANGE:
             return self._equal_depths(self._silent, frames), payload
         depths = self.full_depths(frames)
@@ -254,7 +273,7 @@ class Framing:
             field = self._depth_field
             if frames < self._packet_frames:
                 field = DepthField(len(self.header.stages), self.header.channels, frames)
-            depths, size = field.unpack(payload)
+            depths, size = unpacked or field.unpack(payload)
             payload = payload[size:]
         if not head & RANGE:  # else the length has been checked
             self._check_size(payload, depths, frames)

@@ -96,9 +96,8 @@ class FixedFields:
         """The bits that fill up the last byte, what to add to the payload as one integer, and the
         bits that the fields must not carry into.
         """
-        fill = -self.bits(frames_of_depth) % 8
         indices = itertools.accumulate(reversed(frames_of_depth))  # of each stage, from the last on
-        shift, addend, carries = fill, 0, 0
+        shift = addend = carries = 0
         for stage, stages in self._runs:
             count = sum(itertools.islice(indices, stages))
             bits, positions = stage.index_bits, (1 << stage.position_bits) - 1
@@ -107,7 +106,8 @@ class FixedFields:
                 addend |= lowest * positions
                 carries |= lowest << bits
             shift += bits * count
-        return fill, addend, carries
+        fill = -shift % 8
+        return fill, addend << fill, carries << fill
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:

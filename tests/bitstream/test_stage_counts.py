@@ -205,6 +205,30 @@ def test_a_few_depths_are_unpacked_as_many(data, channels, frames):
     assert found[0] == found[1]
 
 
+@settings(max_examples=100, deadline=None)
+@given(rng=seeds, channels=st.integers(1, 2), frames=st.integers(49, 90))
+def test_short_depths_are_unpacked_at_once_as_one_by_one(rng, channels, frames):
+    """The same, or None where there is a fault."""
+    field, bodies, sound = DepthField(3, channels, frames), [bytes(15), b"", rng.bytes(15)], 0
+    for _ in range(12):
+        groups = rng.integers(0, 4, (channels, -(-frames // 3))) // rng.integers(1, 4)
+        groups.flat[:2] = 0, 1
+        body = pack_depths(groups.repeat(3, axis=1)[:, :frames], 3) + rng.bytes(2)
+        bodies.append(body[: rng.integers(6, 40)])
+    for body, found in zip(bodies, field.unpack_at_once(bodies), strict=True):
+        try:
+            depths, size = field.unpack(body)
+        except BitstreamError:
+            assert found is None
+            continue
+        assert found is not None
+        np.testing.assert_array_equal(found[0].array, depths.array)
+        assert found[0].frames_of_depth == depths.frames_of_depth
+        assert (found[0].deepest, found[1]) == (depths.deepest, size)
+        sound += 1
+    assert sound
+
+
 def test_silence_costs_five_bytes_a_packet():
     codes = np.full((2, 4, 45), NONE)
     data = write(codes, header((StageLayout(10),) * 4, channels=2, packet_frames=20))
