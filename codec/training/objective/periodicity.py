@@ -6,6 +6,10 @@ over the band's power, the modulus of the analytic signal's autocorrelation is n
 of the pitch and low for noise, whatever the levels and phases within the band. That of a short
 piece of noise varies by chance, so differences are averaged over stretches of time before they
 count.
+
+The pitch is sought by the real part in the band of the voice: the modulus there is high at all lags
+where a formant lifts one harmonic above the others. Autocorrelations are divided by the window's,
+so that low voices count as high ones do.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ BANDS_HZ = ((1000, 1500), (1500, 2000), (2000, 3000), (3000, 4000), (4000, 6000)
 PITCH_HZ = (80.0, 400.0)
 LAGS = 81  # from the highest pitch's to the lowest's
 LONGEST_LAG_WEIGHT = 0.85  # in the search, so that a period wins over its multiples
-VOICED = (0.5, 0.8)  # periodicity from which on a frame counts, and counts in full
+VOICED = (0.7, 0.9)  # of its power, from which on a frame counts, and counts in full
 AUDIBLE = 1e-5  # of the loudest band's power: bands far below it count as aperiodic
 QUIETEST = 1e-9  # of a band's mean square, -90 dBFS, for the same
 STRETCH_FRAMES, STRETCH_HOP = 8, 4
@@ -58,12 +62,15 @@ class PeriodicityCriterion(nn.Module):
         without_wrapping = self.length + math.ceil(sample_rate_hz / PITCH_HZ[0])
         self.size = 1 << (without_wrapping - 1).bit_length()  # of the Fourier transform
         window = torch.hann_window(self.length)
+        overlap = torch.fft.irfft(torch.fft.rfft(window, self.size).abs().square())
         # The powers of a band's frequencies add up to its mean square.
         window /= (window.square().sum() * self.size / 2).sqrt()
         frequencies = torch.arange(self.size // 2 + 1)[:, None] * sample_rate_hz / self.size
         self.register_buffer("window", window, persistent=False)
         self.register_buffer(
-            "correlator", correlator(frequencies, [VOICE_HZ, *compared]), persistent=False
+            "correlator",
+            correlator(frequencies, [VOICE_HZ, *compared], overlap, sample_rate_hz),
+            persistent=False,
         )
         self.register_buffer(
             "preference", torch.linspace(1, LONGEST_LAG_WEIGHT, LAGS), persistent=False
@@ -80,7 +87,7 @@ class PeriodicityCriterion(nn.Module):
             loudest = theirs[..., -1:].amax((1, 2, 3), keepdim=True)
             floor = (AUDIBLE * loudest).clamp_min(QUIETEST)
             expected, found = _periodicity(theirs, floor), _periodicity(ours, floor)
-            voice, lag = (expected[:, :, :1] * self.preference).max(-1, keepdim=True)
+            voice, lag = (_voicing(theirs, floor) * self.preference).max(-1, keepdim=True)
             begin, full = VOICED
             voiced = ((voice - begin) / (full - begin)).clamp(0, 1)  # clips frames 1 1
             lag = lag.expand(-1, -1, self.bands, -1)
@@ -110,14 +117,31 @@ def _periodicity(
     return ((real / power).square() + (imaginary / power).square() + SMALLEST).sqrt()
 
 
+def _voicing(
+    autocorrelation: Float[Tensor, "clips frames bands values"],
+    floor: Float[Tensor, "clips 1 1 1"],
+) -> Float[Tensor, "clips frames 1 lags"]:
+    """The real part over the power, in the band of the voice."""
+    voice = autocorrelation[:, :, :1]
+    return voice[..., :LAGS] / (voice[..., -1:] + floor)
+
+
 def correlator(
-    frequencies: Float[Tensor, "frequencies 1"], bands_hz: list[tuple[float, float]]
+    frequencies: Float[Tensor, "frequencies 1"],
+    bands_hz: list[tuple[float, float]],
+    overlap: Float[Tensor, " samples"],
+    sample_rate_hz: int,
 ) -> Float[Tensor, "frequencies sums"]:
-    """The matrix that takes a power spectrum to `_autocorrelation`'s values, band after band."""
+    """The matrix that takes a power spectrum to `_autocorrelation`'s values, band after band;
+    `overlap` is the autocorrelation of the window, which the values are divided by.
+    """
     low, high = torch.tensor(bands_hz).T
     inside = (frequencies >= low) & (frequencies < high)  # frequencies bands
     lowest, highest = PITCH_HZ
     lags = torch.linspace(1 / highest, 1 / lowest, LAGS, dtype=torch.float64)
     angles = 2 * torch.pi * frequencies * lags
-    waves = torch.cat([angles.cos(), angles.sin(), torch.ones(len(angles), 1)], dim=-1)
+    share = overlap[(lags * sample_rate_hz).round().long()] / overlap[0]
+    waves = torch.cat(
+        [angles.cos() / share, angles.sin() / share, torch.ones(len(angles), 1)], dim=-1
+    )
     return (inside[:, :, None] * waves[:, None]).flatten(1).float()
