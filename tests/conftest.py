@@ -20,7 +20,10 @@ with shapes_checked(
     "codec.model",
     "codec.layouts.filterbank.filterbank_network",
     "codec.layouts.filterbank.layers",
+    "codec.layouts.transform.excitation",
+    "codec.layouts.transform.lapped_transform",
     "codec.layouts.transform.transform_network",
+    "codec.layouts.transform.transform_start",
 ):
     from codec.model import CodecModel
 

@@ -16,11 +16,8 @@ from ..layouts.filterbank.filterbank_network import FilterbankDecoder, Filterban
 from ..layouts.filterbank.layers import add_weight_norm
 from ..layouts.noise import decoder_noise
 from ..layouts.transform.transform_layout import TransformLayout
-from ..layouts.transform.transform_network import (
-    TransformDecoder,
-    TransformEncoder,
-    start_from_waves,
-)
+from ..layouts.transform.transform_network import TransformDecoder, TransformEncoder
+from ..layouts.transform.transform_start import start_from_waves
 from ..quantizers import ResidualQuantizer, StageStatistics, initialise
 
 if TYPE_CHECKING:

@@ -22,12 +22,8 @@ from torch import Tensor
 
 from ..layouts.config import LOST
 from ..layouts.receptive_field import Layer, look_ahead
-from ..layouts.transform.transform_network import (
-    Block,
-    Excitation,
-    TransformDecoder,
-    TransformEncoder,
-)
+from ..layouts.transform.excitation import Excitation
+from ..layouts.transform.transform_network import Block, TransformDecoder, TransformEncoder
 from .codec_model import CodecModel
 
 if TYPE_CHECKING:

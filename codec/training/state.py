@@ -32,7 +32,7 @@ from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
 from ..files.output import atomic_output
 from ..layouts.config import ModelConfig
-from ..layouts.transform.transform_network import limit_look_ahead
+from ..layouts.transform.transform_start import limit_look_ahead
 from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
 from .trainer import Trainer

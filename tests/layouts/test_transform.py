@@ -12,8 +12,9 @@ from scipy.fft import dct
 from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
 
+from codec.layouts.transform.excitation import Excitation
+from codec.layouts.transform.lapped_transform import Analysis, Synthesis
 from codec.layouts.transform.mdct import mdct_basis
-from codec.layouts.transform.transform_network import Analysis, Excitation, Synthesis
 from codec.metrics import estoi, si_sdr
 from codec.model import CodecModel
 
