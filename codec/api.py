@@ -167,7 +167,7 @@ class Codec:
                 `AudioSignal` of audiotools.
             sample_rate_hz: of an array; resampled to the model's rate if it differs.
             stages: how many stages to use, 1 to all (None): for every frame, or with `bitrate_kbps`
-                at most.
+                at most. Digital silence has none (-1) with the models that ship.
             bitrate_kbps: the most that a channel may take, before entropy coding and framing.
                 Frames then have as many stages as it allows on average, more where speech is loud
                 and fewer in its pauses (`codec.streams`); -1 stands in the codes where a frame has

@@ -57,11 +57,11 @@ class DiveqCodecModel(nn.Module):
     """A codec to compute gradients through: to fine-tune it, or to train something in front of it
     or behind it.
 
-    `encode` gives the codes of `Codec.encode`. `forward` decodes what it quantizes with DiVeQ's
-    gradient, without its noise (the paper's detach variant), so that its audio is that of
-    `decode(encode(…))`; train and eval mode are the same. Codebooks, encoder and decoder are
-    trainable; the directions that a stage quantizes in are not, as nothing here would keep them
-    orthonormal (`recipes/folder` trains these, too).
+    `encode` gives the codes of `Codec.encode`, and codes of digital silence, which there are -1.
+    `forward` decodes what it quantizes with DiVeQ's gradient, without its noise (the paper's detach
+    variant), so that its audio is that of `decode(encode(…))`; train and eval mode are the same.
+    Codebooks, encoder and decoder are trainable; the directions that a stage quantizes in are not,
+    as nothing here would keep them orthonormal (`recipes/runs/folder` trains these, too).
 
     Example:
         >>> import torch
