@@ -158,7 +158,7 @@ def on_ray(
     Ray starts an actor anew that dies, or whose node does, and gives its shard to another.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    import ray.data  # sets its loggers up, which must come before their level is set
 
     _start_ray(address)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
