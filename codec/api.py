@@ -130,6 +130,10 @@ class Codec:
     def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
         """Upload what `save_pretrained` writes to "owner/name" on the Hugging Face hub; returns the
         commit's URL.
+
+        Raises:
+            ConfigError: huggingface_hub is not installed.
+            OutputError: the hub cannot be reached, or does not let you push (`hf auth login`).
         """
         return push_model(self._checkpoint, repository, private=private)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import SUFFIX, Checkpoint, find_model, is_model_name
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, OutputError
 from .files.output import atomic_output
 
 __all__ = ["find_pretrained", "pretrained_name", "push_model", "save_model"]
@@ -96,11 +96,15 @@ def push_model(checkpoint: Checkpoint, repository: str, *, private: bool | None)
     from huggingface_hub import HfApi
 
     api = HfApi()
-    api.create_repo(repository, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         save_model(checkpoint, folder, name=repository)
-        kept = [CARD_FILE] if api.file_exists(repository, CARD_FILE) else None
-        commit = api.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=kept)
+        try:
+            api.create_repo(repository, private=private, exist_ok=True)
+            kept = [CARD_FILE] if api.file_exists(repository, CARD_FILE) else None
+            commit = api.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=kept)
+        except Exception as error:  # its own, or its HTTP client's, which have no class in common
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise OutputError(f"the hub does not take {repository}: {reason}") from error
     return str(commit.commit_url)
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from synthesis import synthesize_speech
 
-from codec import CheckpointError, Codec, ConfigError
+from codec import CheckpointError, Codec, ConfigError, OutputError
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -91,6 +91,15 @@ def test_pushed_and_fetched_again(tiny, stub):
     assert (again.name, again.fingerprint) == ("someone/tiny", tiny.fingerprint)
     with pytest.raises(CheckpointError, match=r"the hub gives no .*: no model.* at v2"):
         Codec.from_pretrained("someone/tiny", revision="v2", device="cpu")
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_a_line(tiny, stub, monkeypatch):
+    def refuse(*_given, **_options):
+        raise RuntimeError("Name or service not known\nand more")
+
+    monkeypatch.setattr(stub, "create_repo", refuse)
+    with pytest.raises(OutputError, match=r"does not take someone/tiny: Name .* not known$"):
+        tiny.push_to_hub("someone/tiny")
 
 
 def test_a_card_of_ones_own_is_kept(tiny, stub, tmp_path):
