@@ -35,6 +35,7 @@ class OnnxBackend:
             )
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
+        self._has_curves = has_curves(checkpoint.config)
         graphs = model_graphs(checkpoint.config, checkpoint.weights)
         # Whoever only encodes, or only decodes, waits for one session.
         self._encoder = _LazySession(partial(_itself, graphs.encoder))
@@ -82,7 +83,7 @@ class OnnxBackend:
         )
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
-        if not has_curves(self._config):
+        if not self._has_curves:
             return {}
         unused = [0] * (len(self._config.stages) - len(position_bits))
         return {"positions": np.left_shift(1, [*position_bits, *unused]).astype(np.int32)}

@@ -51,8 +51,11 @@ def lost_frames(graph: Graph, codes: str) -> str:
     return graph.node("Equal", first, graph.constant(np.array(LOST, np.int32)))
 
 
-def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
-    """Add the quantizer: latent (batch, channels, frames) → int32 codes (batch, stages, frames).
+def quantize(
+    part: Part, latent: str, positions: str, config: ModelConfig, *, are_few: bool = False
+) -> str:
+    """Add the quantizer: latent (batch, channels, frames) → int32 codes (batch, stages, frames),
+    quickest for many frames, or where they `are_few`.
 
     As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that
     of those before it means nothing any more.
@@ -69,9 +72,11 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
         z = graph.slice(seen, start, end, axis=2)
         if stage.config.is_space_filling:
             count = graph.node("Gather", positions, graph.integer(number))
-            code, entry = _nearest_on_curve(graph, z, stage.codebook, graph.cast(count, "float32"))
+            code, entry = _nearest_on_curve(
+                graph, z, stage.codebook, graph.cast(count, "float32"), are_few
+            )
         else:
-            code, entry = _nearest(graph, z, stage.codebook)
+            code, entry = _nearest(graph, z, stage.codebook, are_few)
         codes.append(code)
         if number + 1 < len(stages):
             taken = graph.node(
@@ -127,9 +132,9 @@ def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
     ]
 
 
-def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
+def _nearest(graph: Graph, z: str, codebook: np.ndarray, are_few: bool) -> tuple[str, str]:
     """Index (batch, frames, 1) and value (batch, frames, dim) of the nearest codeword."""
-    index = _argmax(graph, _closeness(graph, z, codebook), len(codebook))
+    index = _argmax(graph, _closeness(graph, z, codebook), len(codebook), are_few)
     return index, graph.node("GatherND", graph.constant(codebook), index)
 
 
@@ -145,13 +150,15 @@ def _products(graph: Graph, z: str, points: np.ndarray, offsets: np.ndarray) -> 
     return graph.node("MatMul", z, graph.constant(np.column_stack([points, offsets]).T))
 
 
-def _argmax(graph: Graph, scores: str, count: int) -> str:
+def _argmax(graph: Graph, scores: str, count: int, are_few: bool) -> str:
     """Index (batch, frames, 1) of the largest of `count` scores (a power of two), the first of
     equals.
 
-    onnxruntime finds a largest value five times as fast as its place: so first the largest of each
-    run, then the run, and then the place in it.
+    onnxruntime finds a largest value five times as fast as its place: so of many frames first the
+    largest of each run, then the run, and then the place in it.
     """
+    if are_few:
+        return graph.node("ArgMax", scores, axis=2)
     length = min(_RUN, count)
     runs = graph.node("Reshape", scores, graph.integers(0, 0, count // length, length))
     run = graph.node("ArgMax", graph.node("ReduceMax", runs, axes=[3], keepdims=0), axis=2)
@@ -159,7 +166,9 @@ def _argmax(graph: Graph, scores: str, count: int) -> str:
     return graph.node("Add", graph.node("Mul", run, graph.integer(length)), place)
 
 
-def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) -> tuple[str, str]:
+def _nearest_on_curve(
+    graph: Graph, z: str, codebook: np.ndarray, count: str, are_few: bool
+) -> tuple[str, str]:
     """Index and value of the nearest of `count` (a float) evenly spaced points on each segment.
 
     With d the segment that starts at c, and λ how far along it a point lies, the closeness of c +
@@ -177,9 +186,8 @@ def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) ->
     share = graph.node("Div", position, count)
     bend = graph.node("Mul", share, graph.constant(-0.5 * lengths))
     gain = graph.node("Mul", share, graph.node("Add", slope, bend))
-    codeword = _argmax(
-        graph, graph.node("Add", _closeness(graph, z, codebook), gain), len(codebook)
-    )
+    closeness = graph.node("Add", _closeness(graph, z, codebook), gain)
+    codeword = _argmax(graph, closeness, len(codebook), are_few)
 
     share = graph.node("GatherElements", share, codeword, axis=2)
     position = graph.node("GatherElements", position, codeword, axis=2)

@@ -201,27 +201,29 @@ def _root_of_sigmoid(graph: Graph, x: str) -> str:
 
 def _block(part: Part, x: str, layout: TransformLayout, look_ahead: int) -> str:
     """`Block`: x + γ·perceptron(norm(depthwise convolution(x)))."""
-    return block(part, x, x, layout, pads=[layout.kernel - 1 - look_ahead, look_ahead])
-
-
-def block(part: Part, x: str, window: str, layout: TransformLayout, pads: list[int]) -> str:
-    """`Block`: x + γ·perceptron(norm(depthwise convolution(window))), of a window that is padded
-    so.
-    """
-    graph, width, inner = part.graph, layout.width, layout.expansion * layout.width
-    depthwise, norm = part.child("depthwise"), part.child("norm")
-    y = graph.node(
+    graph, width, depthwise = part.graph, layout.width, part.child("depthwise")
+    seen = graph.node(
         "Conv",
-        graph.node("Transpose", window, perm=[0, 2, 1]),
+        graph.node("Transpose", x, perm=[0, 2, 1]),
         depthwise.constant("weight", width, 1, layout.kernel),
         depthwise.constant("bias", width),
         group=width,
-        pads=pads,
+        pads=[layout.kernel - 1 - look_ahead, look_ahead],
     )
-    y = graph.node("Transpose", y, perm=[0, 2, 1])
+    return block(part, x, graph.node("Transpose", seen, perm=[0, 2, 1]), layout)
+
+
+def block(part: Part, x: str, seen: str, layout: TransformLayout) -> str:
+    """`Block`: x + γ·perceptron(norm(seen)), of what the depthwise convolution has seen."""
+    graph, width, inner, norm = (
+        part.graph,
+        layout.width,
+        layout.expansion * layout.width,
+        part.child("norm"),
+    )
     y = graph.node(
         "LayerNormalization",
-        y,
+        seen,
         norm.constant("weight", width),
         norm.constant("bias", width),
         axis=-1,
@@ -232,10 +234,12 @@ def block(part: Part, x: str, window: str, layout: TransformLayout, pads: list[i
 
 
 def _gelu(graph: Graph, x: str) -> str:
-    """x·Φ(x), Φ the normal distribution: ½·x·(1 + erf(x/√2))."""
-    error = graph.node("Erf", graph.node("Mul", x, graph.number(0.5**0.5)))
-    half = graph.node("Mul", x, graph.number(0.5))
-    return graph.node("Mul", half, graph.node("Add", error, graph.number(1.0)))
+    """x·Φ(x), Φ the normal distribution: ½·(x·(1 + erf(x/√2))), a form that onnxruntime knows and
+    computes at once, with the bias before it.
+    """
+    error = graph.node("Erf", graph.node("Div", x, graph.number(2**0.5)))
+    doubled = graph.node("Mul", x, graph.node("Add", error, graph.number(1.0)))
+    return graph.node("Mul", doubled, graph.number(0.5))
 
 
 def linear(part: Part, x: str, channels_in: int, channels_out: int) -> str:
