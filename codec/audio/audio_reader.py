@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -174,6 +175,8 @@ def check_level(samples: np.ndarray, name: str) -> None:
     peak = float(np.abs(samples).max(initial=0))
     if peak <= LOUDEST:
         return
+    if not math.isfinite(peak):
+        raise AudioError(f"{name} holds NaN or infinite samples")
     remedy = "divide it by 32768" if peak <= 1 << 15 else "scale it"
     raise AudioError(
         f"{name} reaches {peak:g}, where full scale is 1: is it scaled as integers? {remedy} first"

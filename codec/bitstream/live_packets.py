@@ -12,7 +12,7 @@ from .entropy import EntropyTables
 from .layout import StageLayout
 from .packing import fixed_size, pack_fixed, unpack_fixed
 from .range_coding import decode_stream, encode_stream
-from .stage_counts import GROUP_FRAMES, NONE, depths_of, present
+from .stage_counts import GROUP_FRAMES, NONE
 
 SEQUENCE_NUMBERS = 128
 MAX_LIVE_FRAMES = 16
@@ -70,6 +70,7 @@ class LiveFormat:
         self.stages = tuple(stages)
         self.channels = channels
         self.tables = tables
+        self._limits = np.array([stage.max_index for stage in stages], np.int32)[:, None]
         layout = bytes(
             field for stage in stages for field in (stage.codebook_bits, stage.position_bits)
         )
@@ -190,15 +191,15 @@ class LiveFormat:
             raise ValueError(
                 f"a live packet has 1 to {MAX_LIVE_FRAMES} frames, not {codes.shape[2]}"
             )
-        depths = depths_of(codes)
-        if (
-            np.repeat(depths[:, ::GROUP_FRAMES], GROUP_FRAMES, axis=1)[:, : depths.shape[1]]
-            != depths
-        ).any():
+        there = codes != NONE
+        depths = there.sum(axis=1)
+        changes = depths[:, 1:] != depths[:, :-1]
+        changes[:, GROUP_FRAMES - 1 :: GROUP_FRAMES] = False  # from group to group
+        if changes.any():
             raise ValueError(f"the {GROUP_FRAMES} frames of a group have equally many stages")
-        limits = np.array([stage.max_index for stage in self.stages])[:, None]
-        there = present(depths, len(self.stages)).swapaxes(0, 1)
-        if not np.where(there, (codes >= 0) & (codes <= limits), codes == NONE).all():
+        outside = (codes < NONE) | (codes > self._limits)
+        outside[:, 1:] |= there[:, 1:] > there[:, :-1]
+        if outside.any():
             raise ValueError(
                 "an index is outside its stage's range, or after a stage that its frame does not "
                 "have"

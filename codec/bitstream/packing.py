@@ -23,8 +23,8 @@ def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
 def _bits(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
     if depths.strides == (0, 0):  # `equal_depths`
         return depths.size * sum(stage.index_bits for stage in stages[: depths.item(0)])
-    bits = np.cumsum([0, *(stage.index_bits for stage in stages)])
-    return int(count_depths(depths, len(stages)) @ bits)
+    bits = [0, *itertools.accumulate(stage.index_bits for stage in stages)]
+    return sum(map(operator.mul, count_depths(depths, len(stages)).tolist(), bits))
 
 
 def pack_fixed(codes: np.ndarray, stages: Sequence[StageLayout]) -> bytes:

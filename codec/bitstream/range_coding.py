@@ -190,13 +190,31 @@ def _encode_words(
     """Encode the codewords (channels, frames) of stage `number` but for NONE."""
     table = tables.stages[number]
     models = _models_of(table)
-    there = words != NONE
-    if table.source == "none":
-        encoder.encode(words[there], models[0])
-        return
-    rows = tables.rows(number, words, previous)
-    for word, row in zip(words[there].tolist(), rows[there].tolist(), strict=True):
-        encoder.encode(word, models[row])
+    if table.source == "previous_frame":
+        shift = tables.context_shift(number)
+        for channel in words.tolist():
+            _encode_chain(encoder, models, table.start_context, shift, channel)
+    elif table.source == "none":
+        encoder.encode(words[words != NONE], models[0])
+    else:
+        assert previous is not None
+        shift = tables.context_shift(number)
+        for word, before in zip(words.ravel().tolist(), previous.ravel().tolist(), strict=True):
+            if word != NONE:
+                encoder.encode(word, models[before >> shift])
+
+
+def _encode_chain(
+    encoder: Any, models: _RowModels, start_row: int, shift: int, words: list[int]
+) -> None:
+    """Encode codewords each of which selects the row of the next."""
+    row = start_row
+    for word in words:
+        if word == NONE:
+            row = start_row
+        else:
+            encoder.encode(word, models[row])
+            row = word >> shift
 
 
 def _decode_words(

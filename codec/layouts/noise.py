@@ -12,8 +12,6 @@ import numpy as np
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
-_QUARTER = np.uint64(0xFFFF)
-_QUARTER_SHIFTS = np.arange(0, 64, 16, dtype=np.uint64)
 _MEAN = 2 * 0xFFFF  # of a sum of four numbers of 16 bits
 _DEVIATION = np.float32(2 * ((2**32 - 1) / 12) ** 0.5)
 
@@ -38,6 +36,5 @@ def decoder_noise(first_frame: int, frames: int, values: int) -> np.ndarray:
         for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
             hashed = (hashed ^ (hashed >> shift)) * factor
         hashed ^= hashed >> _SHIFTS[-1]
-    quarters = hashed[:, None] >> _QUARTER_SHIFTS & _QUARTER
-    total = quarters.astype(np.int64).sum(1) - _MEAN
+    total = hashed.view(np.uint16).reshape(-1, 4).sum(1, dtype=np.int64) - _MEAN
     return (total.astype(np.float32) / _DEVIATION).reshape(frames, values)

@@ -4,6 +4,9 @@ look ahead.
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +42,7 @@ class LiveAllocation:
         least_depth: int,
     ) -> None:
         self.bitrate_kbps = bitrate_kbps
-        self._bits = np.cumsum([0, *stage_bits])
+        self._bits = [0, *itertools.accumulate(stage_bits)]
         self._frame_rate_hz = frame_rate_hz
         self._least = least_depth
         self._mean_level: float | None = None
@@ -50,15 +53,16 @@ class LiveAllocation:
         """Choose the stages of a packet's frames from their mean powers, both (frames,)."""
         if self.bitrate_kbps is None:
             return np.full(len(powers), len(self._bits) - 1)
+        bits_per_frame = self.bitrate_kbps * 1000 / self._frame_rate_hz
         depths = [
-            np.full(len(group), self._depth(group, self.bitrate_kbps * 1000 / self._frame_rate_hz))
-            for group in np.split(powers, range(GROUP_FRAMES, len(powers), GROUP_FRAMES))
+            self._depth(powers[start : start + GROUP_FRAMES].tolist(), bits_per_frame)
+            for start in range(0, len(powers), GROUP_FRAMES)
         ]
-        return np.concatenate(depths)
+        return np.repeat(depths, GROUP_FRAMES)[: len(powers)]
 
-    def _depth(self, powers: np.ndarray, bits_per_frame: float) -> int:
-        frames = len(powers)
-        level = 10 * np.log10(powers.mean() + SMALLEST_POWER)
+    def _depth(self, powers: list[float], bits_per_frame: float) -> int:
+        frames, power = len(powers), sum(powers) / len(powers)
+        level = 10 * math.log10(power + SMALLEST_POWER)
         is_pause = self._is_pause(level)
         self._follow(level, frames * (_PAUSE_WEIGHT if is_pause else 1))
         bits_per_second = bits_per_frame * self._frame_rate_hz
@@ -66,18 +70,26 @@ class LiveAllocation:
             bits_per_frame + (self._saved_bits + _MOST_OWED_SECONDS * bits_per_second) / frames
         )
         share = 1 + self._saved_bits / (_MOST_SAVED_SECONDS * bits_per_second)
-        mean_depth = np.interp(bits_per_frame * share, self._bits, np.arange(len(self._bits)))
         assert self._mean_level is not None
-        wished = round(mean_depth + STAGES_PER_DB * (level - self._mean_level))
-        most = int(np.searchsorted(self._bits, affordable, side="right")) - 1
+        louder = STAGES_PER_DB * (level - self._mean_level)
+        wished = round(self._stages_of(bits_per_frame * share) + louder)
+        most = int(self._stages_of(affordable))
         if is_pause:
-            tells = self._groups_of_pause % FLOOR_GROUPS == 0 and powers.mean() >= SILENCE_POWER
+            tells = self._groups_of_pause % FLOOR_GROUPS == 0 and power >= SILENCE_POWER
             wished = int(tells)
         self._groups_of_pause = self._groups_of_pause + 1 if is_pause else 0
-        depth = int(np.clip(min(wished, most), self._least, len(self._bits) - 1))
+        depth = max(min(wished, most), self._least)
         saved = self._saved_bits + frames * (bits_per_frame - self._bits[depth])
-        self._saved_bits = float(min(saved, _MOST_SAVED_SECONDS * bits_per_second))
+        self._saved_bits = min(saved, _MOST_SAVED_SECONDS * bits_per_second)
         return depth
+
+    def _stages_of(self, bits: float) -> float:
+        """How many stages a frame has for so many bits, with a share of the next."""
+        whole = bisect.bisect_right(self._bits, bits, lo=1) - 1
+        if whole + 1 == len(self._bits):
+            return whole
+        rest = (bits - self._bits[whole]) / (self._bits[whole + 1] - self._bits[whole])
+        return whole + max(rest, 0.0)
 
     def _is_pause(self, level: float) -> bool:
         is_silent = 10 ** (level / 10) < SILENCE_POWER
