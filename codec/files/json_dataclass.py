@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import reprlib
 from types import UnionType
@@ -13,6 +14,9 @@ from ..errors import ConfigError
 __all__ = ["from_plain"]
 
 T = TypeVar("T")
+
+
+_types_of = functools.cache(get_type_hints)  # a model has many stages of one class
 
 
 class _Misfit(Exception):
@@ -49,7 +53,7 @@ def from_plain(cls: type[T], given: Any) -> T:
         name for name, field in fields.items() if _is_needed(field) and name not in given
     ):
         raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}")
-    types = get_type_hints(cls)
+    types = _types_of(cls)
     values = {}
     for name, value in given.items():
         try:

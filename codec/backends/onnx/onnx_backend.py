@@ -132,6 +132,8 @@ def _session(graph: Graph) -> _Session:
         allowed_threads()
     )  # its own choice ignores OMP_NUM_THREADS and the affinity
     options.log_severity_level = _ERRORS_ONLY
+    # All but other orders of axes, which take time to look for and fit no operator here.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     file, constants = graph.without_large_constants()
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in constants.values()]
     options.add_external_initializers(list(constants), values)
