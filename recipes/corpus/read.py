@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
@@ -64,7 +65,9 @@ class CodeCrops(IterableDataset[torch.Tensor]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Before each epoch: another order and other crops."""
+        """Before each epoch: another order and other crops. Workers of a loader hear of it when
+        they start, so not with `persistent_workers`.
+        """
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -106,7 +109,10 @@ def main(arguments: Arguments) -> None:
         raise ConfigError(
             f"{arguments.source} names no row; give SHARD#ROW, such as shard-000000.parquet#0"
         )
-    table = pq.read_table(shard)
+    try:
+        table = pq.read_table(shard)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ManifestError(f"{shard} is no shard of a corpus: {error}") from error
     if int(number) >= len(table):
         raise ConfigError(f"{shard} has rows 0 to {len(table) - 1}, not {number}")
     row = table.slice(int(number), 1).to_pylist()[0]

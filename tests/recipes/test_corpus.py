@@ -291,6 +291,8 @@ def test_rows_decode_to_the_clip(corpus, data, tiny_model, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(first["path"])
     with pytest.raises(ConfigError, match="has rows 0 to"):
         read_main(ReadArguments(f"{shard}#99", tmp_path / "out.wav"))
+    with pytest.raises(ManifestError, match="is no shard of a corpus"):
+        read_main(ReadArguments("nothere.parquet#0", tmp_path / "out.wav"))
     with pytest.raises(ConfigError, match="names no row; give SHARD#ROW"):
         read_main(ReadArguments(str(shard), tmp_path / "out.wav"))
     other = Codec.load("speech_16khz", device="cpu", backend="onnx")
