@@ -86,7 +86,7 @@ def evaluate(
         checked_rate(sample_rate_hz)
     _check(tuple(named), candidates)
     run = _Run(candidates, tuple(named), extra_metrics, sample_rate_hz, recordings)
-    with _executor(workers) as executor:
+    with _executor(workers, import_main=bool(extra_metrics)) as executor:
         for name, clips in run.measure(originals, executor):
             if on_reference is not None:
                 on_reference(name, clips)
@@ -124,7 +124,7 @@ def _check(metrics: Sequence[str], candidates: Sequence[Candidate]) -> None:
 
 
 @contextlib.contextmanager
-def _executor(workers: Executor | int) -> Iterator[Executor | None]:
+def _executor(workers: Executor | int, *, import_main: bool) -> Iterator[Executor | None]:
     """Give the executor of the caller, processes of our own, or None for this process alone; an
     exception cancels work that has not begun.
     """
@@ -133,7 +133,7 @@ def _executor(workers: Executor | int) -> Iterator[Executor | None]:
     elif workers == 1:
         yield None
     else:
-        with score_workers(workers) as executor:
+        with score_workers(workers, import_main=import_main) as executor:
             yield executor
 
 

@@ -8,6 +8,7 @@ import csv
 import io
 import math
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from codec import (
 )
 from codec import evaluate as evaluate_
 from codec.evaluation.model_candidate import model_candidates
+from codec.evaluation.score_processes import score_workers
 from codec.evaluation.signal import NamedSignal, find_sources, read_signal
 from codec.evaluation.stage_use import StageCounter
 from codec.evaluation.text_and_csv import evaluation_csv, evaluation_text
@@ -381,3 +383,11 @@ def test_originals_are_judged_by_the_metrics_that_can(folders):
     assert [row["system"] for row in rows] == ["original"] * 3 + ["same"] * 3
     assert [row["loudness"] for row in rows[:3]] == [repr(peaks[0]), repr(peaks[1]), ""]
     assert {row["failure"] for row in rows} == {""}
+
+
+@pytest.mark.parametrize("import_main", [False, True])
+def test_processes_that_score_import_the_main_module_only_where_asked(monkeypatch, import_main):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("keyword", None))
+    with score_workers(1, import_main=import_main) as workers:
+        name = workers.submit(eval, "__import__('__main__').__name__").result()
+    assert name == ("__mp_main__" if import_main else "__main__")
