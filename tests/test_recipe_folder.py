@@ -4,7 +4,9 @@ fine-tuned.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import re
 import shlex
@@ -21,9 +23,13 @@ from synthesis import synthesize_speech, write_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from codec import Codec
+from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
 from codec.training import state as training_state
+from codec.training.data.clips import read_manifest
 from codec.training.logs import METRICS, read_metrics
+from recipes.run_script import run_script
+from recipes.runs.folder import model_file, train
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = shlex.split("""
@@ -55,27 +61,24 @@ def speech(tmp_path_factory) -> Path:
     return folder
 
 
-def command(speech: Path, out: Path) -> list[str]:
-    places = [
-        "--data",
-        str(speech / "train"),
-        "--validation",
-        str(speech / "val"),
-        "--out",
-        str(out),
-    ]
-    return [sys.executable, "-m", "recipes.runs.folder.train", *places, *OPTIONS]
+def arguments(speech: Path, out: Path, *more: str) -> list[str]:
+    places = {"--data": speech / "train", "--validation": speech / "val", "--out": out}
+    return [*(word for pair in places.items() for word in map(str, pair)), *OPTIONS, *more]
+
+
+def train_here(words: list[str]) -> None:
+    """The command, in this process, which has imported already what takes seconds to import."""
+    train.main(tyro.cli(train.Arguments, args=words))
 
 
 @pytest.fixture(scope="module")
 def run(speech, tmp_path_factory) -> Path:
     """A run that was stopped by SIGTERM, and finished by the same command."""
     out = tmp_path_factory.mktemp("run") / "mine"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command(speech, out),
+        [sys.executable, "-m", "recipes.runs.folder.train", *arguments(speech, out)],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,18 +95,17 @@ def run(speech, tmp_path_factory) -> Path:
     assert re.search(
         r"stopped at step \d+, and saved: the same command goes on from here\n$", errors
     ), errors
-    done = subprocess.run(
-        command(speech, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    assert "| stages | kbps | pesq_wb |" in done.stdout
+    said, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+        train_here(arguments(speech, out))
+    assert "| stages | kbps | pesq_wb |" in said.getvalue()
     for line in (
         r"30 steps, 1 CPU thread\(s\): batches of 4 crops of 0.32 s, 1 of 2 discriminators a step "
         r"from 40% of .*",
         r"goes on at step \d+, after 0.\d minutes of training",
         r"made .*model.safetensors, .*discriminators.safetensors and .*curves.png",
     ):
-        assert re.search(f"^{line}$", done.stderr, re.MULTILINE), done.stderr
+        assert re.search(f"^{line}$", told.getvalue(), re.MULTILINE), told.getvalue()
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     return out
 
@@ -118,11 +120,6 @@ def test_the_model_file_codes_speech(run):
 
 
 def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    from codec.checkpoint import Checkpoint
-    from codec.training.data.clips import read_manifest
-    from recipes.runs.folder import model_file
-
     manifest = read_manifest(run / model_file.MANIFEST)
     given = {}
     monkeypatch.setattr(
@@ -181,18 +178,13 @@ def test_the_log_reads_as_one_unbroken_run(run):
     assert "validation/4_stages/estoi" in events.Tags()["scalars"]
 
 
-def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    from recipes.runs.folder import model_file, train
-
+def test_another_run_begins_from_its_portable_state(run, speech, tmp_path):
     small = tmp_path / "small.pt"
     training_state.main(run, small)
-    arguments = tyro.cli(
-        train.Arguments, args=[*command(speech, tmp_path / "tuned")[3:], "--init", str(small)]
-    )
-    settings = dataclasses.replace(arguments.settings, steps=2, learning_rate=1e-4)
-    train.main(dataclasses.replace(arguments, settings=settings, stage_counts=(2,)))
+    words = arguments(speech, tmp_path / "tuned", "--init", str(small))
+    tuning = tyro.cli(train.Arguments, args=words)
+    settings = dataclasses.replace(tuning.settings, steps=2, learning_rate=1e-4)
+    train.main(dataclasses.replace(tuning, settings=settings, stage_counts=(2,)))
     model = tmp_path / "tuned" / "model.safetensors"
     facts = Codec.load(model, device="cpu").facts
     assert facts["steps"] == 2
@@ -209,11 +201,11 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path, monke
     assert model.read_bytes() == before
 
 
-def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_path):
+def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = [*command(speech, out), "--dry-run"]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    train_here(arguments(speech, out, "--dry-run"))
+    said = capsys.readouterr()
+    assert said.out == ""
     assert not out.exists()
     for line in (
         r"steps     30, of \d+.\d\d s each with discriminators",
@@ -221,11 +213,14 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_p
         r"heard     0.0 hours, 6.7 times the 0.0 hours of the data",
         r"memory    \d.\d GB",
     ):
-        assert re.search(f"^{line}$", done.stderr, re.MULTILINE), done.stderr
+        assert re.search(f"^{line}$", said.err, re.MULTILINE), said.err
 
 
-def test_an_error_is_one_line(speech, tmp_path):
-    arguments = [*command(speech, tmp_path), "--settings.steps", "None"]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: a run has no end: set steps, max_minutes or both\n"
+def test_an_error_is_one_line(speech, tmp_path, monkeypatch, capfd):
+    words = arguments(speech, tmp_path, "--settings.steps", "None")
+    monkeypatch.setattr(sys, "argv", ["train", *words])
+    with pytest.raises(SystemExit) as end:
+        run_script(train.main, train.Arguments)
+    # What Python prints on standard error before it ends with exit code 1.
+    assert end.value.code == "error: a run has no end: set steps, max_minutes or both"
+    assert capfd.readouterr() == ("", "")
