@@ -1,12 +1,14 @@
-"""One of the processes of `test_trainer.py`: a folder for what each run leaves, and the runs as
+"""The two processes of `test_trainer.py`: a folder for what each run leaves, and the runs as
 kind:N, where processes average their weights every N steps.
 
-Where N is above 1, the second process's batch at step 1 is broken.
+Where N is above 1, the second process's batch at step 1 is broken. One process starts and forks, as
+each that torchrun starts would import torch for seconds; it tells both what torchrun tells.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +23,7 @@ from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer
 
+SAMPLES = 3200  # of a crop
 SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
 
 
@@ -28,11 +31,12 @@ def settings(**changes) -> TrainingConfig:
     defaults = TrainingConfig(
         steps=8,
         batch_size=4,
-        segment_seconds=0.4,
+        segment_seconds=SAMPLES / 16_000,
         quantize_from=0.25,
         adversarial_from=0.5,
         table_from=0.75,
-        initialise_vectors=200,
+        initialise_vectors=120,
+        windows_per_step=3,
         replace_every_steps=3,
         rate_warmup_steps=5,
         discriminator=SMALL,
@@ -40,7 +44,7 @@ def settings(**changes) -> TrainingConfig:
     return dataclasses.replace(defaults, **changes)
 
 
-def crops(step: int, batch: int = 4, samples: int = 6400) -> torch.Tensor:
+def crops(step: int, batch: int = 4, samples: int = SAMPLES) -> torch.Tensor:
     wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
     starts = torch.randint(
         len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
@@ -52,13 +56,19 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
     """Eight steps; returns what is compared."""
     config = tiny(kind=kind)
     silent = tuple(dataclasses.replace(stage, noise_variance=0.0) for stage in config.stages)
-    chosen = settings(gradient_clip=1.0, average_every=average_every)
+    chosen = settings(
+        gradient_clip=1.0,
+        average_every=average_every,
+        segment_seconds=0.4,
+        initialise_vectors=200,
+        windows_per_step=7,
+    )
     subject = Trainer(dataclasses.replace(config, stages=silent), chosen, accelerator)
     size = 4 // accelerator.num_processes
     broken_at = 1 if average_every > 1 and accelerator.process_index == 1 else None
 
     def share(step: int) -> torch.Tensor:
-        mine = crops(step)[accelerator.process_index * size :][:size]
+        mine = crops(step, samples=6400)[accelerator.process_index * size :][:size]
         return mine * torch.nan if step == broken_at else mine
 
     losses, left, norms = [], [], []
@@ -78,7 +88,11 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
     }
 
 
-def main(folder: str, *runs: str) -> None:
+def main(port: str, folder: str, *runs: str) -> int:
+    other = os.fork()
+    rank = str(int(other == 0))
+    os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
     for run in runs:
@@ -86,7 +100,8 @@ def main(folder: str, *runs: str) -> None:
         state = train(cast("StageKind", kind), int(average_every), accelerator)
         torch.save(state, Path(folder) / f"{run}-rank{accelerator.process_index}.pt")
     accelerator.end_training()
+    return os.waitpid(other, 0)[1] if other else 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

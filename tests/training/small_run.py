@@ -25,6 +25,7 @@ SETTINGS = TrainingConfig(
     steps=12,
     batch_size=2,
     segment_seconds=CLIP_SAMPLES / 16_000,
+    windows_per_step=2,
     quantize_from=0.25,
     adversarial_from=0.5,
     table_from=0.75,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from accelerate import Accelerator
 from equality import assert_equal_states
 from small_models import tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
-from two_processes import crops, settings, train
+from two_processes import SAMPLES, crops, settings, train
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
@@ -89,21 +90,22 @@ def test_a_resumed_run_equals_an_unbroken_one_tensor_for_tensor(kind, tmp_path):
 
 
 def test_one_second_of_speech_is_overfitted():
-    """The spectral loss falls to less than half within 150 steps through four quantizer stages."""
+    """The spectral loss falls to less than half within 100 steps through four quantizer stages."""
     wave = torch.from_numpy(synthesize_speech(1.0, seed=2))[None, None]
     run = settings(
-        steps=150,
+        steps=100,
         batch_size=1,
+        windows_per_step=2,
         quantize_from=0.3,
         adversarial_from=1.0,
         table_from=1.0,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         initialise_vectors=64,
         dropout_share=0.0,
         ema_decay=0.9,
     )
     subject = trainer(tiny(), run)
-    losses = advance(subject, 150, lambda step: wave[..., :16_000])
+    losses = advance(subject, 100, lambda step: wave[..., :16_000])
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     averaged = subject.averaged.folded()
     bits = [0] * 4
@@ -139,7 +141,7 @@ def test_a_broken_gradient_changes_nothing_and_is_counted():
 def test_the_gradient_leaves_the_latents_scale_alone():
     subject = trainer()
     subject.start_quantizing(crops)
-    output = subject._reconstruct(crops(0), torch.tensor([1, 2, 4, 4])[:, None].expand(-1, 20), 0.3)
+    output = subject._reconstruct(crops(0), torch.tensor([1, 2, 4, 4])[:, None].expand(-1, 10), 0.3)
     (gradient,) = torch.autograd.grad(output.wave.square().sum(), output.latent)
     along = (gradient * output.latent).sum() / (gradient.norm() * output.latent.norm())
     assert gradient.norm() > 0
@@ -226,7 +228,7 @@ def test_discriminators_are_drawn_and_hear_a_part():
         assert len(moved) == 1
         changed |= moved
     assert changed == {"0", "1", "2"}
-    assert set(heard) == {3200}
+    assert set(heard) == {SAMPLES // 2}
     assert len(heard) == 2 * 8
 
 
@@ -291,16 +293,13 @@ def test_settings_are_checked(changes, message):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory) -> Callable[[str], list[dict[str, Any]]]:
-    """What each of two processes left of a run of `two_processes.py`.
-
-    Launched by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, without a
-    word.
-    """
+    """What each of two processes left of a run of `two_processes.py`."""
     folder = tmp_path_factory.mktemp("processes")
     script = Path(__file__).parents[1] / "two_processes.py"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    runs = ["diveq:1", "sf_diveq:1", "diveq:3"]
-    command = [*launch, str(script), str(folder), *runs]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, str(script), str(port), str(folder)]
+    command += ["diveq:1", "sf_diveq:1", "diveq:3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return lambda run: [
