@@ -5,24 +5,22 @@ by its functions.
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import soundfile
+import tyro
 from local_mirror import packed, serve, write_libritts
 from synthesis import synthesize_speech
 
 from codec import Codec, ConfigError, evaluation_text, read_evaluation
 from codec.training.logs import read_metrics
 from recipes.runs.folder import train
+from recipes.runs.libritts import all as everything
 from recipes.runs.libritts.train import RUNS
 from recipes.runs.vctk import prepare
 from recipes.runs.vctk.train import Study, paper
 
-ROOT = Path(train.__file__).parents[3]
 SUBSETS = {
     "train-clean-100": {"101": 2, "102": 2},
     "dev-clean": {"201": 1, "202": 1},
@@ -30,41 +28,21 @@ SUBSETS = {
 }
 
 
-def run_script(mirror, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    sums = tmp_path / "sums"
-    sums.write_text(mirror.sums())
-    places = [
-        "--corpora",
-        tmp_path / "corpora",
-        "--out",
-        tmp_path / "run",
-        "--mirror",
-        mirror.url,
-        "--checksums",
-        sums,
-    ]
-    command = [sys.executable, "-m", "recipes.runs.libritts.all", "rehearsal", *map(str, places)]
-    environment = {**os.environ, "no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "--clips", "2", "--workers", "1"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-
-
-def test_libritts_from_nothing_to_a_result(tmp_path):
+def test_libritts_from_nothing_to_a_result(tmp_path, monkeypatch, capfd):
+    """The training is a process of its own, as in any run."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    run, sums = tmp_path / "run", tmp_path / "sums"
     with serve() as mirror:
         for subset, speakers in SUBSETS.items():
             write_libritts(tmp_path / subset, subset, speakers)
             archive = packed(tmp_path / subset / "LibriTTS", tmp_path / f"{subset}.tar.gz")
             mirror.files[f"{subset}.tar.gz"] = archive
         mirror.break_after = [5000]
-        done = run_script(mirror, tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = tmp_path / "run"
+        sums.write_text(mirror.sums())
+        places = ["--corpora", tmp_path / "corpora", "--out", run]
+        source = ["--mirror", mirror.url, "--checksums", sums]
+        words = ["rehearsal", *map(str, (*places, *source)), "--clips", "2", "--workers", "1"]
+        everything.main(tyro.cli(everything.Arguments, args=words))
     evaluation = read_evaluation(run / "test-clean.json")
     assert (len(evaluation.references), evaluation.data) == (2, "test-clean")
     codec = Codec.load(run / train.MODEL)
@@ -76,7 +54,7 @@ def test_libritts_from_nothing_to_a_result(tmp_path):
     assert {measured[name] for name in ("pesq_wb", "estoi", "si_sdr")} == {2}
     kbps = [system.kbps for system in evaluation.systems]
     assert kbps == sorted(kbps)
-    assert done.stdout.endswith(evaluation_text(evaluation))
+    assert capfd.readouterr().out.endswith(evaluation_text(evaluation))
     assert (codec.facts["steps"], codec.facts["data"]["clips"]) == (
         RUNS["rehearsal"].settings.steps,
         4,
@@ -143,6 +121,8 @@ def test_a_row_of_the_vctk_study(vctk, tmp_path):
         run.settings,
         steps=8,
         batch_size=4,
+        segment_seconds=0.2,
+        windows_per_step=2,
         quantize_from=0.3,
         initialise_vectors=200,
         discriminator=RUNS["rehearsal"].settings.discriminator,

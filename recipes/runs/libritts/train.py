@@ -102,6 +102,7 @@ def rehearsal() -> train.Arguments:
             steps=40,
             batch_size=4,
             segment_seconds=0.4,
+            windows_per_step=3,
             learning_rate=3e-3,
             rate_warmup_steps=10,
             initialise_vectors=1000,
