@@ -290,14 +290,14 @@ def test_learns_noise_from_tones() -> None:
     """
     discriminators = minute()
     optimiser = torch.optim.AdamW(discriminators.parameters(), lr=5e-3, betas=(0.8, 0.99))
-    time = torch.arange(2048) / 16_000
+    time = torch.arange(1024) / 16_000
     chance = 0.5 * len(discriminators.discriminators)
     loss = torch.tensor(math.inf)
     for step in range(40):
-        pitch = 200 + 3000 * torch.rand(8, 1, 1, generator=torch.Generator().manual_seed(step))
+        pitch = 200 + 3000 * torch.rand(4, 1, 1, generator=torch.Generator().manual_seed(step))
         tones, noises = (
             discriminators(torch.sin(2 * math.pi * pitch * time)),
-            discriminators(noise(8, 1, 2048, seed=step)),
+            discriminators(noise(4, 1, 1024, seed=step)),
         )
         loss = discriminator_loss(reference=noises, estimate=tones)
         optimiser.zero_grad()
