@@ -6,6 +6,17 @@ One module per verb, of the same name; `plan` turns paths into tasks, `batch` wo
 
 from __future__ import annotations
 
-from .entry import main
+import sys
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, as `entry.main` says; a Ctrl-C while that is imported ends it as later."""
+    try:
+        from .entry import main as run
+    except KeyboardInterrupt:
+        print("diveq-codec: interrupted", file=sys.stderr)
+        return 130
+    return run(arguments)

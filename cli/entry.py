@@ -11,8 +11,6 @@ from codec.files.stop import Stopped, stop_signals
 
 from .console import PROGRAM, discard_stdout, note, quiet_libraries, replace_closed_streams, report
 from .messages import UsageError
-from .order import options_first
-from .workers import in_thread
 
 if TYPE_CHECKING:
     from .options import Verb
@@ -117,7 +115,9 @@ def _without_verb(arguments: list[str]) -> int:
 
 def _parse(name: str, arguments: list[str]) -> Verb:
     """Parse a command; raise `SystemExit` where help is asked for, or the usage is wrong."""
-    import tyro
+    import tyro  # in here, where a stop signal is heard: it takes time
+
+    from .order import options_first
 
     verb: type[Verb] = getattr(import_module(f".{name}", __package__), name.capitalize())
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
@@ -127,6 +127,8 @@ def _parse(name: str, arguments: list[str]) -> Verb:
 
 
 def _run(verb: Verb) -> int:
+    from .workers import in_thread
+
     try:
         with quiet_libraries(debug=verb.debug):
             code = verb.run() if hasattr(verb, "ends_when_stopped") else in_thread(verb.run)

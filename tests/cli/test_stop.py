@@ -251,6 +251,31 @@ def test_while_arguments_are_read(call, coded, monkeypatch):
     assert (result.code, result.error) == (130, "diveq-codec: interrupted")
 
 
+INTERRUPTED_IMPORT = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupts(MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            sys.meta_path.remove(self)
+            for _ in range({signals}):
+                signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from codec.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("name", "signals"), [("codec.cli.entry", 1), ("tyro", 2)])
+def test_while_the_command_is_imported(start, coded, name, signals):
+    program = INTERRUPTED_IMPORT.format(name=name, signals=signals)
+    process = start("info", "coded.dvq", python=("-c", program))
+    said = process.communicate()[1]
+    assert (process.returncode, said) == ENDS[signal.SIGINT]
+
+
 def test_in_a_program_of_ones_own(call, coded, monkeypatch):
     """A command that is called with arguments ends by an exit code, not the process."""
     from codec.cli.info import Info
