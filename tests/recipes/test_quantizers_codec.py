@@ -28,6 +28,7 @@ SETTINGS = TrainingConfig(
     steps=6,
     batch_size=2,
     segment_seconds=0.16,
+    windows_per_step=2,
     quantize_from=0.3,
     adversarial_from=1.0,
     initialise_vectors=64,

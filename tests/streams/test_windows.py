@@ -114,12 +114,12 @@ def test_memory_is_one_window_not_the_stream():
     ],
     ids=["filterbank", "causal", "transform", "noisy", "excited"],
 )
-@settings(max_examples=12, deadline=None)
-@given(window=st.integers(1, 60), seed=st.integers(0, 9))
+@settings(max_examples=8, deadline=None)
+@given(window=st.integers(1, 40), seed=st.integers(0, 9))
 def test_the_model_in_windows_equals_the_model_in_one_pass(config, window, seed):
     torch.manual_seed(seed)
     model = CodecModel(config).folded()
-    wave = 0.3 * torch.randn(2, 57 * config.hop, generator=torch.Generator().manual_seed(seed))
+    wave = 0.3 * torch.randn(2, 37 * config.hop, generator=torch.Generator().manual_seed(seed))
     bits = [0] * 4
 
     def encode(samples: np.ndarray, _first_frame: object = 0) -> np.ndarray:
