@@ -86,6 +86,10 @@ def _main(arguments: list[str]) -> int:
     except UsageError as error:
         report(error)
         return USAGE
+    except OSError as error:  # help on a full disk
+        discard_stdout()
+        report(error)
+        return FAILED
     return _run(verb)
 
 

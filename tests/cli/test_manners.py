@@ -51,6 +51,15 @@ def test_each_verb_has_help(call, verb):
     assert "None" not in result.out
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the full device is of Linux")
+@pytest.mark.parametrize("arguments", [("--help",), ("info", "--help")])
+def test_help_on_a_full_disk(start, arguments):
+    with open("/dev/full", "wb") as full:
+        process = start(*arguments, stdout=full)
+    said = process.communicate()[1].decode()
+    assert (process.returncode, said) == (1, "diveq-codec: error: No space left on device\n")
+
+
 def test_help_shows_the_first_commands_and_all_verbs(call):
     result = call("--help")
     assert (result.code, result.err) == (0, "")
