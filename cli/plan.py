@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codec.files.output import is_special_file
+
 from .messages import CommandError, UsageError, display_name
 
 PIPE = "-"
@@ -95,7 +97,7 @@ class Conversion:
             raise UsageError(f"{target} is a folder: give a file name, or --out-dir {target}")
         if not (
             target == PIPE
-            or _is_special(target)
+            or is_special_file(target)
             or Path(target).suffix.lower() in self.target_suffixes
         ):
             known = " ".join(sorted(self.target_suffixes))
@@ -115,14 +117,18 @@ class Conversion:
 
 
 def find_files(path: Path, suffixes: Collection[str]) -> Found:
-    """The file itself; or a folder's files with these suffixes, in the order of their names, hidden
-    ones left out.
+    """The file itself; or a folder's files with these suffixes, in the order of their names, but
+    for hidden ones, and pipes and sockets, which might be waited for without end.
     """
     if not os.path.isdir(path):
         return Found(files=[_named(path)])
     unreadable: list[Exception] = []
     visible = sorted(_visible_files(path, unreadable.append))
-    files = [_named(file) for file in visible if file.suffix.lower() in suffixes]
+    files = [
+        _named(file)
+        for file in visible
+        if file.suffix.lower() in suffixes and not is_special_file(file)
+    ]
     if not files and not unreadable:
         known = " ".join(sorted(suffixes))
         unreadable.append(
@@ -155,12 +161,7 @@ def check(task: Task, *, force: bool) -> None:
 
 def has_target(task: Task) -> bool:
     """Whether a file of the target's name is there, of which something would be lost."""
-    return task.target != PIPE and os.path.exists(task.target) and not _is_special(task.target)
-
-
-def _is_special(path: str) -> bool:
-    """Whether `path` is a pipe or a device, such as /dev/null."""
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    return task.target != PIPE and os.path.exists(task.target) and not is_special_file(task.target)
 
 
 def _visible_files(folder: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from .bitstream import EntropyTables, StageLayout
 from .errors import BitstreamError, CheckpointError, ConfigError, OutputError
-from .files.output import atomic_output
+from .files.output import atomic_output, is_special_file
 from .layouts.config import ModelConfig
 
 FORMAT = "diveq-codec model 1"
@@ -280,6 +280,8 @@ class _Header:
 def _open(path: str | PathLike[str]) -> Any:
     from safetensors import SafetensorError, safe_open
 
+    if is_special_file(path):  # safetensors would wait for a pipe, and hear no stop signal
+        raise CheckpointError(f"{path} is not a readable model file: it is a pipe or a device")
     try:
         return safe_open(path, framework="np")
     except FileNotFoundError as error:

@@ -13,6 +13,7 @@ import numpy as np
 from ..audio import AUDIO_SUFFIXES, open_audio
 from ..audio.resampling import resample_blocks
 from ..errors import AudioError
+from ..files.output import is_special_file
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -88,7 +89,8 @@ class NamedSignal:
 
 
 def find_sources(path: str | os.PathLike[str]) -> list[Source]:
-    """The file itself, or all audio files below a folder, sorted by name; hidden ones are left out.
+    """The file itself, or all audio files below a folder, sorted by name, but for hidden ones, and
+    pipes and sockets of such names.
 
     Raises:
         AudioError: There is nothing.
@@ -98,7 +100,11 @@ def find_sources(path: str | os.PathLike[str]) -> list[Source]:
         return [Source(path.name, path)]
     found = [Source(file.relative_to(path).as_posix(), file) for file in _visible_files(path)]
     sources = sorted(
-        (s for s in found if s.path.suffix.lower() in AUDIO_SUFFIXES),
+        (
+            source
+            for source in found
+            if source.path.suffix.lower() in AUDIO_SUFFIXES and not is_special_file(source.path)
+        ),
         key=lambda source: source.name,
     )
     if not sources:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codec import AUDIO_SUFFIXES, ConfigError, ManifestError, atomic_output
+from codec.files.output import is_special_file
 from codec.training.data.clips import read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
 
@@ -63,8 +64,8 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
 
 
 def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
-    """Audio files by their suffix; hidden ones are passed over. None is opened: a corpus may have
-    millions. One that cannot be found is an error when it is read.
+    """Audio files by their suffix; hidden ones, and pipes and sockets, are passed over. None is
+    opened: a corpus may have millions. One that cannot be found is an error when it is read.
     """
     top = _as_text(root.resolve().name)
     for folder, subfolders, names in os.walk(root):
@@ -72,6 +73,8 @@ def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
         for name in sorted(names):
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in AUDIO_SUFFIXES:
+                continue
+            if is_special_file(path):
                 continue
             below = _as_text(path.relative_to(root).as_posix())
             try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import soundfile
 
 import codec
 from codec.files.output import atomic_output, is_being_written, remove_stale_part
+from codec.training.data.manifest import build_manifest
 
 
 @pytest.fixture
@@ -241,6 +243,36 @@ def test_folders_that_cannot_be_read_are_reported(call, clips, tiny, monkeypatch
     assert result.err.splitlines()[0] == "diveq-codec: error: talks/day 1: Permission denied"
     assert result.err.splitlines()[1].startswith("diveq-codec: 8 files encoded, 1 failed: ")
     assert call("verify", "coded").out.count(": ok\n") == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+def test_pipes_and_sockets_in_folders_are_not_waited_for(call, clips, tiny):
+    for name in ("talks/a.wav", "talks/b.dvq", "talks/day 0/c.flac"):
+        os.mkfifo(name)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("talks/d.wav")
+    result = encode(call, tiny)
+    assert (result.code, "12 files encoded, 4 passed over" in result.error) == (0, True)
+    os.mkfifo("coded/e.dvq")
+    assert call("verify", "coded").out.count(": ok\n") == 12
+    scored = call("eval", "talks", "talks", "--metrics", "si_sdr", "--json", "-")
+    assert (scored.code, scored.out.count('"delay_samples"')) == (0, 12)
+    assert len(build_manifest("talks")[0].clips) == 12
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+def test_no_pipe_is_waited_for_as_a_model(call, coded, monkeypatch):
+    os.mkfifo("pipe.safetensors")
+    result = call("models", "pipe.safetensors")
+    assert (result.code, result.error) == (
+        1,
+        "diveq-codec: error: pipe.safetensors is not a readable model file: it is a pipe or a "
+        "device",
+    )
+    monkeypatch.setenv("DIVEQ_MODELS", str(coded))
+    assert call("models").code == 0
+    result = call("encode", "speech.wav", "x.dvq", "--model", "pipe")
+    assert (result.code, "pipe" in result.error) == (1, True)
 
 
 def test_the_file_of_the_name_dash(call, clips, tiny):

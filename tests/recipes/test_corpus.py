@@ -59,6 +59,8 @@ def data(tmp_path_factory) -> Path:
     )
     soundfile.write(root / "b" / "empty_1.wav", speech[:0], 16_000)
     soundfile.write(root / ".hidden" / "h_1.wav", speech[:9000], 16_000)
+    if hasattr(os, "mkfifo"):  # not on Windows
+        os.mkfifo(root / "a" / "pipe.wav")
     soundfile.write(root / "a" / "nan_1.wav", np.array([0.0, np.nan]), 16_000, subtype="FLOAT")
     (root / "b" / "text_1.wav").write_text("no audio")
     (root / "notes.txt").write_text("no audio either")

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
 from ...errors import AudioError, DiveqCodecError, ManifestError, OutputError
-from ...files.output import atomic_output
+from ...files.output import atomic_output, is_special_file
 from .clips import (
     LEVELS_PER_SECOND,
     LOWEST_LEVEL_DB,
@@ -107,7 +107,8 @@ def build_manifest(
     """Read every audio file below `root`, and sort what can be used from what cannot.
 
     Args:
-        root: A folder. Files count as audio by their suffix; hidden ones are passed over.
+        root: A folder. Files count as audio by their suffix; hidden ones, and pipes and sockets,
+            are passed over.
         speaker_rule: File path (the root's own name first) to speaker; an `AudioError` of it
             rejects the file.
         limits: What a clip must keep, or `Limits()`.
@@ -139,7 +140,7 @@ def _find_audio(root: Path) -> list[str]:
         found += [
             path.relative_to(root).as_posix()
             for path in paths
-            if path.suffix.lower() in AUDIO_SUFFIXES
+            if path.suffix.lower() in AUDIO_SUFFIXES and not is_special_file(path)
         ]
     return sorted(found)
 
