@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch._dynamo  # as optimisers do: once for both
 from accelerate import Accelerator
 from synthesis import synthesize_speech
 

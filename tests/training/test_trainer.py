@@ -77,14 +77,15 @@ def test_quantization_begins_at_once_where_latents_are_worth_it():
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
 def test_a_resumed_run_equals_an_unbroken_one_tensor_for_tensor(kind, tmp_path):
     unbroken = trainer(tiny(kind=kind))
+    stops = (1, 5)  # in the warm-up, and among the adversarial steps
+    for stop in stops:
+        advance(unbroken, stop)
+        torch.save(unbroken.state_dict(), tmp_path / f"{stop}.pt")
     advance(unbroken, 8)
-    for stop in (1, 5):  # in the warm-up, and among the adversarial steps
-        first = trainer(tiny(kind=kind))
-        advance(first, stop)
-        torch.save(first.state_dict(), tmp_path / "state.pt")
+    for stop in stops:
         torch.manual_seed(12345)  # whatever else draws random numbers
         second = trainer(tiny(kind=kind))
-        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        second.load_state_dict(torch.load(tmp_path / f"{stop}.pt", weights_only=True))
         advance(second, 8)
         assert_equal_states(second.state_dict(), unbroken.state_dict())
 
