@@ -30,6 +30,7 @@ def tiny_noisy(**changes: Any) -> ModelConfig:
             "decoder_look_ahead": (0, 1, 0),
             "level_look_ahead": 0,
             "noise_channels": 2,
+            "noise_bands": 1,
             "conceals": True,
         }
         | changes

@@ -133,7 +133,8 @@ def decode_step(
         here = step.number - start
         x = decoder.add_noise(number, x, noise[:, here : here + frames])
         x = block.on_window(step.window(step.inside(x)))
-    features = decoder.exit(x)
+    here = step.number - start
+    features = decoder.synthesis.fill(decoder.exit(x), noise[:, here : here + frames])
     if decoder.excitation is not None:
         coefficients = step.inside(decoder.synthesis.coefficients(features))
         features = _excite(decoder.excitation, step, x, features, coefficients)

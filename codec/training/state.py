@@ -115,6 +115,7 @@ def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
     layout = dataclasses.replace(
         layout,
         noise_channels=layout.noise_channels if other.noise_channels else 0,
+        noise_bands=layout.noise_bands if other.noise_bands else 0,
         excitation_bands=layout.excitation_bands if other.excitation_bands else 0,
         conceals=layout.conceals and other.conceals,
     )

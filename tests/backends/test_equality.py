@@ -135,6 +135,7 @@ def test_every_preset(preset):
         ),
         tiny_noisy(),
         tiny_noisy(encoder_look_ahead=(), noise_channels=0),
+        tiny_noisy(noise_bands=0),
         tiny_transform(excitation_bands=2),
     ],
 )

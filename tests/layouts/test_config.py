@@ -157,6 +157,8 @@ def test_a_model_that_cannot_be_built_is_refused(changes, message):
         ({"kernel": 4}, "kernel is odd, not 4"),
         ({"excitation_bands": -1}, "excitation_bands is at least 0 and below .* bands, 3, not -1"),
         ({"excitation_bands": 3}, "excitation_bands is at least 0 and below .* bands, 3, not 3"),
+        ({"noise_bands": -1}, "noise_bands is 0 to the number of bands, 3, not -1"),
+        ({"noise_bands": 4}, "noise_bands is 0 to the number of bands, 3, not 4"),
     ],
 )
 def test_a_transform_that_cannot_be_built_is_refused(changes, message):

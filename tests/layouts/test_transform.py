@@ -89,6 +89,22 @@ def test_no_sample_depends_on_later_ones_than_the_look_ahead():
     assert difference[first : first + HOP].max() > 0
 
 
+@pytest.mark.parametrize("noises", [1, 2])
+def test_noise_bands_are_noise_at_the_level_that_the_decoder_gives_them(noises: int):
+    layout = tiny_transform(noise_bands=2, noise_channels=2).transform
+    assert (layout.noise_bins, layout.noise_values) == (300, 306)
+    features = Analysis(layout)(speech())
+    features = torch.cat([features, 3 * features])  # a batch of two clips
+    noise = torch.randn(noises, features.shape[1], layout.noise_values)
+    filled = Synthesis(layout).fill(features, noise)
+    untouched = [*range(20), *range(HOP, HOP + 3)]
+    assert torch.equal(filled[..., untouched], features[..., untouched])
+    for start, stop in ((20, 80), (80, 320)):
+        level = features[..., start:stop].square().mean(-1, keepdim=True).sqrt()
+        expected = noise[..., 6 + start - 20 : 6 + stop - 20] * level
+        torch.testing.assert_close(filled[..., start:stop], expected, rtol=1e-3, atol=1e-4)
+
+
 def test_an_excitation_continues_the_harmonics_of_the_lowest_band():
     """Above them the wave is noise; with gates wide open it is harmonics of their pitch, and shut
     it stays as it was.

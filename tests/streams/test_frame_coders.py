@@ -26,6 +26,7 @@ TOLERANCE = 1e-4  # of the largest sample; sums are taken in another order
 CONFIGS = {
     "centred": tiny_transform(),
     "noisy": tiny_noisy(),
+    "noise within": tiny_noisy(noise_bands=0),
     "causal": tiny_noisy(encoder_look_ahead=(0, 0), decoder_look_ahead=(0, 0, 0), kernel=5),
     "far": tiny_noisy(encoder_look_ahead=(2, 0), decoder_look_ahead=(2, 1, 0), level_look_ahead=1),
     "no blocks": tiny_transform(encoder_blocks=0, decoder_blocks=0),

@@ -292,6 +292,9 @@ def test_a_model_gains_noise_concealment_and_an_excitation(tmp_path, is_file):
     dict(model.named_parameters())["decoder.excitation.gate.bias"].fill_(-30)
     torch.testing.assert_close(model.decode(codes, [0] * 4, silent), expected)
     assert not torch.equal(model.decode(codes, [0] * 4), expected)
+    filled = Trainer(tiny_transform(noise_bands=1), SETTINGS, Accelerator(cpu=True))
+    open_run(filled, tmp_path / "new", init=path)
+    assert torch.equal(filled.averaged.folded().encode(batches(0), [0] * 4), codes)
     wider = Trainer(tiny_transform(noise_channels=2, width=32), SETTINGS, Accelerator(cpu=True))
     with pytest.raises(CheckpointError, match=r"another model: it has transform.width 24, not 32"):
         open_run(wider, tmp_path / "new", init=path)

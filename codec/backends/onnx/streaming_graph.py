@@ -19,6 +19,7 @@ from ...layouts.transform.transform_nodes import (
     enter,
     exciting,
     features,
+    fill,
     gates,
     linear,
     mdct,
@@ -157,15 +158,16 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
     lost = lost_frames(graph, codes) if config.conceals else ""
     x = enter(part, latent, lost, layout, config.latent_channels)
+
+    def of_frames_here() -> str:
+        start = look_ahead(layers) - step.behind
+        return graph.slice(noise, start, -step.behind or None, axis=1) if noise else ""
+
     for number, ahead in enumerate(layout.decoder_reach):
-        here = (
-            graph.slice(noise, look_ahead(layers) - step.behind, -step.behind or None, axis=1)
-            if noise
-            else ""
-        )
-        x = add_noise(part, number, x, here, layout)
+        x = add_noise(part, number, x, of_frames_here(), layout)
         x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    made = fill(graph, made, of_frames_here(), layout)
     if layout.excitation_bands:
         made = _excite(step, part.child("excitation"), x, made, layout)
     begun, rest = overlapping(graph, step.inside(coefficients_of(graph, made, layout)), layout)

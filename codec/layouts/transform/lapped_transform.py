@@ -78,7 +78,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
-        self.hop = layout.hop
+        self.hop, self.noise_bins = layout.hop, layout.noise_bins
         self.bands = Bands(layout.bands)
         self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
 
@@ -96,6 +96,21 @@ class Synthesis(nn.Module):
         shape, log_level = features[..., : self.hop], features[..., self.hop :]
         level = (log_level + LEVEL_CENTRE).clamp(*LEVEL_RANGE).exp()
         return shape * self.bands.spread(level)
+
+    def fill(
+        self,
+        features: Float[Tensor, "batch frames features"],
+        noise: Float[Tensor, "_ frames values"] | None,
+    ) -> Float[Tensor, "batch frames features"]:
+        """Put the last of the noise in place of the shapes of the noise bands, at their RMS."""
+        if not self.noise_bins:
+            return features
+        assert noise is not None
+        start = self.hop - self.noise_bins
+        power = self.bands.mean(features[..., : self.hop].square())
+        level = self.bands.spread((power + QUIETEST).sqrt())[..., start:]
+        filled = noise[..., -self.noise_bins :] * level
+        return torch.cat([features[..., :start], filled, features[..., self.hop :]], dim=-1)
 
 
 def overlap_add(spans: Float[Tensor, "batch frames span"]) -> Float[Tensor, "batch hops hop"]:

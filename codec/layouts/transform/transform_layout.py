@@ -21,9 +21,10 @@ class TransformLayout:
     convolution of `kernel` frames, and a perceptron `expansion` times as wide. A block's
     convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
     `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all
-    kernels. `noise_channels` of Gaussian noise enter each block of the decoder. A decoder that
-    `conceals` has a vector that stands for the latent of a lost frame. The decoder's lowest
-    `excitation_bands` excite the bands above them; with 0 there is no excitation.
+    kernels. `noise_channels` of Gaussian noise enter each block of the decoder, and the highest
+    `noise_bands` that it makes are noise at its levels. A decoder that `conceals` has a vector that
+    stands for the latent of a lost frame. The decoder's lowest `excitation_bands` excite the bands
+    above them; with 0 there is no excitation.
     """
 
     bands: tuple[int, ...]
@@ -36,6 +37,7 @@ class TransformLayout:
     decoder_look_ahead: tuple[int, ...] = ()
     level_look_ahead: int = 1
     noise_channels: int = 0
+    noise_bands: int = 0
     conceals: bool = False
     excitation_bands: int = 0
 
@@ -57,6 +59,10 @@ class TransformLayout:
             f"excitation_bands is at least 0 and below the number of bands, {len(self.bands)}, "
             f"not {self.excitation_bands}",
         )
+        require(
+            0 <= self.noise_bands <= len(self.bands),
+            f"noise_bands is 0 to the number of bands, {len(self.bands)}, not {self.noise_bands}",
+        )
         for side in ("encoder", "decoder"):
             frames, blocks = getattr(self, f"{side}_look_ahead"), getattr(self, f"{side}_blocks")
             require(
@@ -77,7 +83,8 @@ class TransformLayout:
         """
         of_a_block = self.kernel + 2 * self.expansion * self.width
         blocks = (self.encoder_blocks + self.decoder_blocks) * of_a_block
-        return self.width * (self.hop + blocks + self.noise_values + self.excited_bands)
+        noise = self.decoder_blocks * self.noise_channels
+        return self.width * (self.hop + blocks + noise + self.excited_bands)
 
     @property
     def encoder_reach(self) -> tuple[int, ...]:
@@ -91,8 +98,15 @@ class TransformLayout:
 
     @property
     def noise_values(self) -> int:
-        """Values of noise that the decoder takes for each frame."""
-        return self.decoder_blocks * self.noise_channels
+        """Values of noise that the decoder takes for each frame: those of the blocks, then those of
+        the noise bands.
+        """
+        return self.decoder_blocks * self.noise_channels + self.noise_bins
+
+    @property
+    def noise_bins(self) -> int:
+        """Coefficients of the noise bands."""
+        return sum(self.bands[len(self.bands) - self.noise_bands :])
 
     @property
     def excitation_bins(self) -> int:

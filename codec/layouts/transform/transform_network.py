@@ -137,7 +137,7 @@ class TransformDecoder(nn.Module):
             x = block(self.add_noise(number, x, noise))
         features = self.exit(x)
         with torch.autocast(latent.device.type, enabled=False):
-            features = features.to(self.synthesis.basis.dtype)
+            features = self.synthesis.fill(features.to(self.synthesis.basis.dtype), noise)
             if self.excitation is not None:
                 coefficients = self.synthesis.coefficients(features)
                 features = self.excitation(x, features, coefficients)

@@ -42,6 +42,7 @@ def transform_decoder(
     for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
         x = _block(child, add_noise(part, number, x, noise, layout), layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    made = fill(part.graph, made, noise, layout)
     if layout.excitation_bands:
         made = _excite(part.child("excitation"), x, made, layout)
     return _synthesis(part.graph, made, layout)
@@ -138,6 +139,24 @@ def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str
     log_level = graph.node("Add", log_level, graph.number(LEVEL_CENTRE))
     level = graph.node("Exp", graph.node("Clip", log_level, *map(graph.number, LEVEL_RANGE)))
     return graph.node("Mul", shape, _spread(graph, level, layout))
+
+
+def fill(graph: Graph, features: str, noise: str, layout: TransformLayout) -> str:
+    """`Synthesis.fill`: [u, log g], noise (1 or batch, frames, values) → [u, log g]."""
+    if not layout.noise_bins:
+        return features
+    hop, start = layout.hop, layout.hop - layout.noise_bins
+    power = band_power(graph, graph.slice(features, 0, hop, axis=2), layout)
+    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
+    level = graph.slice(_spread(graph, level, layout), start, None, axis=2)
+    white = graph.slice(noise, -layout.noise_bins, None, axis=2)
+    return graph.node(
+        "Concat",
+        graph.slice(features, 0, start, axis=2),
+        graph.node("Mul", white, level),
+        graph.slice(features, hop, None, axis=2),
+        axis=2,
+    )
 
 
 def overlapping(
