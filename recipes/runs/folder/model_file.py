@@ -125,10 +125,8 @@ def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> Entrop
     codes = []
     for clip in manifest.clips[::every]:
         wave = read_clip(manifest.root / clip.path, rate)
-        versions = [
-            codec.encode(wave[hop * time // times :], sample_rate_hz=rate).codes[0]
-            for time in range(times)
-        ]
+        shifts = [wave[hop * time // times :] for time in range(times)]
+        versions = [encoded.codes[0] for encoded in codec.encode_batch(shifts, sample_rate_hz=rate)]
         frames = min(version.shape[1] for version in versions)
         shifted = np.stack([version[:, :frames] for version in versions])
         codes.append(shifted[..., (shifted != NONE).all((0, 1))])  # digital silence has no stages
