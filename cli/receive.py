@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
 from .addresses import LOOPBACK, check_positive, parse_address, udp_socket
 from .console import binary_stdout, discard_stdout, note, show
-from .messages import UsageError
+from .messages import CommandError, UsageError
 from .options import Debug, Engine, Force, Json
 from .plan import PIPE
 
@@ -72,6 +73,8 @@ class Receive:
         from codec import RtpReceiver
 
         host, port = parse_address(self.address, default_host=LOOPBACK)
+        if Path(self.target).is_fifo():  # opened at the end, where no signal is heard any more
+            raise CommandError(f"{self.target} is a pipe: give a sound file, or - > {self.target}")
         self.engine.share_threads(1)
         codec = self.engine.load_for_calls()
         decoder = codec.live_decoder(sample_rate_hz=self.rate)

@@ -303,3 +303,13 @@ def test_ignored_signals_stay_ignored(start, folder, tiny):
     process.communicate(Path("speech.wav").read_bytes())
     assert process.returncode == 0
     assert Path("out.dvq").stat().st_size > 100
+
+
+def test_no_recording_waits_for_a_reader(call, folder):
+    """A pipe is opened when all is received: after Ctrl-C, which was the last one to be heard."""
+    os.mkfifo("fifo")
+    result = call("receive", "5004", "fifo")
+    assert (result.code, result.error) == (
+        1,
+        "diveq-codec: error: fifo is a pipe: give a sound file, or - > fifo",
+    )
