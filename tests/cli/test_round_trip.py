@@ -56,20 +56,17 @@ def test_writes_beside_the_source_by_default(call, folder, tiny, names):
 
 
 def test_pipes_carry_the_same_bytes_as_files(start, folder, tiny):
+    model = ("--model", tiny, "--backend", "onnx")  # which starts sooner
     by_files = (
         "from codec.cli import main; import sys;"
-        "sys.exit(main(['encode', 'speech.wav', 'out.dvq', *sys.argv[-2:]])"
-        " or main(['decode', 'out.dvq', 'out.wav', *sys.argv[-2:]]))"
+        "sys.exit(main(['encode', 'speech.wav', 'out.dvq', *sys.argv[-4:]])"
+        " or main(['decode', 'out.dvq', 'out.wav', *sys.argv[-4:]]))"
     )
-    files = start(
-        "--model", tiny, python=("-c", by_files)
-    )  # not in this process: threads may change the last bit
-    piped_dvq, encode_said = start("encode", "-", "--model", tiny, stdin=-1).communicate(
+    files = start(*model, python=("-c", by_files))  # threads may change the last bit in this one
+    piped_dvq, encode_said = start("encode", "-", *model, stdin=-1).communicate(
         Path("speech.wav").read_bytes()
     )
-    piped_wav, decode_said = start("decode", "-", "-", "--model", tiny, stdin=-1).communicate(
-        piped_dvq
-    )
+    piped_wav, decode_said = start("decode", "-", "-", *model, stdin=-1).communicate(piped_dvq)
     assert files.wait() == 0
     assert (encode_said, decode_said) == (b"", b"")
     assert piped_dvq == Path("out.dvq").read_bytes()

@@ -104,6 +104,8 @@ def test_decoding_into_a_pipe(start, long_stream, tiny, names, tmp_path_factory)
         "768000",
         "--model",
         tiny,
+        "--backend",
+        "onnx",
         "--max-hours",
         "24",
         env=environment,
@@ -295,9 +297,8 @@ def test_ignored_signals_stay_ignored(start, folder, tiny):
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from codec.cli import main; "
         "main()"
     )
-    process = start(
-        "encode", "-", "out.dvq", "--model", tiny, python=("-c", ignoring), stdin=subprocess.PIPE
-    )
+    arguments = ("encode", "-", "out.dvq", "--model", tiny, "--backend", "onnx")
+    process = start(*arguments, python=("-c", ignoring), stdin=subprocess.PIPE)
     wait_for(lambda: list(Path().glob(".*.part")), process)
     process.send_signal(signal.SIGINT)
     process.communicate(Path("speech.wav").read_bytes())
