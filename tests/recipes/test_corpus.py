@@ -91,7 +91,8 @@ def errors(out: Path) -> dict[str, str]:
 
 
 def clips_below(root: Path) -> list[str]:
-    found = [path.relative_to(root) for path in root.rglob("*") if path.suffix in (".wav", ".flac")]
+    files = [path for path in root.rglob("*") if path.suffix in (".wav", ".flac")]
+    found = [path.relative_to(root) for path in files if path.is_file()]
     return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))
 
 
