@@ -51,6 +51,7 @@ _SHORT_HEADERS = ("WAV", "AIFF", "AU")
 _SHORT_HEADER_BYTES = 0xFFFFFFFF - 4096
 # libsndfile's Vorbis encoder keeps each write on the stack, and crashes on long ones.
 _WRITE_SAMPLES = 16_384
+_SYSTEM_ERROR = 2  # of libsndfile, which keeps to itself what the system said
 
 Target = str | os.PathLike[str] | BinaryIO
 
@@ -227,9 +228,10 @@ class AudioWriter:
                 f"{self._format} {self._subtype} at {self._sample_rate_hz} Hz, {self._channels} "
                 f"channels"
             )
-            raise AudioError(
-                f"cannot write {self._name} as {kind}: {error.error_string}"
-            ) from error
+            reason = error.error_string
+            if error.code == _SYSTEM_ERROR:
+                reason = "the system does not let it; is the disk full?"
+            raise AudioError(f"cannot write {self._name} as {kind}: {reason}") from error
 
 
 def _system_name(path: Path) -> Any:

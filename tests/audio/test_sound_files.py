@@ -246,6 +246,20 @@ def test_what_is_not_audio_is_refused_in_one_line(tmp_path):
         pass
 
 
+def test_a_full_disk_under_libsndfile_is_named(monkeypatch, tmp_path):
+    def full(*_arguments):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    target = tmp_path / "a.wav"
+    with (
+        pytest.raises(AudioError, match=r"a\.wav as .*: the system does not .* the disk full\?"),
+        AudioWriter(target, sample_rate_hz=16_000, channels=1) as writer,
+    ):
+        writer.write(np.zeros((1, 100), np.float32))
+    assert not target.exists()
+
+
 def test_a_full_disk_is_an_error_in_one_line(monkeypatch):
     def full(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
