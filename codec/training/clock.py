@@ -31,17 +31,17 @@ class Clock:
         self.trainer = trainer
         self.elapsed_s = elapsed_s
         self.stop = False
-        self.stop_requested = False
+        self.stop_signal = 0  # that this process got, or 0
         self.stops_at_once = False
         self._zero = monotonic() - elapsed_s
 
     def tick(self) -> None:
         """Agree with the other processes on time and stop signal."""
         (self.elapsed_s,) = from_first([monotonic() - self._zero], self.trainer.device)
-        self.stop = self._any_requested() if processes() > 1 else self.stop_requested
+        self.stop = self._any_requested() if processes() > 1 else bool(self.stop_signal)
 
     def _any_requested(self) -> bool:
-        requests = torch.tensor(float(self.stop_requested), device=self.trainer.device)
+        requests = torch.tensor(float(self.stop_signal > 0), device=self.trainer.device)
         average([requests])
         return bool(requests > 0)
 
@@ -74,11 +74,13 @@ class Every:
 
 @contextmanager
 def at_once(clock: Clock) -> Iterator[None]:
-    """Stop signals raise `Stopped` here, where nothing would be lost; several processes stop as
-    ever.
+    """Stop signals raise `Stopped` here, where nothing would be lost, as does one that came just
+    before; several processes stop as ever.
     """
     clock.stops_at_once = processes() == 1
     try:
+        if clock.stops_at_once and clock.stop_signal:
+            raise Stopped(clock.stop_signal)
         yield
     finally:
         clock.stops_at_once = False
@@ -91,8 +93,8 @@ def stopped_by_signals(clock: Clock) -> Iterator[None]:
     """
 
     def request(number: int, _frame: Any) -> None:
-        is_second = clock.stop_requested and number == signal.SIGINT
-        clock.stop_requested = True
+        is_second = clock.stop_signal and number == signal.SIGINT
+        clock.stop_signal = number
         if is_second or clock.stops_at_once:
             raise Stopped(number)
 

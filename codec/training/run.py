@@ -136,7 +136,7 @@ class _Run:
             if save.is_due() or validating or clock.is_over:
                 # before validation, so that nothing is lost where that fails or is killed
                 self._save()
-            if validating:
+            if validating and not clock.stop:
                 self._validate()
         clock.tick()  # a stop that came at the very end is one, too
 

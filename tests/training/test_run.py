@@ -231,6 +231,19 @@ def test_a_stop_in_the_last_step_is_no_end(tmp_path):
     assert validated == []
 
 
+def test_a_stop_while_the_state_is_saved_spares_the_validation(tmp_path, monkeypatch):
+    def save(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        save_state(*arguments)
+
+    save_state = run_module.save_state
+    monkeypatch.setattr(run_module, "save_state", save)
+    trainer = small_trainer(tmp_path, steps=1, quantize_from=0.0, adversarial_from=1.0)
+    validated: list[int] = []
+    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) is False
+    assert validated == []
+
+
 def test_a_stop_ends_the_start_of_codebooks_at_once(tmp_path):
     trainer = small_trainer(tmp_path, steps=2, quantize_from=0.0, adversarial_from=1.0)
     trainer.start = lambda _batches: signal.raise_signal(signal.SIGTERM) or [0.0]  # pyright: ignore[reportAttributeAccessIssue]
