@@ -131,6 +131,7 @@ def run(arguments: list[str]) -> tuple[float, float, str]:
 
 
 def measure_attacks(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     # In a process of its own: a large parent would count as memory of the commands that it starts.
     subprocess.run([sys.executable, "-m", "fuzz.measure_attacks", "make", str(folder)], check=True)
     start, memory, _ = run(["--help"])
