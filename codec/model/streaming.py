@@ -128,13 +128,16 @@ def decode_step(
     frames, start = codes.shape[2], first - look_ahead(layers)
     lost = codes[:, 0] == LOST if layout.conceals else None
     x = decoder.enter(model.quantizer.decode(codes.clamp_min(-1), position_bits), lost)
+
+    def of_frames_here() -> Tensor:
+        here = step.number - start
+        return noise[:, here : here + frames]
+
     for number, block in enumerate(decoder.blocks):
         assert isinstance(block, Block)
-        here = step.number - start
-        x = decoder.add_noise(number, x, noise[:, here : here + frames])
+        x = decoder.add_noise(number, x, of_frames_here())
         x = block.on_window(step.window(step.inside(x)))
-    here = step.number - start
-    features = decoder.synthesis.fill(decoder.exit(x), noise[:, here : here + frames])
+    features = decoder.synthesis.fill(decoder.exit(x), of_frames_here())
     if decoder.excitation is not None:
         coefficients = step.inside(decoder.synthesis.coefficients(features))
         features = _excite(decoder.excitation, step, x, features, coefficients)

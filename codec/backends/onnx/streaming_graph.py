@@ -167,7 +167,8 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
         x = add_noise(part, number, x, of_frames_here(), layout)
         x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
-    made = fill(graph, made, of_frames_here(), layout)
+    if layout.noise_bands:
+        made = fill(graph, made, of_frames_here(), layout)
     if layout.excitation_bands:
         made = _excite(step, part.child("excitation"), x, made, layout)
     begun, rest = overlapping(graph, step.inside(coefficients_of(graph, made, layout)), layout)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .lapped_transform import Bands, overlap_add
-from .mdct import QUIETEST, mdct_basis
+from .mdct import mdct_basis
 from .transform_layout import TransformLayout
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class Excitation(nn.Module):
         """
         spans = torch.cat([rectified[:, :-1], rectified[:, 1:]], dim=-1)  # batch frames 2·hop
         coefficients = spans @ self.basis.T
-        level = (self.bands.mean(coefficients.square()) + QUIETEST).sqrt()
-        excitation = coefficients / self.bands.spread(level)
+        excitation = coefficients / self.bands.spread(self.bands.level(coefficients))
         # The roots by logarithms: where a gate is 0 or 1, the gradient of √ would be infinite.
         added = (F.logsigmoid(gates) / 2 + self.gain).exp()
         kept = (F.logsigmoid(-gates) / 2).exp()

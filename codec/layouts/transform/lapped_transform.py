@@ -29,6 +29,10 @@ class Bands(nn.Module):
     def mean(self, x: Float[Tensor, "*shape hop"]) -> Float[Tensor, "*shape bands"]:
         return x @ self.pool
 
+    def level(self, x: Float[Tensor, "*shape hop"]) -> Float[Tensor, "*shape bands"]:
+        """The RMS, above zero."""
+        return (self.mean(x.square()) + QUIETEST).sqrt()
+
     def spread(self, x: Float[Tensor, "*shape bands"]) -> Float[Tensor, "*shape hop"]:
         return x[..., self.band_of]
 
@@ -107,8 +111,7 @@ class Synthesis(nn.Module):
             return features
         assert noise is not None
         start = self.hop - self.noise_bins
-        power = self.bands.mean(features[..., : self.hop].square())
-        level = self.bands.spread((power + QUIETEST).sqrt())[..., start:]
+        level = self.bands.spread(self.bands.level(features[..., : self.hop]))[..., start:]
         filled = noise[..., -self.noise_bins :] * level
         return torch.cat([features[..., :start], filled, features[..., self.hop :]], dim=-1)
 

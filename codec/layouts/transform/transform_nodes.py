@@ -42,7 +42,8 @@ def transform_decoder(
     for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
         x = _block(child, add_noise(part, number, x, noise, layout), layout, ahead)
     made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
-    made = fill(part.graph, made, noise, layout)
+    if layout.noise_bands:
+        made = fill(part.graph, made, noise, layout)
     if layout.excitation_bands:
         made = _excite(part.child("excitation"), x, made, layout)
     return _synthesis(part.graph, made, layout)
@@ -110,8 +111,13 @@ def _normalise(
     graph: Graph, coefficients: str, power: str, layout: TransformLayout
 ) -> tuple[str, str]:
     """Coefficients over the level of their bands, (batch, frames, hop), and that level."""
-    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
+    level = _level(graph, power)
     return graph.node("Div", coefficients, _spread(graph, level, layout)), level
+
+
+def _level(graph: Graph, power: str) -> str:
+    """The root of the power of bands, above zero."""
+    return graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
 
 
 def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
@@ -143,12 +149,9 @@ def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str
 
 def fill(graph: Graph, features: str, noise: str, layout: TransformLayout) -> str:
     """`Synthesis.fill`: [u, log g], noise (1 or batch, frames, values) → [u, log g]."""
-    if not layout.noise_bins:
-        return features
     hop, start = layout.hop, layout.hop - layout.noise_bins
     power = band_power(graph, graph.slice(features, 0, hop, axis=2), layout)
-    level = graph.node("Sqrt", graph.node("Add", power, graph.number(QUIETEST)))
-    level = graph.slice(_spread(graph, level, layout), start, None, axis=2)
+    level = graph.slice(_spread(graph, _level(graph, power), layout), start, None, axis=2)
     white = graph.slice(noise, -layout.noise_bins, None, axis=2)
     return graph.node(
         "Concat",
