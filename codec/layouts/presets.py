@@ -31,6 +31,22 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
     )
 
 
+def speech_16khz_25hz(*, kind: StageKind = "diveq") -> ModelConfig:
+    """`speech_16khz` at half its frame rate: 28 stages, each of two frames of the transform; the
+    upper bands have an excitation and noise.
+    """
+    model = speech_16khz(kind=kind)
+    assert model.transform is not None
+    return dataclasses.replace(
+        model,
+        latent_channels=2 * model.latent_channels,
+        stages=2 * model.stages,
+        transform=dataclasses.replace(
+            model.transform, frames_per_latent=2, excitation_bands=5, noise_bands=5
+        ),
+    )
+
+
 def speech_16khz_live(*, kind: StageKind = "diveq") -> ModelConfig:
     """`speech_16khz` for calls: 80 ms behind, of which two frames are look-ahead and two the
     overlap of the MDCT.
@@ -89,6 +105,7 @@ def tiny(*, kind: StageKind = "diveq") -> ModelConfig:
 
 PRESETS = {
     "speech_16khz": speech_16khz,
+    "speech_16khz_25hz": speech_16khz_25hz,
     "speech_16khz_live": speech_16khz_live,
     "speech_24khz": speech_24khz,
     "dac_16khz": dac_16khz,

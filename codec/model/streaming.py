@@ -1,5 +1,5 @@
 """The transform layout on a stream, some frames at a time, with the result of one pass over all of
-it.
+it. Frames are those of the transform, of which each latent has `frames_per_latent`.
 
 Each layer that sees several frames keeps the last of its input, as many as it sees besides one. Its
 result for a frame comes when the frames that it looks ahead have come, so that the numbers of
@@ -83,9 +83,9 @@ def encode_step(
     first: int,
     end: int,
     position_bits: Sequence[int],
-) -> tuple[Int[Tensor, "batch stages frames"], State]:
+) -> tuple[Int[Tensor, "batch stages latents"], State]:
     """Codes of as many frames as there are hops, from `first` less the encoder's look-ahead on; and
-    the new state.
+    the new state. Both numbers are multiples of a latent's frames.
 
     The stream has `end` frames, as far as it is known.
     """
@@ -103,20 +103,20 @@ def encode_step(
     for block in encoder.blocks:
         assert isinstance(block, Block)
         x = block.on_window(step.window(step.inside(x)))
-    return model.quantizer.encode(encoder.exit(x).transpose(1, 2), position_bits), step.state
+    return model.quantizer.encode(encoder.leave(x), position_bits), step.state
 
 
 def decode_step(
     model: CodecModel,
-    codes: Int[Tensor, "batch stages frames"],
+    codes: Int[Tensor, "batch stages latents"],
     noise: Float[Tensor, "1 padded values"],
     state: Sequence[Tensor],
     first: int,
     end: int,
     position_bits: Sequence[int],
 ) -> tuple[Float[Tensor, "batch frames hop"], State]:
-    """As many hops of the waveform as there are frames, from hop `first` less the look-ahead on;
-    and the new state.
+    """As many hops of the waveform as the latents have frames, from hop `first` less the look-ahead
+    on; and the new state.
 
     `noise` is that of the frames from `first` less the look-ahead on.
     """
@@ -125,13 +125,13 @@ def decode_step(
     assert layout is not None
     layers = layout.decoder_layers
     step = _Step(layers, state, first, end)
-    frames, start = codes.shape[2], first - look_ahead(layers)
+    start = first - look_ahead(layers)
     lost = codes[:, 0] == LOST if layout.conceals else None
     x = decoder.enter(model.quantizer.decode(codes.clamp_min(-1), position_bits), lost)
 
     def of_frames_here() -> Tensor:
         here = step.number - start
-        return noise[:, here : here + frames]
+        return noise[:, here : here + x.shape[1]]
 
     for number, block in enumerate(decoder.blocks):
         assert isinstance(block, Block)

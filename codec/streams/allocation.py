@@ -1,9 +1,9 @@
 """Rate allocation: stages per frame under a bitrate, more where speech is loud and fewer in its
 pauses.
 
-Each stage lowers the error by about the same number of dB. Giving a frame stages in proportion to
-its level therefore makes errors equally audible in loud and soft frames. The slope was found on
-speech (recipes/runs/folder/RUNS.md).
+Each stage lowers the error by about the same number of dB, in proportion to the frame rate. Giving
+a frame stages in proportion to its level therefore makes errors equally audible in loud and soft
+frames. The slope was found on speech at 50 frames a second (recipes/runs/folder/RUNS.md).
 
 The stages are shared out within each packet, so that every packet keeps to the bitrate.
 
@@ -23,11 +23,16 @@ import numpy as np
 from ..audio.blocks import whole_frames
 from ..bitstream import GROUP_FRAMES, NONE, StreamHeader, depth_bits
 
-STAGES_PER_DB = 0.15
+_STAGES_PER_DB_AND_SECOND = 7.5
 SMALLEST_POWER = 1e-10  # of a sample, -100 dBFS: levels end there
 ROUNDING = 1e-9  # of bitrates, such as 0.3 kbps in binary
 FLOOR_GROUPS = 4  # one group of so many has a stage, where the others may have none
 SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
+
+
+def stages_per_db(frame_rate_hz: float) -> float:
+    """How many more stages a frame has for each dB that it is louder."""
+    return _STAGES_PER_DB_AND_SECOND / frame_rate_hz
 
 
 class RateAllocator:
@@ -41,6 +46,7 @@ class RateAllocator:
         self._hop, self._packet_frames = header.hop, header.packet_frames
         self._budget_bits = math.inf if budget_bits is None else budget_bits
         self._bits = [stage.index_bits for stage in header.stages]
+        self._slope = stages_per_db(float(header.frame_rate_hz))
         self._least_stages = least_stages
         self._samples = np.zeros(
             (header.channels, 0), np.float32
@@ -83,7 +89,7 @@ class RateAllocator:
     def _packet(self, codes: np.ndarray) -> np.ndarray:
         frames = codes.shape[2]
         powers = self._powers[:, :frames]
-        depths = allocate(powers, self._bits, self._budget_bits, self._least_stages)
+        depths = allocate(powers, self._bits, self._budget_bits, self._least_stages, self._slope)
         self._powers = self._powers[:, frames:]
         return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
 
@@ -112,13 +118,18 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
 
 
 def allocate(
-    powers: np.ndarray, stage_bits: Sequence[int], budget_bits: float, least_stages: int
+    powers: np.ndarray,
+    stage_bits: Sequence[int],
+    budget_bits: float,
+    least_stages: int,
+    slope: float,
 ) -> np.ndarray:
     """Choose the stages of each frame of a packet from the frames' powers; both are (channels,
     frames).
 
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take
-    `stage_bits`, and what is stored to tell how many there are is counted too.
+    `stage_bits`, and what is stored to tell how many there are is counted too. `slope` is that of
+    `stages_per_db`.
     """
     frames = powers.shape[1]
     starts = np.arange(0, frames, GROUP_FRAMES)
@@ -133,7 +144,7 @@ def allocate(
     if budget_bits < bits[-1]:
         budget = budget_bits * frames
         most = [
-            _share_out(*channel, sizes, bits, budget)
+            _share_out(slope * channel[0], *channel[1:], sizes, bits, budget)
             for channel in zip(levels, least, most, strict=True)
         ]
     return np.repeat(np.array(most, np.int32), sizes, axis=1)
@@ -151,7 +162,7 @@ def _silent(powers: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _share_out(
-    levels: np.ndarray,
+    wished: np.ndarray,
     least: np.ndarray,
     most: np.ndarray,
     sizes: np.ndarray,
@@ -162,11 +173,11 @@ def _share_out(
     `bits[d]`.
 
     Groups have `least` to `most` stages. All but the least are given out one at a time: group g is
-    due for stage d + 1 at d − STAGES_PER_DB · level, the lowest first. Of equals the earlier group
-    comes first: a steady tone spends all, too.
+    due for stage d + 1 at d − `wished[g]`, the lowest first. Of equals the earlier group comes
+    first: a steady tone spends all, too.
     """
     stages = len(bits) - 1
-    due = np.arange(stages) - STAGES_PER_DB * levels[:, None]
+    due = np.arange(stages) - wished[:, None]
     order = np.argsort(due, axis=None, kind="stable")
     turn = np.empty(order.size, np.int64)
     turn[order] = np.arange(order.size)

@@ -24,20 +24,30 @@ class FrameEncoder:
 
     Frames are computed `at_once`, when the last of so many can be: the weights, which take longer
     to read than to multiply, are then read once for all of them.
+
+    The network takes the transform's frames, as many as complete a frame of codes: those before the
+    stream's first that it asks for are silent.
+
+    Attributes:
+        latency_samples: from a frame's first sample to its codes.
     """
 
     def __init__(
         self, network: Network, config: ModelConfig, *, channels: int, at_once: int = 1
     ) -> None:
-        layers = _streamable(config).encoder_layers
-        self.look_ahead = look_ahead(layers)
-        self._network, self._hop, self._at_once = network, config.hop, at_once
+        layout = _streamable(config)
+        layers = layout.encoder_layers
+        self._hop, self._per_frame = layout.transform_hop, layout.frames_per_latent
+        self._look_ahead = look_ahead(layers)
+        self.latency_samples = (self._per_frame - 1 + self._look_ahead) * self._hop + self._hop // 2
+        self._network, self._at_once = network, at_once
         self._position_bits = [0] * len(config.stages)
         self._state = _silent_state(layers, channels)
-        self._pending = np.zeros(
-            (channels, config.hop // 2), np.float32
-        )  # the first hop starts before the first sample
-        self._hops = self._samples = 0
+        # The first hop starts before the first sample, and the first call of the network ends with
+        # the last hop that a frame of codes needs.
+        before = -self._look_ahead % self._per_frame
+        self._pending = np.zeros((channels, before * self._hop + self._hop // 2), np.float32)
+        self._hops, self._samples = -before, 0
 
     def push(self, wave: np.ndarray) -> np.ndarray:
         """Take samples and return the codes of the frames that they complete."""
@@ -46,16 +56,15 @@ class FrameEncoder:
 
     def flush(self) -> np.ndarray:
         """Return the codes of the remaining frames; the last one is filled with silence."""
-        frames = -(-self._samples // self._hop)
-        missing = (frames + self.look_ahead - self._hops) * self._hop - self._pending.shape[1]
+        frames = -(-self._samples // (self._per_frame * self._hop)) * self._per_frame
+        missing = (frames + self._look_ahead - self._hops) * self._hop - self._pending.shape[1]
         silence = np.zeros((len(self._pending), max(missing, 0) if frames else 0), np.float32)
         return self._push(silence, frames)
 
     def _push(self, wave: np.ndarray, end: int) -> np.ndarray:
         wave = np.concatenate([self._pending, wave], axis=1)
         count = wave.shape[1] // self._hop
-        if end == _UNKNOWN:
-            count = self._wholly(count)
+        count = self._wholly(count, self._at_once if end == _UNKNOWN else 1)
         hops, self._pending = wave[:, : count * self._hop], wave[:, count * self._hop :].copy()
         if not count:
             return np.zeros((len(wave), len(self._position_bits), 0), np.int32)
@@ -63,27 +72,35 @@ class FrameEncoder:
         codes, self._state = self._network.encode_step(
             hops, self._state, self._hops, end, self._position_bits
         )
-        before = max(self.look_ahead - self._hops, 0)  # frames that no stream has
+        before = max(self._look_ahead - self._hops, 0)  # frames that no stream has
         self._hops += count
-        return codes[:, :, before:]
+        return codes[:, :, before // self._per_frame :]
 
-    def _wholly(self, count: int) -> int:
-        """Of so many more hops, those that complete `at_once` frames."""
-        frames = self._hops + count - self.look_ahead
-        return max(frames // self._at_once * self._at_once + self.look_ahead - self._hops, 0)
+    def _wholly(self, count: int, at_once: int) -> int:
+        """Of so many more hops, those that complete `at_once` frames of codes."""
+        hops = at_once * self._per_frame
+        frames = self._hops + count - self._look_ahead
+        return max(frames // hops * hops + self._look_ahead - self._hops, 0)
 
 
 class FrameDecoder:
-    """Codes (channels, stages, frames) → samples (channels, n) at the model's rate."""
+    """Codes (channels, stages, frames) → samples (channels, n) at the model's rate.
+
+    Attributes:
+        latency_samples: from a frame's codes to the last of its samples.
+    """
 
     def __init__(self, network: Network, config: ModelConfig, *, channels: int) -> None:
-        layers = _streamable(config).decoder_layers
-        self.look_ahead = look_ahead(layers)
-        self._network, self._hop, self._values = network, config.hop, config.noise_values
+        layout = _streamable(config)
+        layers = layout.decoder_layers
+        self._hop, self._per_frame = layout.transform_hop, layout.frames_per_latent
+        self._look_ahead = look_ahead(layers)
+        self.latency_samples = self._look_ahead * self._hop + self._hop // 2
+        self._network, self._values = network, layout.noise_values_of_frame
         self._position_bits = [0] * len(config.stages)
         self._state = _silent_state(layers, channels)
         self._channels = channels
-        self._frames = 0
+        self._frames = 0  # of the transform
 
     def push(self, codes: np.ndarray) -> np.ndarray:
         """Take codes and return the samples that they complete."""
@@ -94,27 +111,26 @@ class FrameDecoder:
         frames = self._frames
         if not frames:
             return np.zeros((self._channels, 0), np.float32)
-        wave = self._push(
-            np.full((self._channels, len(self._position_bits), self.look_ahead + 1), -1, np.int32),
-            frames,
-        )
-        return wave[:, : wave.shape[1] - self._hop // 2]
+        missing = min(frames * self._hop, self.latency_samples)
+        more = -(-(self._look_ahead + 1) // self._per_frame)
+        none = np.full((self._channels, len(self._position_bits), more), -1, np.int32)
+        return self._push(none, frames)[:, :missing]
 
     def _push(self, codes: np.ndarray, end: int) -> np.ndarray:
-        first, count = self._frames, codes.shape[2]
+        first, count = self._frames, codes.shape[2] * self._per_frame
         if not count:
             return np.zeros((self._channels, 0), np.float32)
-        noise = self._noise(first - self.look_ahead, self.look_ahead + count)
+        noise = self._noise(first - self._look_ahead, self._look_ahead + count)
         hops, self._state = self._network.decode_step(
             codes, noise, self._state, first, end, self._position_bits
         )
         self._frames += count
         wave = hops.reshape(self._channels, -1)
-        start = (self.look_ahead - first) * self._hop + self._hop // 2  # of the first sample
+        start = self.latency_samples - first * self._hop  # of the first sample
         return wave[:, min(max(start, 0), wave.shape[1]) :]
 
     def _noise(self, first: int, count: int) -> np.ndarray:
-        """The noise of `count` frames from `first` on; zero for those before the stream's first."""
+        """The noise of `count` frames of the transform; zero before the stream's first."""
         before = min(max(-first, 0), count)
         noise = decoder_noise(first + before, count - before, self._values)
         return np.concatenate([np.zeros((before, self._values), np.float32), noise])

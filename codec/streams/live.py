@@ -84,10 +84,8 @@ class LiveEncoder:
 
     @property
     def latency_seconds(self) -> float:
-        frames = self._encoder.look_ahead + 0.5 + self.packet_frames - 1
-        return (
-            self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
-        )
+        samples = self._encoder.latency_samples + (self.packet_frames - 1) * self._config.hop
+        return self._resampler.delay_seconds + samples / self._config.sample_rate_hz
 
     @property
     def bitrate_kbps(self) -> float | None:
@@ -172,10 +170,8 @@ class LiveDecoder:
 
     @property
     def latency_seconds(self) -> float:
-        frames = self._decoder.look_ahead + 0.5
-        return (
-            self._resampler.delay_seconds + frames * self._config.hop / self._config.sample_rate_hz
-        )
+        samples = self._decoder.latency_samples
+        return self._resampler.delay_seconds + samples / self._config.sample_rate_hz
 
     def push(self, packet: bytes | None) -> np.ndarray:
         """The samples that are ready with a packet: float32 (samples,), or (channels, samples) of

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..bitstream import GROUP_FRAMES
-from .allocation import FLOOR_GROUPS, SILENCE_POWER, SMALLEST_POWER, STAGES_PER_DB
+from .allocation import FLOOR_GROUPS, SILENCE_POWER, SMALLEST_POWER, stages_per_db
 
 _LEVEL_SECONDS = 3.0  # over which the mean level is taken
 _PAUSE_DB = 25.0  # below the mean level: there, frames may have no stage
@@ -43,7 +43,7 @@ class LiveAllocation:
     ) -> None:
         self.bitrate_kbps = bitrate_kbps
         self._bits = [0, *itertools.accumulate(stage_bits)]
-        self._frame_rate_hz = frame_rate_hz
+        self._frame_rate_hz, self._slope = frame_rate_hz, stages_per_db(frame_rate_hz)
         self._least = least_depth
         self._mean_level: float | None = None
         self._saved_bits = 0.0
@@ -71,7 +71,7 @@ class LiveAllocation:
         )
         share = 1 + self._saved_bits / (_MOST_SAVED_SECONDS * bits_per_second)
         assert self._mean_level is not None
-        louder = STAGES_PER_DB * (level - self._mean_level)
+        louder = self._slope * (level - self._mean_level)
         wished = round(self._stages_of(bits_per_frame * share) + louder)
         most = int(self._stages_of(affordable))
         if is_pause:

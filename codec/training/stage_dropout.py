@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from ..bitstream import GROUP_FRAMES
 from ..layouts.config import ModelConfig
-from ..streams.allocation import FLOOR_GROUPS, SMALLEST_POWER, STAGES_PER_DB
+from ..streams.allocation import FLOOR_GROUPS, SMALLEST_POWER, stages_per_db
 from .settings import TrainingConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-FEWEST_STAGES = 0.7  # of a clip, on average: some 0.35 kbps at 50 frames/s
-MOST_BURSTS, MOST_LOST_FRAMES = 3, 10  # of a clip that loses frames; 200 ms at 50 frames/s
+FEWEST_STAGES_PER_SECOND = 35  # of a clip, on average: some 0.35 kbps
+MOST_BURSTS, LONGEST_BURST_SECONDS = 3, 0.2  # of a clip that loses frames
 
 _HALVINGS = 16  # of some 40 stages, to a thousandth of one
 
@@ -37,21 +37,25 @@ def active_stages(
     one and a half times as steeply. `share` are this process's clips.
     """
     stages = len(config.stages)
-    fewest = max(FEWEST_STAGES, config.least_stages)
+    fewest = max(FEWEST_STAGES_PER_SECOND / config.frame_rate_hz, config.least_stages)
     drawn = fewest + (stages - fewest) * torch.rand(clips, generator=generator)
     dropped = torch.rand(clips, generator=generator) < settings.dropout_share
-    slope = STAGES_PER_DB * (0.5 + torch.rand(clips, generator=generator))
+    slope = stages_per_db(config.frame_rate_hz) * (0.5 + torch.rand(clips, generator=generator))
     both = torch.stack([torch.where(dropped, drawn, stages), slope])
     mean, slope = both[:, share, None].to(wave.device)
     return drop_stages(slope * group_levels(wave, config.hop), mean, stages, config.least_stages)
 
 
 def lost_frames(
-    clips: int, frames: int, settings: TrainingConfig, generator: torch.Generator
+    clips: int,
+    frames: int,
+    frame_rate_hz: float,
+    settings: TrainingConfig,
+    generator: torch.Generator,
 ) -> Bool[Tensor, "batch frames"]:
     """Draw bursts of lost frames in `lost_share` of the clips."""
     lost = torch.zeros(clips, frames, dtype=torch.bool)
-    longest = min(MOST_LOST_FRAMES, frames)
+    longest = min(round(LONGEST_BURST_SECONDS * frame_rate_hz), frames)
     for clip in range(clips):
         loses = torch.rand((), generator=generator) < settings.lost_share
         bursts = int(torch.randint(1, MOST_BURSTS + 1, (), generator=generator))

@@ -32,7 +32,7 @@ from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
 from ..files.output import atomic_output
 from ..layouts.config import ModelConfig
-from ..layouts.transform.transform_start import limit_look_ahead
+from ..layouts.transform.transform_start import join_latents, limit_look_ahead
 from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
 from .trainer import Trainer
@@ -83,24 +83,51 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
         return _start_from_model(trainer, init)
     state = load_state(init)
     theirs = ModelConfig.from_dict(state["model_config"])
+    count, theirs = _joined(theirs, trainer.model.config)
     ours = _looking_as(theirs, _without_additions(trainer.model.config, theirs))
-    _check_same_model(trainer, state, init, ours=ours)
-    _limit_look_ahead(state["trainer"]["averaged"], theirs, trainer.model.config)
-    trainer.start_from(state["trainer"], known_stages=len(theirs.stages))
+    _check_same_model(trainer, state, init, theirs, ours)
+    weights = state["trainer"]["averaged"]
+    _limit_look_ahead(weights, theirs, trainer.model.config)
+    if count > 1:
+        join_latents(weights, count)
+    trainer.start_from(state["trainer"], known_stages=len(theirs.stages) if count == 1 else 0)
     return RunStart(origin=training_facts(state))
 
 
 def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     checkpoint = Checkpoint.load(path)
-    ours = _looking_as(
-        checkpoint.config, _without_additions(trainer.model.config, checkpoint.config)
-    )
-    _refuse(path, "another model", _differences(checkpoint.config, ours))
+    count, theirs = _joined(checkpoint.config, trainer.model.config)
+    ours = _looking_as(theirs, _without_additions(trainer.model.config, theirs))
+    _refuse(path, "another model", _differences(theirs, ours))
     model = TorchBackend(checkpoint, "cpu").model
-    _limit_look_ahead(dict(model.named_parameters()), checkpoint.config, trainer.model.config)
-    trainer.start_from_model(model)
+    weights: dict[str, Tensor] = dict(model.named_parameters())
+    _limit_look_ahead(weights, theirs, trainer.model.config)
+    if count > 1:
+        join_latents(weights, count)
+        own = {"discriminator": trainer.discriminator.state_dict(), "quantizing": True}
+        trainer.start_from({"averaged": weights, **own}, known_stages=0)
+    else:
+        trainer.start_from_model(model)
     facts = {name: value for name, value in checkpoint.facts.items() if name != "validation"}
     return RunStart(origin={"model": checkpoint.fingerprint().hex(), **facts})
+
+
+def _joined(theirs: ModelConfig, ours: ModelConfig) -> tuple[int, ModelConfig]:
+    """How many of their latents together have the frames and channels of one of ours, and their
+    configuration with these, and with our stages; 1 and theirs where they do not fit.
+    """
+    old, new = theirs.transform, ours.transform
+    if old is None or new is None:
+        return 1, theirs
+    count, rest = divmod(new.frames_per_latent, old.frames_per_latent)
+    if rest or count < 2 or ours.latent_channels != count * theirs.latent_channels:
+        return 1, theirs
+    return count, dataclasses.replace(
+        theirs,
+        latent_channels=ours.latent_channels,
+        stages=ours.stages,
+        transform=dataclasses.replace(old, frames_per_latent=new.frames_per_latent),
+    )
 
 
 def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
@@ -286,7 +313,8 @@ def _rounded(name: str, value: Tensor) -> Tensor:
 
 
 def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
-    _check_same_model(trainer, state, path)
+    ours = trainer.model.config
+    _check_same_model(trainer, state, path, ModelConfig.from_dict(state["model_config"]), ours)
     if "optimiser" not in state["trainer"]:
         raise CheckpointError(
             f"{path} is a portable state; no run goes on from it, but a new one can start (--init)"
@@ -300,11 +328,10 @@ def _check_same_run(trainer: Trainer, state: dict[str, Any], path: Path) -> None
 
 
 def _check_same_model(
-    trainer: Trainer, state: dict[str, Any], path: Path, *, ours: ModelConfig | None = None
+    trainer: Trainer, state: dict[str, Any], path: Path, theirs: ModelConfig, ours: ModelConfig
 ) -> None:
     settings = TrainingConfig.from_dict(state["settings"])
-    theirs = ModelConfig.from_dict(state["model_config"])
-    _refuse(path, "another model", _differences(theirs, ours or trainer.model.config))
+    _refuse(path, "another model", _differences(theirs, ours))
     _refuse(
         path,
         "other discriminators",

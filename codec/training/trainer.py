@@ -325,9 +325,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(
             (self.settings.seed * 1_000_003 + self.steps) * 1_009 + self.accelerator.process_index
         )
-        return lost_frames(len(wave), wave.shape[2] // config.hop, self.settings, generator).to(
-            wave.device
-        )
+        frames = wave.shape[2] // config.hop
+        lost = lost_frames(len(wave), frames, config.frame_rate_hz, self.settings, generator)
+        return lost.to(wave.device)
 
     def _generator(self) -> torch.Generator:
         """Return a CPU generator that is the same on every process."""

@@ -137,6 +137,8 @@ def test_every_preset(preset):
         tiny_noisy(encoder_look_ahead=(), noise_channels=0),
         tiny_noisy(noise_bands=0),
         tiny_transform(excitation_bands=2),
+        tiny_transform(frames_per_latent=3),
+        tiny_noisy(frames_per_latent=2, excitation_bands=1),
     ],
 )
 def test_other_layouts(config):
@@ -144,10 +146,12 @@ def test_other_layouts(config):
     assert_equal_on(random_checkpoint(config), samples, [0] * 4)
 
 
-@pytest.mark.parametrize("excitation_bands", [0, 1])
-def test_noise_and_lost_frames(waves, excitation_bands):
+@pytest.mark.parametrize(
+    "changes", [{}, {"excitation_bands": 1}, {"frames_per_latent": 2}], ids=["", "excited", "two"]
+)
+def test_noise_and_lost_frames(waves, changes):
     """Both backends take noise of each clip or for all; the codes of a lost frame are not heard."""
-    config = tiny_noisy(excitation_bands=excitation_bands)
+    config = tiny_noisy(**changes)
     checkpoint = random_checkpoint(config)
     checkpoint.weights["decoder.unknown"][:] = 0.1
     torch_backend, onnx_backend = both(checkpoint)

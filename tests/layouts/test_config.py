@@ -148,7 +148,7 @@ def test_a_model_that_cannot_be_built_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bands": (3, 4)}, "an even hop, not 7"),
+        ({"bands": (3, 4)}, "an even number, not 7"),
         ({"bands": ()}, "bands are positive"),
         ({"bands": (4, 0)}, "bands are positive"),
         ({"width": 0}, "width is at least 1, not 0"),
@@ -158,6 +158,7 @@ def test_a_model_that_cannot_be_built_is_refused(changes, message):
         ({"excitation_bands": -1}, "excitation_bands is at least 0 and below .* bands, 3, not -1"),
         ({"excitation_bands": 3}, "excitation_bands is at least 0 and below .* bands, 3, not 3"),
         ({"noise_bands": -1}, "noise_bands is 0 to the number of bands, 3, not -1"),
+        ({"frames_per_latent": 0}, "frames_per_latent is 1 to 8, not 0"),
         ({"noise_bands": 4}, "noise_bands is 0 to the number of bands, 3, not 4"),
     ],
 )
@@ -211,6 +212,7 @@ def test_presets_have_the_rates_that_they_state():
     }
     assert facts == {
         "speech_16khz": (16_000, 50, 7000),
+        "speech_16khz_25hz": (16_000, 25, 7000),
         "speech_16khz_live": (16_000, 50, 7000),
         "speech_24khz": (24_000, 75, 7500),
         "dac_16khz": (16_000, 50, 6000),

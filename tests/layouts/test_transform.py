@@ -147,14 +147,19 @@ def started(width: int, latent_channels: int, **changes: Any) -> CodecModel:
     return model
 
 
-def test_the_start_is_a_working_codec_before_any_training():
+@pytest.mark.parametrize("frames_per_latent", [1, 2])
+def test_the_start_is_a_working_codec_before_any_training(frames_per_latent):
     """Wide enough, it gives the waveform back but for what the blocks add; with fewer components it
     keeps the most.
     """
-    wave = speech(3.0, seed=1)
+    wave = speech(3.0, seed=1)[..., : 148 * HOP]
     found = {}
     for components in (323, 64):
-        model = started(width=323, latent_channels=components)
+        model = started(
+            width=323,
+            latent_channels=components * frames_per_latent,
+            frames_per_latent=frames_per_latent,
+        )
         for block in (*model.encoder.blocks, *model.decoder.blocks):  # pyright: ignore[reportGeneralTypeIssues]
             torch.nn.init.zeros_(block.scale)
         with torch.no_grad():
@@ -165,9 +170,11 @@ def test_the_start_is_a_working_codec_before_any_training():
     assert found[323] > found[64] > 0
 
 
-@pytest.mark.parametrize("excitation_bands", [0, 1])
-def test_quantized_latents_of_the_start_are_speech_already(excitation_bands):
-    model = started(width=128, latent_channels=64, excitation_bands=excitation_bands)
+@pytest.mark.parametrize(
+    "changes", [{}, {"excitation_bands": 1}, {"frames_per_latent": 2}], ids=["", "excited", "two"]
+)
+def test_quantized_latents_of_the_start_are_speech_already(changes):
+    model = started(width=128, latent_channels=64, **changes)
     wave = speech(8.0)
     with torch.no_grad():
         latents = model.encoder(wave)[0].T

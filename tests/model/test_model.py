@@ -24,6 +24,10 @@ LAYOUTS = {
         bands=(3, 7), width=64, encoder_blocks=0, decoder_blocks=1, kernel=5
     ),
     "excited": tiny_transform(excitation_bands=1),
+    "two frames a latent": tiny_transform(frames_per_latent=2, excitation_bands=1),
+    "three frames a latent": tiny_transform(
+        frames_per_latent=3, encoder_look_ahead=(1, 0), decoder_look_ahead=(0, 0, 1)
+    ),
 }
 
 

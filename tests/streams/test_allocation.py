@@ -14,14 +14,16 @@ from codec.bitstream import GROUP_FRAMES, NONE, StageLayout, StreamHeader
 from codec.bitstream.stage_counts import pack_depths
 from codec.streams.allocation import (
     SMALLEST_POWER,
-    STAGES_PER_DB,
     RateAllocator,
     allocate,
     frame_powers,
     least_depths,
+    stages_per_db,
 )
 from codec.streams.live_allocation import LiveAllocation
 from codec.training.stage_dropout import group_levels as group_levels_of_tensors
+
+SLOPE = stages_per_db(50.0)
 
 
 def cost_bits(depths: np.ndarray, bits: list[int]) -> int:
@@ -59,7 +61,7 @@ def levels_of(powers: np.ndarray) -> np.ndarray:
 def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
     powers = 10 ** rng.uniform(-8.9, -1, (1, frames))
     budget = bits[0] + share * (sum(bits) - bits[0])
-    depths = allocate(powers, bits, budget, least_stages)
+    depths = allocate(powers, bits, budget, least_stages, SLOPE)
     least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[
         None, :frames
     ]
@@ -72,7 +74,7 @@ def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
     free = depths[0] > least[0]  # of those above their least, a louder frame has no fewer stages
     assert (np.diff(depths[0][free][np.argsort(levels[0][free])]) >= 0).all()
     if depths.min() < len(bits):  # another one for the group whose turn it is would be too many
-        due = np.where(depths < len(bits), depths - STAGES_PER_DB * levels, np.inf)
+        due = np.where(depths < len(bits), depths - SLOPE * levels, np.inf)
         one_more = depths + (due <= due.min() + 1e-9)
         assert (one_more == len(bits)).all() or cost_bits(one_more, bits) > budget * frames
 
@@ -80,7 +82,7 @@ def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
 def test_every_fourth_group_of_a_pause_has_a_stage():
     powers = np.full((1, 60), 1e-8)
     powers[:, 30:45] = 0.01
-    depths = allocate(powers, [10] * 8, 15.0, 0)
+    depths = allocate(powers, [10] * 8, 15.0, 0, SLOPE)
     groups = depths[0, ::GROUP_FRAMES].tolist()
     assert groups[:10] == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0]
     assert min(groups[10:15]) >= 4
@@ -93,7 +95,7 @@ def test_digital_silence_has_no_stage(budget):
     powers = np.full((2, 60), 0.01)
     powers[0, 11:40] = 0
     powers[1] = 0.9e-9
-    depths = allocate(powers, [10] * 8, budget, 0)
+    depths = allocate(powers, [10] * 8, budget, 0, SLOPE)
     silent = np.flatnonzero(depths[0] == 0)
     assert silent.tolist() == list(range(12, 39))
     assert not depths[1].any()
@@ -102,33 +104,33 @@ def test_digital_silence_has_no_stage(budget):
 
 
 def test_a_model_without_such_frames_keeps_a_stage_in_silence():
-    assert (allocate(np.zeros((1, 60)), [10] * 8, np.inf, 1) == 8).all()
-    assert (allocate(np.zeros((1, 60)), [10] * 8, 12.0, 1) >= 1).all()
+    assert (allocate(np.zeros((1, 60)), [10] * 8, np.inf, 1, SLOPE) == 8).all()
+    assert (allocate(np.zeros((1, 60)), [10] * 8, 12.0, 1, SLOPE) >= 1).all()
 
 
 def test_channels_do_not_share():
     rng = np.random.default_rng(1)
     powers = 10 ** rng.uniform(-8, -1, (2, 60))
-    both = allocate(powers, [10] * 8, 35.0, 0)
+    both = allocate(powers, [10] * 8, 35.0, 0, SLOPE)
     for channel in range(2):
         np.testing.assert_array_equal(
-            both[channel], allocate(powers[channel : channel + 1], [10] * 8, 35.0, 0)[0]
+            both[channel], allocate(powers[channel : channel + 1], [10] * 8, 35.0, 0, SLOPE)[0]
         )
 
 
 @pytest.mark.parametrize("budget", [20.0, 27.0, 45.0, 75.0])
 def test_a_steady_tone_spends_its_budget_too(budget):
     """Groups of equal level take turns, the earlier ones first."""
-    depths = allocate(np.full((1, 60), 0.01), [10] * 8, budget, 1)
+    depths = allocate(np.full((1, 60), 0.01), [10] * 8, budget, 1, SLOPE)
     assert np.ptp(depths) <= 1
     assert (np.diff(depths) <= 0).all()
     assert budget * 60 - 10 * GROUP_FRAMES - 2 <= cost_bits(depths, [10] * 8) <= budget * 60
 
 
-def test_three_stages_for_twenty_decibels():
+def test_three_stages_for_twenty_decibels_at_50_frames_a_second():
     powers = np.full((1, 60), 0.01)
     powers[:, 30:] *= 100
-    stepped = allocate(powers, [10] * 8, 45.5, 1)
+    stepped = allocate(powers, [10] * 8, 45.5, 1, SLOPE)
     assert set(stepped[0, 30:] - stepped[0, 0]) <= {2, 3}
     assert set(stepped[0, 30:] - stepped[0, 29]) <= {3, 4}
 
@@ -158,7 +160,7 @@ def test_an_allocator_takes_pieces_of_any_size(piece):
     powers = frame_powers(wave, 20)
     for number, packet in enumerate(made):
         span = slice(20 * number, 20 * number + packet.shape[2])
-        depths = allocate(powers[:, span], [5] * 6, 12.0, 1)
+        depths = allocate(powers[:, span], [5] * 6, 12.0, 1, SLOPE)
         np.testing.assert_array_equal(np.count_nonzero(packet != NONE, axis=1), depths)
         there = packet != NONE
         np.testing.assert_array_equal(packet[there], codes[..., span][there])

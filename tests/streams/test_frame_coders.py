@@ -31,6 +31,8 @@ CONFIGS = {
     "far": tiny_noisy(encoder_look_ahead=(2, 0), decoder_look_ahead=(2, 1, 0), level_look_ahead=1),
     "no blocks": tiny_transform(encoder_blocks=0, decoder_blocks=0),
     "excited": tiny_noisy(excitation_bands=1),
+    "two frames a latent": tiny_noisy(frames_per_latent=2, excitation_bands=1),
+    "three frames a latent": tiny_transform(frames_per_latent=3),
     "excitation alone": tiny_transform(encoder_blocks=0, decoder_blocks=0, excitation_bands=2),
 }
 
@@ -72,7 +74,7 @@ def test_codes_of_any_pieces_are_those_of_one_pass(networks, name, backend, seed
     samples = int(rng.integers(1, 8000))
     wave = np.stack([synthesize_speech(0.5, seed=seed % 1000)] * 2)[:, :samples]
     wave[1] *= 0.1
-    padded = np.pad(wave, [(0, 0), (0, -samples % 320)])
+    padded = np.pad(wave, [(0, 0), (0, -samples % config.hop)])
     expected = network.encode(padded[:, None], [0] * 4)
     encoder = FrameEncoder(network, config, channels=2)
     made = [encoder.push(wave[:, start:end]) for start, end in pieces(rng, samples, 1500)]
@@ -126,13 +128,11 @@ def test_a_copy_goes_on_alike(networks, name):
 
 @each
 def test_latency_is_what_the_layers_say(networks, name):
-    """A sample comes out one hop and the look-ahead of both ends after it went in, at the
-    latest.
-    """
+    """A sample comes out as many samples after it went in, at the latest, as both ends say."""
     config, network = CONFIGS[name], networks(name, TorchBackend)
     encoder = FrameEncoder(network, config, channels=1)
     decoder = FrameDecoder(network, config, channels=1)
-    delay = (encoder.look_ahead + decoder.look_ahead + 1) * 320
+    delay = encoder.latency_samples + decoder.latency_samples
     wave = synthesize_speech(1.0, seed=3)[None]
     given_samples = made = latest = 0
     for start in range(0, 16_000, 80):

@@ -111,8 +111,9 @@ def test_memory_is_one_window_not_the_stream():
         tiny_transform(),
         tiny_noisy(),
         tiny_noisy(excitation_bands=1),
+        tiny_noisy(frames_per_latent=2, excitation_bands=1),
     ],
-    ids=["filterbank", "causal", "transform", "noisy", "excited"],
+    ids=["filterbank", "causal", "transform", "noisy", "excited", "two frames a latent"],
 )
 @settings(max_examples=8, deadline=None)
 @given(window=st.integers(1, 40), seed=st.integers(0, 9))

@@ -301,6 +301,33 @@ def test_a_model_gains_noise_concealment_and_an_excitation(tmp_path, is_file):
 
 
 @each_origin
+def test_a_model_joins_latents(tmp_path, is_file):
+    """Each new latent is two old ones, and decodes to the same wave; the stages start from data."""
+    smaller = Trainer(tiny_transform(conceals=True), SETTINGS, Accelerator(cpu=True))
+    smaller.quantizing = True
+    before = smaller.averaged.folded()
+    config = tiny_transform(conceals=True, frames_per_latent=2)
+    larger = dataclasses.replace(config, latent_channels=64, stages=config.stages * 2)
+    trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
+    init = origin(smaller, tmp_path, is_file)
+    open_run(trainer, tmp_path / "new", init=init)
+    assert (trainer.started, trainer.quantizing) == (False, True)
+    left = trainer.start(batches)
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 0.5
+    wave, model = batches(0), trainer.averaged.folded()
+    latent, old = model.encoder(wave), before.encoder(wave)
+    torch.testing.assert_close(latent[:, :32], old[:, :, ::2])
+    torch.testing.assert_close(latent[:, 32:], old[:, :, 1::2])
+    torch.testing.assert_close(model.decoder(latent), before.decoder(old))
+    assert model.encode(wave, [0] * 8).shape[1:] == (8, wave.shape[2] // 640)
+    wider = dataclasses.replace(larger, latent_channels=65)
+    other = Trainer(wider, SETTINGS, Accelerator(cpu=True))
+    with pytest.raises(CheckpointError, match=r"has latent_channels 32, not 65"):
+        open_run(other, tmp_path / "other", init=init)
+
+
+@each_origin
 def test_a_model_loses_look_ahead(tmp_path, is_file):
     """What lasts is seen as before, as weights of frames out of sight go to the last one in
     sight.

@@ -21,6 +21,7 @@ from ...layouts.transform.transform_nodes import (
     features,
     fill,
     gates,
+    leave,
     linear,
     mdct,
     mix,
@@ -35,10 +36,14 @@ class _Step:
     """The new frames on their way through the layers; `behind` is how many frames their numbers
     have fallen behind.
 
+    There are `frames_per_item` of them for each item of x along its axis.
+
     Makes the inputs `first`, `end`, `state_0`, …, and the outputs `new_state_0`, ….
     """
 
-    def __init__(self, graph: Graph, layers: list[Layer], x: str, axis: int) -> None:
+    def __init__(
+        self, graph: Graph, layers: list[Layer], x: str, *, axis: int, frames_per_item: int = 1
+    ) -> None:
         self._graph = graph
         self._layers = layers
         self._done = 0
@@ -46,6 +51,8 @@ class _Step:
         first = graph.input("first", "int64", [])
         self._end = graph.input("end", "int64", [])
         count = graph.node("Gather", graph.node("Shape", x), graph.integer(axis))
+        if frames_per_item > 1:
+            count = graph.node("Mul", count, graph.integer(frames_per_item))
         self._there: dict[int, str] = {}  # by how far the numbers are behind
         self._spans: dict[int, str] = {}  # by their length
         self._count = count
@@ -109,12 +116,12 @@ class _Step:
 
 def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
     """`encode_step`: hops float32 (batch, frames, hop), first, end, states → codes (batch, stages,
-    frames), states.
+    latents), states.
     """
     layout = _layout(config)
     model = Part(Graph("encoder_step"), weights, "")
     graph, part = model.graph, model.child("encoder")
-    hops = graph.input("hops", "float32", ["batch", "frames", layout.hop])
+    hops = graph.input("hops", "float32", ["batch", "frames", layout.transform_hop])
     step = _Step(graph, layout.encoder_layers, hops, axis=1)
     window = step.window(hops)
     window = step.window(mdct(graph, window, layout))
@@ -124,19 +131,15 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     x = linear(
         part.child("entry"),
         features(graph, own, power, layout),
-        layout.hop + len(layout.bands),
+        layout.transform_hop + len(layout.bands),
         layout.width,
     )
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(step, child, x, layout, ahead)
-    latent = graph.node(
-        "Transpose",
-        linear(part.child("exit"), x, layout.width, config.latent_channels),
-        perm=[0, 2, 1],
-    )
+    latent = leave(part, x, layout, config.latent_channels)
     positions = positions_input(graph, config)
     codes = quantize(model.child("quantizer"), latent, positions, config, are_few=True)
-    graph.output("codes", codes, "int32", ["batch", len(config.stages), "frames"])
+    graph.output("codes", codes, "int32", ["batch", len(config.stages), "latents"])
     return graph
 
 
@@ -148,13 +151,13 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     layers = layout.decoder_layers
     model = Part(Graph("decoder_step"), weights, "")
     graph, part = model.graph, model.child("decoder")
-    codes = graph.input("codes", "int32", ["batch", "stages", "frames"])
+    codes = graph.input("codes", "int32", ["batch", "stages", "latents"])
     noise = (
-        graph.input("noise", "float32", [1, "padded", config.noise_values])
+        graph.input("noise", "float32", [1, "padded", layout.noise_values_of_frame])
         if config.noise_values
         else ""
     )
-    step = _Step(graph, layers, codes, axis=2)
+    step = _Step(graph, layers, codes, axis=2, frames_per_item=layout.frames_per_latent)
     latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
     lost = lost_frames(graph, codes) if config.conceals else ""
     x = enter(part, latent, lost, layout, config.latent_channels)
@@ -166,14 +169,14 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     for number, ahead in enumerate(layout.decoder_reach):
         x = add_noise(part, number, x, of_frames_here(), layout)
         x = _block(step, part.child("blocks").child(str(number)), x, layout, ahead)
-    made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    made = linear(part.child("exit"), x, layout.width, layout.transform_hop + len(layout.bands))
     if layout.noise_bands:
         made = fill(graph, made, of_frames_here(), layout)
     if layout.excitation_bands:
         made = _excite(step, part.child("excitation"), x, made, layout)
     begun, rest = overlapping(graph, step.inside(coefficients_of(graph, made, layout)), layout)
     hops = graph.node("Add", begun, graph.slice(step.window(rest), 0, -1, axis=1))
-    graph.output("hops", hops, "float32", ["batch", "frames", layout.hop])
+    graph.output("hops", hops, "float32", ["batch", "frames", layout.transform_hop])
     return graph
 
 
@@ -198,7 +201,7 @@ def _convolved(step: _Step, part: Part, window: str, layout: TransformLayout) ->
 
 def _excite(step: _Step, part: Part, x: str, made: str, layout: TransformLayout) -> str:
     """`_excite` of `codec.model.streaming`."""
-    graph, hop = part.graph, layout.hop
+    graph, hop = part.graph, layout.transform_hop
     begun, rest = exciting(graph, step.inside(coefficients_of(graph, made, layout)), layout)
     hops = graph.node("Add", begun, graph.slice(step.window(rest), 0, -1, axis=1))
     parts = graph.node("Abs", hops), made, gates(part, x, layout)

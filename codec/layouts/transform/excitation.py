@@ -34,7 +34,7 @@ class Excitation(nn.Module):
 
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
-        self.hop = layout.hop
+        self.hop = layout.transform_hop
         self.lower, self.bins = layout.excitation_bands, layout.excitation_bins
         self.bands = Bands(layout.bands)
         self.gate = nn.Linear(layout.width, layout.excited_bands)
@@ -42,7 +42,9 @@ class Excitation(nn.Module):
         with torch.no_grad():
             self.gate.weight.mul_(_GATE_WEIGHT_GAIN)
             self.gate.bias.fill_(_GATE_BIAS)
-        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
+        self.register_buffer(
+            "basis", torch.from_numpy(mdct_basis(layout.transform_hop)), persistent=False
+        )
 
     def forward(
         self,

@@ -44,11 +44,11 @@ class Analysis(nn.Module):
 
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
-        self.hop = layout.hop
+        self.hop = layout.transform_hop
         self.neighbours = (1, layout.level_look_ahead)
         self.bands = Bands(layout.bands)
         self.register_buffer(
-            "basis", torch.from_numpy(mdct_basis(layout.hop))[:, None], persistent=False
+            "basis", torch.from_numpy(mdct_basis(layout.transform_hop))[:, None], persistent=False
         )
 
     def forward(
@@ -82,9 +82,11 @@ class Synthesis(nn.Module):
 
     def __init__(self, layout: TransformLayout) -> None:
         super().__init__()
-        self.hop, self.noise_bins = layout.hop, layout.noise_bins
+        self.hop, self.noise_bins = layout.transform_hop, layout.noise_bins
         self.bands = Bands(layout.bands)
-        self.register_buffer("basis", torch.from_numpy(mdct_basis(layout.hop)), persistent=False)
+        self.register_buffer(
+            "basis", torch.from_numpy(mdct_basis(layout.transform_hop)), persistent=False
+        )
 
     def forward(
         self, features: Float[Tensor, "batch frames features"]

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from ..receptive_field import Context, Layer, context
 from ..require import require
 
-MAX_HOP = 2048  # the transform's matrix holds 2·hop² numbers
+MAX_TRANSFORM_HOP = 2048  # the transform's matrix holds 2·hop² numbers
+MAX_FRAMES_PER_LATENT = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransformLayout:
-    """Lapped transform → blocks at the frame rate → latent, and the mirror; all work is done once
-    per frame.
+    """Lapped transform → blocks at its frame rate → latent, and the mirror; all work is done once
+    per frame of the transform.
 
-    The transform is the MDCT. `bands` says how its coefficients, from low to high frequencies, are
-    grouped; each band has a level of its own, averaged over the frame before, the frame itself and
-    `level_look_ahead` frames after it. A block is a ConvNeXt block on `width` channels: a depthwise
-    convolution of `kernel` frames, and a perceptron `expansion` times as wide. A block's
-    convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
+    The transform is the MDCT. `frames_per_latent` of its frames share a latent, which is what the
+    rest of the package calls a frame. `bands` says how its coefficients, from low to high
+    frequencies, are grouped; each band has a level of its own, averaged over the frame before, the
+    frame itself and `level_look_ahead` frames after it. A block is a ConvNeXt block on `width`
+    channels: a depthwise convolution of `kernel` frames, and a perceptron `expansion` times as
+    wide. A block's convolution sees as many frames ahead as its entry of `encoder_look_ahead` or
     `decoder_look_ahead` says, and the rest of its kernel behind; an empty tuple centres all
     kernels. `noise_channels` of Gaussian noise enter each block of the decoder, and the highest
     `noise_bands` that it makes are noise at its levels. A decoder that `conceals` has a vector that
@@ -40,11 +42,22 @@ class TransformLayout:
     noise_bands: int = 0
     conceals: bool = False
     excitation_bands: int = 0
+    frames_per_latent: int = 1
 
     def __post_init__(self) -> None:
         require(bool(self.bands) and min(self.bands) >= 1, f"bands are positive, not {self.bands}")
-        require(self.hop % 2 == 0, f"bands add up to an even hop, not {self.hop}")
-        require(self.hop <= MAX_HOP, f"bands add up to a hop of at most {MAX_HOP}, not {self.hop}")
+        require(
+            self.transform_hop % 2 == 0,
+            f"bands add up to an even number, not {self.transform_hop}",
+        )
+        require(
+            self.transform_hop <= MAX_TRANSFORM_HOP,
+            f"bands add up to at most {MAX_TRANSFORM_HOP}, not {self.transform_hop}",
+        )
+        require(
+            1 <= self.frames_per_latent <= MAX_FRAMES_PER_LATENT,
+            f"frames_per_latent is 1 to {MAX_FRAMES_PER_LATENT}, not {self.frames_per_latent}",
+        )
         for name in ("width", "expansion"):
             require(getattr(self, name) >= 1, f"{name} is at least 1, not {getattr(self, name)}")
         for name in ("encoder_blocks", "decoder_blocks", "noise_channels"):
@@ -72,9 +85,14 @@ class TransformLayout:
             )
 
     @property
-    def hop(self) -> int:
-        """Coefficients of a frame."""
+    def transform_hop(self) -> int:
+        """Samples per frame of the transform, as many as its coefficients."""
         return sum(self.bands)
+
+    @property
+    def hop(self) -> int:
+        """Samples per latent."""
+        return self.transform_hop * self.frames_per_latent
 
     @property
     def least_weights(self) -> int:
@@ -84,7 +102,7 @@ class TransformLayout:
         of_a_block = self.kernel + 2 * self.expansion * self.width
         blocks = (self.encoder_blocks + self.decoder_blocks) * of_a_block
         noise = self.decoder_blocks * self.noise_channels
-        return self.width * (self.hop + blocks + noise + self.excited_bands)
+        return self.width * (self.transform_hop + blocks + noise + self.excited_bands)
 
     @property
     def encoder_reach(self) -> tuple[int, ...]:
@@ -98,8 +116,15 @@ class TransformLayout:
 
     @property
     def noise_values(self) -> int:
-        """Values of noise that the decoder takes for each frame: those of the blocks, then those of
-        the noise bands.
+        """Values of noise that the decoder takes for each latent: those of its frames, one after
+        another.
+        """
+        return self.frames_per_latent * self.noise_values_of_frame
+
+    @property
+    def noise_values_of_frame(self) -> int:
+        """Values of noise for a frame of the transform: those of the blocks, then those of the
+        noise bands.
         """
         return self.decoder_blocks * self.noise_channels + self.noise_bins
 
@@ -120,13 +145,14 @@ class TransformLayout:
 
     @property
     def encoder_layers(self) -> list[Layer]:
-        """MDCT, band levels, blocks: the layers of the encoder that see several frames.
+        """MDCT, band levels, blocks: the layers of the encoder that see several frames of the
+        transform.
 
-        The MDCT sees two hops of the waveform, which starts half a hop before its first sample: hop
-        t reaches from sample (t − ½)·hop to (t + ½)·hop.
+        The MDCT sees two hops of n = `transform_hop` samples each, of which the first starts half a
+        hop before the first sample: hop t reaches from sample (t − ½)·n to (t + ½)·n.
         """
-        transform = Layer(before=0, after=1, width=self.hop)
-        levels = Layer(before=1, after=self.level_look_ahead, width=self.hop)
+        transform = Layer(before=0, after=1, width=self.transform_hop)
+        levels = Layer(before=1, after=self.level_look_ahead, width=self.transform_hop)
         return [transform, levels, *self._blocks(self.encoder_reach)]
 
     @property
@@ -137,26 +163,31 @@ class TransformLayout:
         The excitation is an overlap-add of its own and an MDCT, which sees the next hop, too.
         Meanwhile the frame's features and gates wait beside its hop.
         """
-        overlap = Layer(before=1, after=0, width=self.hop)
+        overlap = Layer(before=1, after=0, width=self.transform_hop)
         if not self.excitation_bands:
             return [*self._blocks(self.decoder_reach), overlap]
-        waiting = self.hop + len(self.bands) + self.excited_bands
-        transform = Layer(before=0, after=1, width=self.hop + waiting)
+        waiting = self.transform_hop + len(self.bands) + self.excited_bands
+        transform = Layer(before=0, after=1, width=self.transform_hop + waiting)
         return [*self._blocks(self.decoder_reach), overlap, transform, overlap]
 
     @property
     def encoder_context(self) -> Context:
-        """Frames of audio around one frame that its latent depends on; a hop begins in the frame of
-        audio before.
+        """Latents' hops of audio around one latent's own that it depends on; the transform's first
+        hop begins before its own audio.
         """
-        return context(self.encoder_layers, before=1)
+        return self._of_latents(context(self.encoder_layers, before=1))
 
     @property
     def decoder_context(self) -> Context:
-        """Frames of codes around one frame that its samples depend on; a frame of audio ends in the
-        next hop.
+        """Latents around one latent that its samples depend on; they end in the transform's next
+        hop.
         """
-        return context(self.decoder_layers, after=1)
+        return self._of_latents(context(self.decoder_layers, after=1))
+
+    def _of_latents(self, frames: Context) -> Context:
+        """Whole latents that have so many frames of the transform."""
+        per_latent = self.frames_per_latent
+        return Context(before=-(-frames.before // per_latent), after=-(-frames.after // per_latent))
 
     def _blocks(self, reach: tuple[int, ...]) -> list[Layer]:
         return [

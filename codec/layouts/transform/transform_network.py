@@ -10,14 +10,16 @@ gradients do not depend on the level:
     wave → MDCT → u, log g → blocks → latent → quantizer → latent → blocks → u, log g → g·u →
     inverse MDCT → wave
 
+A latent is a linear function of the blocks' results for one frame, or for the few that share it.
+
 Where the layout has an excitation, harmonics of the lowest bands' waveform take part in the u of
 those above before the last step: noise there costs a voice its harmonics, and this costs no bit:
 
     g·u of the lowest bands → inverse MDCT → |·| → MDCT → u′;  u → √(1 − a)·u + √a·gain·u′
 
-All blocks run at the frame rate. `start_from_waves` sets the outer linear layers to the principal
-components of [u, log g], with the blocks near the identity: with a quantizer started on these
-latents the untrained codec is a transform coder with vector quantization, which is already
+All blocks run at the rate of MDCT frames. `start_from_waves` sets the outer linear layers to the
+principal components of [u, log g], with the blocks near the identity: with a quantizer started on
+these latents the untrained codec is a transform coder with vector quantization, which is already
 intelligible.
 """
 
@@ -82,16 +84,22 @@ class TransformEncoder(nn.Module):
     def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
         super().__init__()
         self.analysis = Analysis(layout)
-        self.entry = nn.Linear(layout.hop + len(layout.bands), layout.width)
+        self.entry = nn.Linear(layout.transform_hop + len(layout.bands), layout.width)
         self.blocks = nn.Sequential(*(Block(layout, ahead) for ahead in layout.encoder_reach))
-        self.exit = nn.Linear(layout.width, latent_channels)
+        self.exit = nn.Linear(layout.frames_per_latent * layout.width, latent_channels)
 
     def forward(
         self, wave: Float[Tensor, "batch 1 time"]
-    ) -> Float[Tensor, "batch channels frames"]:
+    ) -> Float[Tensor, "batch channels latents"]:
         with torch.autocast(wave.device.type, enabled=False):
             features = self.analysis(wave.to(self.analysis.basis.dtype))
-        return self.exit(self.blocks(self.entry(features))).transpose(1, 2)
+        return self.leave(self.blocks(self.entry(features)))
+
+    def leave(
+        self, x: Float[Tensor, "batch frames width"]
+    ) -> Float[Tensor, "batch channels latents"]:
+        """Compute latents from the last block's output."""
+        return self.exit(x.reshape(len(x), -1, self.exit.in_features)).transpose(1, 2)
 
     @torch.no_grad()
     def subtract_mean(self, mean: Float[Tensor, " channels"]) -> None:
@@ -110,7 +118,8 @@ class TransformDecoder(nn.Module):
 
     def __init__(self, layout: TransformLayout, latent_channels: int) -> None:
         super().__init__()
-        self.entry = nn.Linear(latent_channels, layout.width)
+        self.entry = nn.Linear(latent_channels, layout.frames_per_latent * layout.width)
+        self.width, self.noise_values = layout.width, layout.noise_values_of_frame
         self.blocks = nn.ModuleList(Block(layout, ahead) for ahead in layout.decoder_reach)
         self.noise_channels = layout.noise_channels
         noisy = layout.decoder_blocks if layout.noise_channels else 0
@@ -119,20 +128,22 @@ class TransformDecoder(nn.Module):
             nn.init.normal_(entry.weight, std=_NOISE_GAIN)
         self.noise = nn.ModuleList(entries)
         self.unknown = nn.Parameter(torch.zeros(latent_channels)) if layout.conceals else None
-        self.exit = nn.Linear(layout.width, layout.hop + len(layout.bands))
+        self.exit = nn.Linear(layout.width, layout.transform_hop + len(layout.bands))
         self.synthesis = Synthesis(layout)
         self.excitation = Excitation(layout) if layout.excitation_bands else None
 
     def forward(
         self,
-        latent: Float[Tensor, "batch channels frames"],
-        noise: Float[Tensor, "_ frames values"] | None = None,
-        lost: Bool[Tensor, "batch frames"] | None = None,
+        latent: Float[Tensor, "batch channels latents"],
+        noise: Float[Tensor, "_ latents values"] | None = None,
+        lost: Bool[Tensor, "batch latents"] | None = None,
     ) -> Float[Tensor, "batch 1 time"]:
-        """`noise` has a batch of its own or one for all clips; frames that are `lost` do not see
-        their latent.
+        """`noise` has a batch of its own or one for all clips; frames whose latent is `lost` do not
+        see it.
         """
         x = self.enter(latent, lost)
+        if noise is not None:
+            noise = noise.reshape(len(noise), x.shape[1], self.noise_values)
         for number, block in enumerate(self.blocks):
             x = block(self.add_noise(number, x, noise))
         features = self.exit(x)
@@ -145,14 +156,14 @@ class TransformDecoder(nn.Module):
 
     def enter(
         self,
-        latent: Float[Tensor, "batch channels frames"],
-        lost: Bool[Tensor, "batch frames"] | None,
+        latent: Float[Tensor, "batch channels latents"],
+        lost: Bool[Tensor, "batch latents"] | None,
     ) -> Float[Tensor, "batch frames width"]:
         """Compute the input of the first block."""
         x = latent.transpose(1, 2)
         if lost is not None and self.unknown is not None:
             x = torch.where(lost[..., None], self.unknown.to(x.dtype), x)
-        return self.entry(x)
+        return self.entry(x).reshape(len(x), -1, self.width)
 
     def add_noise(
         self,

@@ -18,30 +18,45 @@ if TYPE_CHECKING:
 
 
 def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_channels: int) -> str:
-    """`TransformEncoder`: wave → latent (batch, latent_channels, frames)."""
+    """`TransformEncoder`: wave → latent (batch, latent_channels,
+    latents).
+    """
     x = linear(
         part.child("entry"),
         _analysis(part.graph, wave, layout),
-        layout.hop + len(layout.bands),
+        layout.transform_hop + len(layout.bands),
         layout.width,
     )
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(child, x, layout, ahead)
-    x = linear(part.child("exit"), x, layout.width, latent_channels)
-    return part.graph.node("Transpose", x, perm=[0, 2, 1])
+    return leave(part, x, layout, latent_channels)
+
+
+def leave(part: Part, x: str, layout: TransformLayout, latent_channels: int) -> str:
+    """`TransformEncoder.leave`: (batch, frames, width) → latent (batch, latent_channels,
+    latents).
+    """
+    graph, values = part.graph, layout.frames_per_latent * layout.width
+    if layout.frames_per_latent > 1:
+        x = graph.node("Reshape", x, graph.integers(0, -1, values))
+    x = linear(part.child("exit"), x, values, latent_channels)
+    return graph.node("Transpose", x, perm=[0, 2, 1])
 
 
 def transform_decoder(
     part: Part, latent: str, noise: str, lost: str, layout: TransformLayout, latent_channels: int
 ) -> str:
-    """`TransformDecoder`: latent, noise (1 or batch, frames, values), lost (batch, frames) →
+    """`TransformDecoder`: latent, noise (1 or batch, latents, values), lost (batch, latents) →
     wave.
     """
     x = enter(part, latent, lost, layout, latent_channels)
+    if noise and layout.frames_per_latent > 1:
+        values = part.graph.integers(0, -1, layout.noise_values_of_frame)
+        noise = part.graph.node("Reshape", noise, values)
     blocks = part.child("blocks").children()
     for number, (child, ahead) in enumerate(zip(blocks, layout.decoder_reach, strict=False)):
         x = _block(child, add_noise(part, number, x, noise, layout), layout, ahead)
-    made = linear(part.child("exit"), x, layout.width, layout.hop + len(layout.bands))
+    made = linear(part.child("exit"), x, layout.width, layout.transform_hop + len(layout.bands))
     if layout.noise_bands:
         made = fill(part.graph, made, noise, layout)
     if layout.excitation_bands:
@@ -50,14 +65,17 @@ def transform_decoder(
 
 
 def enter(part: Part, latent: str, lost: str, layout: TransformLayout, latent_channels: int) -> str:
-    """`TransformDecoder.enter`: latent, lost (batch, frames) → (batch, frames, width)."""
+    """`TransformDecoder.enter`: latent, lost (batch, latents) → (batch, frames, width)."""
     graph = part.graph
     x = graph.node("Transpose", latent, perm=[0, 2, 1])
     if layout.conceals:
         x = graph.node(
             "Where", graph.unsqueeze(lost, 2), part.constant("unknown", latent_channels), x
         )
-    return linear(part.child("entry"), x, latent_channels, layout.width)
+    x = linear(part.child("entry"), x, latent_channels, layout.frames_per_latent * layout.width)
+    if layout.frames_per_latent > 1:
+        x = graph.node("Reshape", x, graph.integers(0, -1, layout.width))
+    return x
 
 
 def add_noise(part: Part, number: int, x: str, noise: str, layout: TransformLayout) -> str:
@@ -77,9 +95,11 @@ def _analysis_kernels(hop: int) -> np.ndarray:
 
 def _analysis(graph: Graph, wave: str, layout: TransformLayout) -> str:
     """`Analysis`: wave (batch, 1, frames·hop) → [u, log g] (batch, frames, hop + bands)."""
-    half = layout.hop // 2
-    basis = graph.constant(partial(_analysis_kernels, layout.hop))
-    coefficients = graph.node("Conv", wave, basis, strides=[layout.hop], pads=[half, half])
+    half = layout.transform_hop // 2
+    basis = graph.constant(partial(_analysis_kernels, layout.transform_hop))
+    coefficients = graph.node(
+        "Conv", wave, basis, strides=[layout.transform_hop], pads=[half, half]
+    )
     coefficients = graph.node("Transpose", coefficients, perm=[0, 2, 1])
     power = band_power(graph, coefficients, layout)
     first = graph.slice(power, 0, 1, axis=1)
@@ -122,7 +142,7 @@ def _level(graph: Graph, power: str) -> str:
 
 def _synthesis(graph: Graph, features: str, layout: TransformLayout) -> str:
     """`Synthesis`: [u, log g] (batch, frames, hop + bands) → wave (batch, 1, frames·hop)."""
-    half = layout.hop // 2
+    half = layout.transform_hop // 2
     halves = overlapping(graph, coefficients_of(graph, features, layout), layout)
     hops = graph.node("Reshape", _overlap_add(graph, *halves), graph.integers(0, 1, -1))
     return graph.slice(hops, half, -half, axis=2)
@@ -137,7 +157,7 @@ def _overlap_add(graph: Graph, first: str, second: str) -> str:
 
 def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str:
     """`Synthesis.coefficients`: [u, log g] → g·u."""
-    hop = layout.hop
+    hop = layout.transform_hop
     shape, log_level = (
         graph.slice(features, 0, hop, axis=2),
         graph.slice(features, hop, None, axis=2),
@@ -149,7 +169,7 @@ def coefficients_of(graph: Graph, features: str, layout: TransformLayout) -> str
 
 def fill(graph: Graph, features: str, noise: str, layout: TransformLayout) -> str:
     """`Synthesis.fill`: [u, log g], noise (1 or batch, frames, values) → [u, log g]."""
-    hop, start = layout.hop, layout.hop - layout.noise_bins
+    hop, start = layout.transform_hop, layout.transform_hop - layout.noise_bins
     power = band_power(graph, graph.slice(features, 0, hop, axis=2), layout)
     level = graph.slice(_spread(graph, _level(graph, power), layout), start, None, axis=2)
     white = graph.slice(noise, -layout.noise_bins, None, axis=2)
@@ -168,7 +188,7 @@ def overlapping(
     """The two hops of waveform (batch, frames, hop) that each frame spans, of its first `bins`
     coefficients or of all.
     """
-    hop = layout.hop
+    hop = layout.transform_hop
     frames = graph.node("MatMul", coefficients, graph.constant(lambda: mdct_basis(hop)[:bins]))
     return graph.slice(frames, 0, hop, axis=2), graph.slice(frames, hop, None, axis=2)
 
@@ -178,7 +198,7 @@ def mdct(graph: Graph, hops: str, layout: TransformLayout) -> str:
     spans = graph.node(
         "Concat", graph.slice(hops, 0, -1, axis=1), graph.slice(hops, 1, None, axis=1), axis=2
     )
-    return graph.node("MatMul", spans, graph.constant(lambda: mdct_basis(layout.hop).T))
+    return graph.node("MatMul", spans, graph.constant(lambda: mdct_basis(layout.transform_hop).T))
 
 
 def _excite(part: Part, x: str, features: str, layout: TransformLayout) -> str:
@@ -202,7 +222,7 @@ def gates(part: Part, x: str, layout: TransformLayout) -> str:
 
 def mix(part: Part, features: str, gates: str, rectified: str, layout: TransformLayout) -> str:
     """`Excitation.mix`: [u, log g], gates, hops of the rectified waveform → [u, log g]."""
-    graph, hop = part.graph, layout.hop
+    graph, hop = part.graph, layout.transform_hop
     coefficients = mdct(graph, rectified, layout)
     power = band_power(graph, coefficients, layout)
     excitation, _ = _normalise(graph, coefficients, power, layout)

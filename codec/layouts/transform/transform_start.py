@@ -1,5 +1,5 @@
 """Sets the transform layout's weights before its first step: from waves, or from a model with more
-look-ahead.
+look-ahead or shorter latents.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def start_from_waves(
     encoder: TransformEncoder, decoder: TransformDecoder, waves: Float[Tensor, "batch 1 time"]
 ) -> None:
     """Set the outer layers to the principal components of the waves' features, most important
-    first.
+    first, and those between blocks and latent to the components of these over the frames of a
+    latent.
 
     Features are weighted by what an error in them does to the waveform, but by its square root: a
     coefficient by its band's long-term level to the power of a half, as the high frequencies of
@@ -39,14 +40,15 @@ def start_from_waves(
     weight = torch.cat([bands.spread(weight), weight * count.sqrt()])
     weighted = features * weight
     mean = weighted.mean(0)
-    _, directions = torch.linalg.eigh((weighted - mean).T @ (weighted - mean))
-    components = directions.flip(1).T[
-        : encoder.entry.out_features
-    ]  # eigh gives them in ascending order
+    components = _principal(weighted - mean)[: encoder.entry.out_features]
+    within = F.pad(
+        (weighted - mean) @ components.T, (0, encoder.entry.out_features - len(components))
+    )
+    joint = _principal(within.reshape(-1, encoder.exit.in_features))[: encoder.exit.out_features]
 
     _set(encoder.entry, components * weight, -(components @ mean))
-    _set(encoder.exit, torch.eye(encoder.exit.out_features, encoder.exit.in_features))
-    _set(decoder.entry, torch.eye(decoder.entry.out_features, decoder.entry.in_features))
+    _set(encoder.exit, joint)
+    _set(decoder.entry, joint.T)
     _set(decoder.exit, components.T / weight[:, None], mean / weight)
     if decoder.excitation is not None:
         decoder.excitation.gain.zero_()  # u comes with an RMS near 1
@@ -75,6 +77,28 @@ def limit_look_ahead(
             moved = F.pad(kernel[..., :-lost], (lost, 0))
             moved[..., -1] += kernel[..., -lost:].sum(-1)
             kernel.copy_(moved)
+
+
+@torch.no_grad()
+def join_latents(weights: dict[str, Tensor], count: int) -> None:
+    """Rewrite, in place, the weights of a model for latents of `count` times as many frames: each
+    is so many of the old ones, one after another.
+
+    The quantizer's weights are dropped.
+    """
+    for name in [name for name in weights if name.startswith("quantizer.")]:
+        del weights[name]
+    for name in ("encoder.exit.weight", "decoder.entry.weight"):
+        weights[name] = torch.block_diag(*[weights[name]] * count)
+    for name in ("encoder.exit.bias", "decoder.entry.bias", "decoder.unknown"):
+        if name in weights:
+            weights[name] = weights[name].repeat(count)
+
+
+def _principal(x: Float[Tensor, "n values"]) -> Float[Tensor, "values values"]:
+    """Directions of the largest variance first, for x of zero mean."""
+    _, directions = torch.linalg.eigh(x.T @ x)  # in ascending order
+    return directions.flip(1).T
 
 
 def _set(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> None:

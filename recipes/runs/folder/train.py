@@ -78,9 +78,14 @@ class Arguments:
     """Folder tree of audio by other speakers, to measure on."""
     out: Path
     """The run's folder; if it holds a state, the run goes on from there."""
-    preset: Literal["speech_16khz", "speech_16khz_live", "speech_24khz", "dac_16khz", "tiny"] = (
-        "speech_16khz"
-    )
+    preset: Literal[
+        "speech_16khz",
+        "speech_16khz_25hz",
+        "speech_16khz_live",
+        "speech_24khz",
+        "dac_16khz",
+        "tiny",
+    ] = "speech_16khz"
     kind: StageKind = "diveq"
     """The kind of every quantizer stage."""
     stages: int | None = None
@@ -91,7 +96,8 @@ class Arguments:
     """Fine-tune: start from another run's folder or state, full or portable
     (`codec.training.state`): averaged weights and discriminators, with fresh optimisers and
     schedule. Or from a model file, which has no discriminators. A model that looks less far ahead
-    (`speech_16khz_live`) can start from one that looks further.
+    (`speech_16khz_live`) can start from one that looks further, and one whose latents have more
+    frames (`speech_16khz_25hz`) from one whose have fewer, with stages that start from data.
     """
     init_discriminators: Path | None = None
     """Discriminators to start from, as a run leaves them beside its model."""
