@@ -55,17 +55,11 @@ class TorchBackend:
 
     @torch.inference_mode()
     def encode_step(
-        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, stages: int
     ) -> tuple[np.ndarray, Arrays]:
+        tensors = [*map(self._tensor, state)]
         with tf32(allowed=False):
-            codes, after = encode_step(
-                self.model,
-                self._tensor(hops),
-                [*map(self._tensor, state)],
-                first,
-                end,
-                position_bits,
-            )
+            codes, after = encode_step(self.model, self._tensor(hops), tensors, first, end, stages)
         return codes.int().cpu().numpy(), _arrays(after)
 
     @torch.inference_mode()

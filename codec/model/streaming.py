@@ -82,10 +82,10 @@ def encode_step(
     state: Sequence[Tensor],
     first: int,
     end: int,
-    position_bits: Sequence[int],
+    stages: int,
 ) -> tuple[Int[Tensor, "batch stages latents"], State]:
-    """Codes of as many frames as there are hops, from `first` less the encoder's look-ahead on; and
-    the new state. Both numbers are multiples of a latent's frames.
+    """Codewords of the first `stages`, of as many frames as there are hops, from `first` less the
+    encoder's look-ahead on; and the new state. Both numbers are multiples of a latent's frames.
 
     The stream has `end` frames, as far as it is known.
     """
@@ -103,7 +103,7 @@ def encode_step(
     for block in encoder.blocks:
         assert isinstance(block, Block)
         x = block.on_window(step.window(step.inside(x)))
-    return model.quantizer.encode(encoder.leave(x), position_bits), step.state
+    return model.quantizer.encode(encoder.leave(x), [0] * stages), step.state
 
 
 def decode_step(

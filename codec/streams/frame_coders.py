@@ -41,7 +41,7 @@ class FrameEncoder:
         self._look_ahead = look_ahead(layers)
         self.latency_samples = (self._per_frame - 1 + self._look_ahead) * self._hop + self._hop // 2
         self._network, self._at_once = network, at_once
-        self._position_bits = [0] * len(config.stages)
+        self._stages = len(config.stages)
         self._state = _silent_state(layers, channels)
         # The first hop starts before the first sample, and the first call of the network ends with
         # the last hop that a frame of codes needs.
@@ -49,29 +49,36 @@ class FrameEncoder:
         self._pending = np.zeros((channels, before * self._hop + self._hop // 2), np.float32)
         self._hops, self._samples = -before, 0
 
-    def push(self, wave: np.ndarray) -> np.ndarray:
-        """Take samples and return the codes of the frames that they complete."""
-        self._samples += wave.shape[1]
-        return self._push(wave, _UNKNOWN)
+    def ready(self, samples: int) -> int:
+        """Count the frames that the next `push`, of so many samples, codes."""
+        count = self._wholly((self._pending.shape[1] + samples) // self._hop, self._at_once)
+        before = self._hops - self._look_ahead
+        return (max(before + count, 0) - max(before, 0)) // self._per_frame
 
-    def flush(self) -> np.ndarray:
+    def push(self, wave: np.ndarray, stages: int | None = None) -> np.ndarray:
+        """Take samples and return the codes of the frames that they complete, of the first `stages`
+        or of all.
+        """
+        self._samples += wave.shape[1]
+        return self._push(wave, _UNKNOWN, stages)
+
+    def flush(self, stages: int | None = None) -> np.ndarray:
         """Return the codes of the remaining frames; the last one is filled with silence."""
         frames = -(-self._samples // (self._per_frame * self._hop)) * self._per_frame
         missing = (frames + self._look_ahead - self._hops) * self._hop - self._pending.shape[1]
         silence = np.zeros((len(self._pending), max(missing, 0) if frames else 0), np.float32)
-        return self._push(silence, frames)
+        return self._push(silence, frames, stages)
 
-    def _push(self, wave: np.ndarray, end: int) -> np.ndarray:
+    def _push(self, wave: np.ndarray, end: int, stages: int | None) -> np.ndarray:
+        stages = self._stages if stages is None else stages
         wave = np.concatenate([self._pending, wave], axis=1)
         count = wave.shape[1] // self._hop
         count = self._wholly(count, self._at_once if end == _UNKNOWN else 1)
         hops, self._pending = wave[:, : count * self._hop], wave[:, count * self._hop :].copy()
         if not count:
-            return np.zeros((len(wave), len(self._position_bits), 0), np.int32)
+            return np.zeros((len(wave), stages, 0), np.int32)
         hops = np.ascontiguousarray(hops.reshape(len(wave), count, self._hop))
-        codes, self._state = self._network.encode_step(
-            hops, self._state, self._hops, end, self._position_bits
-        )
+        codes, self._state = self._network.encode_step(hops, self._state, self._hops, end, stages)
         before = max(self._look_ahead - self._hops, 0)  # frames that no stream has
         self._hops += count
         return codes[:, :, before // self._per_frame :]

@@ -70,9 +70,6 @@ class LiveEncoder:
         self._samples = np.zeros(
             (live.channels, 0), np.float32
         )  # of frames whose codes have not come
-        self._codes = np.zeros(
-            (live.channels, len(bits), 0), np.int32
-        )  # of a packet that is not complete
         self._sent: tuple[np.ndarray, ...] = ()  # codes of the last packets, latest first
         self._sequence = 0
         self._taken = 0  # samples at the model's rate
@@ -108,7 +105,8 @@ class LiveEncoder:
         wave = self._resampler.flush()
         missing = -(self._taken + wave.shape[1]) % self.packet_samples
         packets = self._packets(np.pad(wave, [(0, 0), (0, missing)]))
-        return packets + self._ready(self._encoder.flush())
+        depths = self._depths(self._samples.shape[1] // self._config.hop)
+        return packets + self._packed(self._encoder.flush(_most(depths)), depths)
 
     def copy(self) -> LiveEncoder:
         """A second encoder that goes on alike."""
@@ -126,22 +124,31 @@ class LiveEncoder:
     def _packets(self, wave: np.ndarray) -> list[bytes]:
         self._taken += wave.shape[1]
         self._samples = np.concatenate([self._samples, wave], axis=1)
-        return self._ready(self._encoder.push(wave))
+        frames = self._encoder.ready(wave.shape[1])
+        if not frames:
+            self._encoder.push(wave)
+            return []
+        depths = self._depths(frames)
+        return self._packed(self._encoder.push(wave, _most(depths)), depths)
 
-    def _ready(self, codes: np.ndarray) -> list[bytes]:
-        self._codes = np.concatenate([self._codes, codes], axis=2)
-        packets, frames = [], self.packet_frames
-        while self._codes.shape[2] >= frames:
-            packets.append(self._packet(self._codes[:, :, :frames]))
-            self._codes = self._codes[:, :, frames:]
-        return packets
+    def _depths(self, frames: int) -> np.ndarray:
+        """Choose the stages of the next frames, of whole packets: (channels, frames)."""
+        samples = frames * self._config.hop
+        powers = frame_powers(self._samples[:, :samples], self._config.hop)
+        self._samples = self._samples[:, samples:]
+        depths = np.zeros(powers.shape, np.int64)
+        for start in range(0, frames, self.packet_frames):
+            of_packet = np.s_[start : start + self.packet_frames]
+            for number, allocation in enumerate(self._allocations):
+                depths[number, of_packet] = allocation.depths(powers[number, of_packet])
+        return depths
+
+    def _packed(self, codes: np.ndarray, depths: np.ndarray) -> list[bytes]:
+        codes = _cut(codes, depths, len(self._config.stages))
+        starts = range(0, codes.shape[2], self.packet_frames)
+        return [self._packet(codes[:, :, start : start + self.packet_frames]) for start in starts]
 
     def _packet(self, codes: np.ndarray) -> bytes:
-        powers = frame_powers(self._samples[:, : self.packet_samples], self._config.hop)
-        self._samples = self._samples[:, self.packet_samples :]
-        pairs = zip(self._allocations, powers, strict=True)
-        depths = np.stack([allocation.depths(channel) for allocation, channel in pairs])
-        codes = _cut(codes, depths)
         packet = LivePacket(sequence=self._sequence, codes=codes, copies=_copies(self._sent))
         self._sequence = (self._sequence + 1) % SEQUENCE_NUMBERS
         self._sent = (codes, *self._sent)[: self._copies]
@@ -262,6 +269,15 @@ def checked_copies(copies: int) -> int:
     return copies
 
 
-def _cut(codes: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """Codes with NONE behind each frame's first stages; depths (channels, frames)."""
-    return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
+def _most(depths: np.ndarray) -> int:
+    """Stages that are searched, at least one."""
+    return int(depths.max(initial=1))
+
+
+def _cut(codes: np.ndarray, depths: np.ndarray, stages: int) -> np.ndarray:
+    """Codes of all stages, NONE behind each frame's first; depths (channels, frames)."""
+    searched = codes.shape[1]
+    there = np.arange(searched)[:, None] < depths[:, None]
+    cut = np.full((len(codes), stages, codes.shape[2]), NONE, np.int32)
+    cut[:, :searched] = np.where(there, codes, NONE)
+    return cut

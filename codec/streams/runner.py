@@ -61,10 +61,10 @@ class Network(Protocol):
         ...
 
     def encode_step(
-        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, stages: int
     ) -> tuple[np.ndarray, Arrays]:
-        """The next frames of a stream: float32 hops (batch, frames, hop) → codes (batch, stages,
-        frames), new state.
+        """The next frames of a stream: float32 hops (batch, frames, hop) → codewords of the first
+        `stages` (batch, stages, frames), new state.
 
         Hop `first` is the first one; codes are those of frames that the encoder's look-ahead lies
         behind. The stream has `end` frames. What the state holds `codec.layouts.receptive_field`

@@ -20,6 +20,7 @@ from ...threads import allowed_threads
 from .graph import Graph
 from .model_graphs import model_graphs
 from .quantizer_graph import has_curves
+from .quantizer_search import QuantizerSearch
 from .streaming_graph import decoder_step_graph, encoder_step_graph
 
 _ERRORS_ONLY = 3
@@ -43,6 +44,7 @@ class OnnxBackend:
         of_model = checkpoint.config, checkpoint.weights
         self._encoder_step = _LazySession(partial(encoder_step_graph, *of_model))
         self._decoder_step = _LazySession(partial(decoder_step_graph, *of_model))
+        self._search = QuantizerSearch(*of_model)
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
@@ -58,13 +60,10 @@ class OnnxBackend:
         return _run(self._decoder.get(), codes=codes, **inputs, **self._positions(position_bits))
 
     def encode_step(
-        self, hops: np.ndarray, state: Arrays, first: int, end: int, position_bits: Sequence[int]
+        self, hops: np.ndarray, state: Arrays, first: int, end: int, stages: int
     ) -> tuple[np.ndarray, Arrays]:
-        positions = self._positions(position_bits)
-        codes, after = _run_step(
-            self._encoder_step.get(), "codes", state, first, end, hops=hops, **positions
-        )
-        return codes[:, : len(position_bits)], after
+        seen, after = _run_step(self._encoder_step.get(), "seen", state, first, end, hops=hops)
+        return self._search.codes(seen, stages), after
 
     def decode_step(
         self,

@@ -25,7 +25,7 @@ _RUN = 64  # scores that are compared at once
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """`directions` (dim, channels) project down and, transposed, back; `codebook` is (codewords,
     dim).
     """
@@ -51,20 +51,16 @@ def lost_frames(graph: Graph, codes: str) -> str:
     return graph.node("Equal", first, graph.constant(np.array(LOST, np.int32)))
 
 
-def quantize(
-    part: Part, latent: str, positions: str, config: ModelConfig, *, are_few: bool = False
-) -> str:
-    """Add the quantizer: latent (batch, channels, frames) → int32 codes (batch, stages, frames),
-    quickest for many frames, or where they `are_few`.
+def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> str:
+    """Add the quantizer: latent (batch, channels, frames) → int32 codes (batch, stages, frames).
 
     As in `ResidualQuantizer.encode` the residual is kept as all stages see it; after a stage, that
     of those before it means nothing any more.
     """
-    graph, stages = part.graph, _stages(part, config)
-    views = [np.pad(stage.directions, [(0, 1), (0, 0)]) for stage in stages]
-    ones = np.concatenate([np.eye(len(view), dtype=np.float32)[-1] for view in views])
+    graph, stages = part.graph, stages_of(part, config)
+    views, ones = views_of(stages)
     latent = graph.node("Transpose", latent, perm=[0, 2, 1])
-    seen = graph.node("MatMul", latent, graph.constant(np.concatenate(views).T))
+    seen = graph.node("MatMul", latent, graph.constant(views.T))
     seen = graph.node("Add", seen, graph.constant(ones))
     codes, start = [], 0
     for number, stage in enumerate(stages):
@@ -72,16 +68,12 @@ def quantize(
         z = graph.slice(seen, start, end, axis=2)
         if stage.config.is_space_filling:
             count = graph.node("Gather", positions, graph.integer(number))
-            code, entry = _nearest_on_curve(
-                graph, z, stage.codebook, graph.cast(count, "float32"), are_few
-            )
+            code, entry = _nearest_on_curve(graph, z, stage.codebook, graph.cast(count, "float32"))
         else:
-            code, entry = _nearest(graph, z, stage.codebook, are_few)
+            code, entry = _nearest(graph, z, stage.codebook)
         codes.append(code)
         if number + 1 < len(stages):
-            taken = graph.node(
-                "MatMul", entry, graph.constant(stage.directions @ np.concatenate(views).T)
-            )
+            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ views.T))
             seen = graph.node("Sub", seen, taken)
         start = end
     found = graph.cast(graph.node("Concat", *codes, axis=2), "int32")
@@ -96,7 +88,7 @@ def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> s
     looked up at once.
     """
     graph = part.graph
-    stages = _stages(part, config)
+    stages = stages_of(part, config)
     sizes = [len(stage.codebook) for stage in stages]
     table = graph.constant(partial(_codewords, stages))
     none = graph.constant(np.array(sum(sizes) + 1, np.int32))
@@ -112,7 +104,7 @@ def dequantize(part: Part, codes: str, positions: str, config: ModelConfig) -> s
     return graph.node("Transpose", latent, perm=[0, 2, 1])
 
 
-def _codewords(stages: Sequence[_Stage]) -> np.ndarray:
+def _codewords(stages: Sequence[Stage]) -> np.ndarray:
     """All stages' codewords; and in three rows behind, where a segment would end that the last
     codeword of all does not have, and what -1 stands for.
     """
@@ -120,10 +112,11 @@ def _codewords(stages: Sequence[_Stage]) -> np.ndarray:
     return np.concatenate([*latents, latents[-1][-1:], np.zeros_like(latents[-1][:2])])
 
 
-def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
+def stages_of(part: Part, config: ModelConfig) -> list[Stage]:
+    """Read the stages' weights."""
     stages = part.child("stages").children()
     return [
-        _Stage(
+        Stage(
             stage,
             child.weight("projection", stage.dim, config.latent_channels).astype(np.float32),
             child.weight("codebook", stage.codewords, stage.dim).astype(np.float32),
@@ -132,33 +125,41 @@ def _stages(part: Part, config: ModelConfig) -> list[_Stage]:
     ]
 
 
-def _nearest(graph: Graph, z: str, codebook: np.ndarray, are_few: bool) -> tuple[str, str]:
+def views_of(stages: Sequence[Stage]) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and the offset that make of a latent what all stages see of it: (views, channels)
+    and (views,).
+    """
+    views = [np.pad(stage.directions, [(0, 1), (0, 0)]) for stage in stages]
+    ones = [np.eye(len(view), dtype=np.float32)[-1] for view in views]
+    return np.concatenate(views), np.concatenate(ones)
+
+
+def scoring_of(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The matrix that makes z·p + offset, for all points p, of what a stage sees."""
+    return np.column_stack([points, offsets]).T
+
+
+def closeness_of(codebook: np.ndarray) -> np.ndarray:
+    """The matrix that makes z·c − ‖c‖²/2, for all codewords c, of what a stage sees: largest where
+    ‖z − c‖ is least.
+    """
+    return scoring_of(codebook, -0.5 * np.square(codebook).sum(1))
+
+
+def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
     """Index (batch, frames, 1) and value (batch, frames, dim) of the nearest codeword."""
-    index = _argmax(graph, _closeness(graph, z, codebook), len(codebook), are_few)
+    closeness = graph.node("MatMul", z, graph.constant(closeness_of(codebook)))
+    index = _argmax(graph, closeness, len(codebook))
     return index, graph.node("GatherND", graph.constant(codebook), index)
 
 
-def _closeness(graph: Graph, z: str, codebook: np.ndarray) -> str:
-    """z·c − ‖c‖²/2 for all codewords c, largest where ‖z − c‖ is least: (batch, frames,
-    codewords).
-    """
-    return _products(graph, z, codebook, -0.5 * np.square(codebook).sum(1))
-
-
-def _products(graph: Graph, z: str, points: np.ndarray, offsets: np.ndarray) -> str:
-    """z·p + offset for all points p: (batch, frames, points)."""
-    return graph.node("MatMul", z, graph.constant(np.column_stack([points, offsets]).T))
-
-
-def _argmax(graph: Graph, scores: str, count: int, are_few: bool) -> str:
+def _argmax(graph: Graph, scores: str, count: int) -> str:
     """Index (batch, frames, 1) of the largest of `count` scores (a power of two), the first of
     equals.
 
-    onnxruntime finds a largest value five times as fast as its place: so of many frames first the
-    largest of each run, then the run, and then the place in it.
+    onnxruntime finds a largest value five times as fast as its place: so first the largest of each
+    run, then the run, and then the place in it.
     """
-    if are_few:
-        return graph.node("ArgMax", scores, axis=2)
     length = min(_RUN, count)
     runs = graph.node("Reshape", scores, graph.integers(0, 0, count // length, length))
     run = graph.node("ArgMax", graph.node("ReduceMax", runs, axes=[3], keepdims=0), axis=2)
@@ -166,9 +167,7 @@ def _argmax(graph: Graph, scores: str, count: int, are_few: bool) -> str:
     return graph.node("Add", graph.node("Mul", run, graph.integer(length)), place)
 
 
-def _nearest_on_curve(
-    graph: Graph, z: str, codebook: np.ndarray, count: str, are_few: bool
-) -> tuple[str, str]:
+def _nearest_on_curve(graph: Graph, z: str, codebook: np.ndarray, count: str) -> tuple[str, str]:
     """Index and value of the nearest of `count` (a float) evenly spaced points on each segment.
 
     With d the segment that starts at c, and λ how far along it a point lies, the closeness of c +
@@ -178,7 +177,8 @@ def _nearest_on_curve(
     """
     segments = np.diff(codebook, axis=0, append=codebook[-1:])
     lengths = np.square(segments).sum(1)
-    slope = _products(graph, z, segments, -(codebook * segments).sum(1))
+    slopes = scoring_of(segments, -(codebook * segments).sum(1))
+    slope = graph.node("MatMul", z, graph.constant(slopes))
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     top = graph.node("Mul", graph.node("Mul", slope, graph.constant(scale)), count)
     last = graph.node("Sub", count, graph.number(1))
@@ -186,8 +186,8 @@ def _nearest_on_curve(
     share = graph.node("Div", position, count)
     bend = graph.node("Mul", share, graph.constant(-0.5 * lengths))
     gain = graph.node("Mul", share, graph.node("Add", slope, bend))
-    closeness = graph.node("Add", _closeness(graph, z, codebook), gain)
-    codeword = _argmax(graph, closeness, len(codebook), are_few)
+    closeness = graph.node("MatMul", z, graph.constant(closeness_of(codebook)))
+    codeword = _argmax(graph, graph.node("Add", closeness, gain), len(codebook))
 
     share = graph.node("GatherElements", share, codeword, axis=2)
     position = graph.node("GatherElements", position, codeword, axis=2)

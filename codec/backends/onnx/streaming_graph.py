@@ -29,7 +29,7 @@ from ...layouts.transform.transform_nodes import (
 )
 from .graph import Graph
 from .parts import Part
-from .quantizer_graph import dequantize, lost_frames, positions_input, quantize
+from .quantizer_graph import dequantize, lost_frames, positions_input, stages_of, views_of
 
 
 class _Step:
@@ -115,8 +115,8 @@ class _Step:
 
 
 def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → codes (batch, stages,
-    latents), states.
+    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → what the quantizer's
+    stages see of the latents (batch, latents, views), states.
     """
     layout = _layout(config)
     model = Part(Graph("encoder_step"), weights, "")
@@ -137,9 +137,10 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(step, child, x, layout, ahead)
     latent = leave(part, x, layout, config.latent_channels)
-    positions = positions_input(graph, config)
-    codes = quantize(model.child("quantizer"), latent, positions, config, are_few=True)
-    graph.output("codes", codes, "int32", ["batch", len(config.stages), "latents"])
+    views, ones = views_of(stages_of(model.child("quantizer"), config))
+    seen = graph.node("MatMul", latent, graph.constant(views.T))
+    seen = graph.node("Add", seen, graph.constant(ones))
+    graph.output("seen", seen, "float32", ["batch", "latents", len(ones)])
     return graph
 
 

@@ -29,18 +29,18 @@ def transform_encoder(part: Part, wave: str, layout: TransformLayout, latent_cha
     )
     for child, ahead in zip(part.child("blocks").children(), layout.encoder_reach, strict=False):
         x = _block(child, x, layout, ahead)
-    return leave(part, x, layout, latent_channels)
+    latent = leave(part, x, layout, latent_channels)
+    return part.graph.node("Transpose", latent, perm=[0, 2, 1])
 
 
 def leave(part: Part, x: str, layout: TransformLayout, latent_channels: int) -> str:
-    """`TransformEncoder.leave`: (batch, frames, width) → latent (batch, latent_channels,
-    latents).
+    """`TransformEncoder.leave`, but for the order of axes: (batch, frames, width) → latent (batch,
+    latents, latent_channels).
     """
-    graph, values = part.graph, layout.frames_per_latent * layout.width
+    values = layout.frames_per_latent * layout.width
     if layout.frames_per_latent > 1:
-        x = graph.node("Reshape", x, graph.integers(0, -1, values))
-    x = linear(part.child("exit"), x, values, latent_channels)
-    return graph.node("Transpose", x, perm=[0, 2, 1])
+        x = part.graph.node("Reshape", x, part.graph.integers(0, -1, values))
+    return linear(part.child("exit"), x, values, latent_channels)
 
 
 def transform_decoder(
