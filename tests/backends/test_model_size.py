@@ -37,7 +37,7 @@ def test_a_configuration_of_more_weights_than_there_are_is_refused(config, backe
 
 
 def test_a_hop_has_a_limit():
-    with pytest.raises(ConfigError, match="a hop of at most 2048, not 30000"):
+    with pytest.raises(ConfigError, match="bands add up to at most 2048, not 30000"):
         tiny_transform(bands=(15_000, 15_000))
 
 
