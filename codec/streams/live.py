@@ -19,7 +19,7 @@ from .live_allocation import LiveAllocation
 from .runner import Network
 
 SHORTEST_PACKET_MS, LONGEST_PACKET_MS = 20, 120
-_COPY_DEPTHS = (2, 1)  # stages of the first copies; of further ones as many as the last
+_COPY_STAGES_PER_SECOND = (100, 50)  # of the first copies; of further ones as many as the last
 
 
 class LiveEncoder:
@@ -45,7 +45,10 @@ class LiveEncoder:
     ) -> None:
         self.live = live
         self.packet_frames = packet_frames(config, packet_ms)
-        if copies and not live.fits_copy(self.packet_frames, max(_COPY_DEPTHS)):
+        self._copy_depths = [
+            max(1, round(stages / config.frame_rate_hz)) for stages in _COPY_STAGES_PER_SECOND
+        ]
+        if copies and not live.fits_copy(self.packet_frames, max(self._copy_depths)):
             raise ConfigError(
                 f"a copy of {live.channels} channels of {packet_ms:g} ms does not fit into a "
                 "packet: take shorter packets, fewer channels, or no copies"
@@ -149,10 +152,21 @@ class LiveEncoder:
         return [self._packet(codes[:, :, start : start + self.packet_frames]) for start in starts]
 
     def _packet(self, codes: np.ndarray) -> bytes:
-        packet = LivePacket(sequence=self._sequence, codes=codes, copies=_copies(self._sent))
+        packet = LivePacket(sequence=self._sequence, codes=codes, copies=self._of_sent())
         self._sequence = (self._sequence + 1) % SEQUENCE_NUMBERS
         self._sent = (codes, *self._sent)[: self._copies]
         return self.live.pack(packet)
+
+    def _of_sent(self) -> tuple[np.ndarray | None, ...]:
+        """Copies of packets' first stages, latest first; none of silence, which needs none."""
+        copies = []
+        for number, codes in enumerate(self._sent):
+            depth = self._copy_depths[min(number, len(self._copy_depths) - 1)]
+            copy = np.where(np.arange(codes.shape[1])[:, None] < depth, codes, NONE)
+            copies.append(copy if (copy != NONE).any() else None)
+        while copies and copies[-1] is None:
+            copies.pop()
+        return tuple(copies)
 
 
 class LiveDecoder:
@@ -217,18 +231,6 @@ class LiveDecoder:
 
     def _given(self, wave: np.ndarray) -> np.ndarray:
         return wave[0] if self.live.channels == 1 else wave
-
-
-def _copies(sent: tuple[np.ndarray, ...]) -> tuple[np.ndarray | None, ...]:
-    """Copies of packets' first stages, latest first; none of silence, which needs none."""
-    copies = []
-    for number, codes in enumerate(sent):
-        depth = _COPY_DEPTHS[min(number, len(_COPY_DEPTHS) - 1)]
-        copy = np.where(np.arange(codes.shape[1])[:, None] < depth, codes, NONE)
-        copies.append(copy if (copy != NONE).any() else None)
-    while copies and copies[-1] is None:
-        copies.pop()
-    return tuple(copies)
 
 
 def packet_frames(config: ModelConfig, packet_ms: float) -> int:

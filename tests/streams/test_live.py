@@ -172,15 +172,18 @@ def test_the_rate_changes_between_packets(codec, wave):
     assert sum(map(len, high)) > 1.5 * sum(map(len, low))
 
 
-def test_copies_are_the_first_stages_of_the_packets_before(codec, wave):
-    encoder = codec.live_encoder(sample_rate_hz=16_000, copies=2)
+@pytest.mark.parametrize(("frames_per_latent", "depths"), [(1, (2, 1)), (2, (4, 2))])
+def test_copies_are_the_first_stages_of_the_packets_before(wave, frames_per_latent, depths):
+    """As many bits a second at any frame rate."""
+    config = tiny_noisy(frames_per_latent=frames_per_latent)
+    config = dataclasses.replace(config, stages=config.stages * frames_per_latent)
+    codec = Codec(started_checkpoint(config), name="tiny", device="cpu", backend="onnx")
+    encoder = codec.live_encoder(sample_rate_hz=16_000, packet_ms=120, copies=2)
     packets = [encoder.live.unpack(packet) for packet in packets_of(encoder, wave)]
     for number in range(2, len(packets)):
-        one, two = packets[number].copies
-        np.testing.assert_array_equal(one[:, :2], packets[number - 1].codes[:, :2])
-        np.testing.assert_array_equal(two[:, :1], packets[number - 2].codes[:, :1])
-        assert (one[:, 2:] == NONE).all()
-        assert (two[:, 1:] == NONE).all()
+        for copy, ago, depth in zip(packets[number].copies, (1, 2), depths, strict=True):
+            np.testing.assert_array_equal(copy[:, :depth], packets[number - ago].codes[:, :depth])
+            assert (copy[:, depth:] == NONE).all()
 
 
 def test_pauses_take_no_bits_with_dtx(codec, wave):

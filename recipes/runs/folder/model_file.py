@@ -53,7 +53,7 @@ class Arguments:
     """How much training audio the entropy tables are fitted on; where there is less, it is used
     again, shifted.
     """
-    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     workers: int = 2
     """Processes that score."""
     force: bool = False

@@ -128,7 +128,7 @@ class Arguments:
     """How many clips are measured during the run."""
     final_clips: int | None = None
     """How many clips are measured at its end; None is all."""
-    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     validate_every_minutes: float = 10.0
     save_every_minutes: float = 5.0
     log_every_steps: int = 100

@@ -30,7 +30,7 @@ class Arguments:
     """How many of the 4,837 clips, evenly spread over the sorted paths and so over the speakers;
     None is all.
     """
-    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14)
+    stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     """How many quantizer stages to decode from; what the model lacks is left out."""
     device: str = "auto"
     workers: int = 8
