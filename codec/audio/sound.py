@@ -61,12 +61,13 @@ def checked_wave(wave: Sound) -> np.ndarray:
         raise AudioError(
             f"audio has the shape (samples,) or (channels, samples), not {array.shape}"
         )
-    if not np.issubdtype(array.dtype, np.floating):
+    if array.dtype.kind != "f":
         raise AudioError(
             f"audio is floats in [-1, 1], not {array.dtype}; divide int16 samples by 32768"
         )
-    with np.errstate(over="ignore"):
-        array = np.asarray(array, dtype=np.float32)
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
     check_level(array, "the audio")
     return array
 

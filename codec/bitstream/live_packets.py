@@ -1,16 +1,21 @@
-"""Packets for a call: each a datagram of a few frames that decodes alone. Specified in LIVE.md."""
+"""Packets for a call: each a datagram of a few frames that decodes alone. Specified in LIVE.md.
+
+A packet has so few indices that Python's integers and strings pack them sooner than arrays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import BitstreamError
 from .entropy import EntropyTables
-from .layout import StageLayout
-from .packing import fixed_size, pack_fixed, unpack_fixed
+from .layout import StageLayout, find_bad_index
+from .packing import FILL
 from .range_coding import decode_stream, encode_stream
 from .stage_counts import GROUP_FRAMES, NONE
 
@@ -22,6 +27,8 @@ _HAS_COPIES = 0x80
 _FRAMES_BITS = 4
 _MAX_COPY_BYTES = 255
 _MOST_SILENT_BYTES = 255  # at most: fields of all channels, and no indices
+
+_Depths = list[list[int]]  # of frames, or groups of them, by channels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +77,10 @@ class LiveFormat:
         self.stages = tuple(stages)
         self.channels = channels
         self.tables = tables
-        self._limits = np.array([stage.max_index for stage in stages], np.int32)[:, None]
+        self._limits = [stage.max_index for stage in stages]
+        self._widths = [stage.index_bits for stage in stages]
+        self._has_positions = any(stage.position_bits for stage in stages)
+        self._bits_of_depth = [0, *itertools.accumulate(self._widths)]
         layout = bytes(
             field for stage in stages for field in (stage.codebook_bits, stage.position_bits)
         )
@@ -80,9 +90,9 @@ class LiveFormat:
         """Whether a packet has room for a copy of `frames` frames, all of them of so many first
         stages.
         """
-        depths = np.full((self.channels, frames), min(stages, len(self.stages)))
+        depths = [[min(stages, len(self.stages))] * frames] * self.channels
         fields = _pack_fields(depths, len(self.stages))
-        return len(fields) + fixed_size(self.stages, depths) <= _MAX_COPY_BYTES
+        return len(fields) + self._fixed_size(depths) <= _MAX_COPY_BYTES
 
     def pack(self, packet: LivePacket) -> bytes:
         """Serialise a packet; bad codes are a `ValueError`."""
@@ -148,15 +158,14 @@ class LiveFormat:
 
     def _pack_body(self, codes: np.ndarray) -> bytes:
         depths = self._checked_depths(codes)
-        fixed = fixed_size(self.stages, depths)
         payload = None if self.tables is None else encode_stream(codes, self.stages, self.tables)
-        if payload is None or len(payload) >= fixed:
-            payload = pack_fixed(_frames_with_stages(codes), self.stages) if fixed else b""
+        if payload is None or len(payload) >= self._fixed_size(depths):
+            payload = self._pack_fixed(codes)
         return _pack_fields(depths, len(self.stages)) + payload
 
     def _unpack_body(self, body: bytes) -> np.ndarray:
         depths, size = _unpack_fields(body, len(self.stages), self.channels)
-        payload, fixed = body[size:], fixed_size(self.stages, depths)
+        payload, fixed = body[size:], self._fixed_size(depths)
         if len(payload) > fixed:
             raise BitstreamError(
                 f"the live packet is absurd: {len(payload)} bytes of indices, which take {fixed}"
@@ -171,16 +180,40 @@ class LiveFormat:
             raise BitstreamError(
                 "the live packet is absurd: its range-coded indices end with a zero byte"
             )
-        return decode_stream(payload, self.stages, self.tables, depths)
+        return decode_stream(payload, self.stages, self.tables, np.array(depths))
 
-    def _unpack_fixed(self, payload: bytes, depths: np.ndarray) -> np.ndarray:
-        codes = np.full((len(self.stages), depths.size), NONE, np.int32)
-        if payload:
-            there = depths.ravel() > 0
-            codes[:, there] = unpack_fixed(payload, self.stages, depths.reshape(1, -1)[:, there])[0]
-        return np.ascontiguousarray(codes.reshape(len(codes), *depths.shape).swapaxes(0, 1))
+    def _fixed_size(self, depths: _Depths) -> int:
+        """Bytes of the indices at fixed width."""
+        return -(-sum(self._bits_of_depth[depth] for depth in itertools.chain(*depths)) // 8)
 
-    def _checked_depths(self, codes: np.ndarray) -> np.ndarray:
+    def _pack_fixed(self, codes: np.ndarray) -> bytes:
+        by_stage = codes.swapaxes(0, 1).reshape(len(codes[0]), -1).tolist()
+        return _to_bytes(
+            f"{index:0{width}b}"
+            for width, indices in zip(self._widths, by_stage, strict=True)
+            for index in indices
+            if index != NONE
+        )
+
+    def _unpack_fixed(self, payload: bytes, depths: _Depths) -> np.ndarray:
+        bits, position = _to_bits(payload), 0
+        flat = list(itertools.chain(*depths))
+        by_stage = np.full((len(self.stages), len(flat)), NONE, np.int32)
+        for number, width in enumerate(self._widths):
+            there = [frame for frame, depth in enumerate(flat) if depth > number]
+            end = position + width * len(there)
+            starts = range(position, end, width)
+            by_stage[number, there] = [int(bits[start : start + width], 2) for start in starts]
+            position = end
+        if "1" in bits[position:]:
+            raise BitstreamError(FILL)
+        by_stage = by_stage.reshape(len(by_stage), self.channels, -1)
+        codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
+        if self._has_positions and (fault := find_bad_index(codes, self.stages)):
+            raise BitstreamError(fault)
+        return codes
+
+    def _checked_depths(self, codes: np.ndarray) -> _Depths:
         expected = (self.channels, len(self.stages))
         if codes.dtype.kind not in "iu" or codes.ndim != 3 or codes.shape[:2] != expected:
             raise ValueError(
@@ -191,28 +224,38 @@ class LiveFormat:
             raise ValueError(
                 f"a live packet has 1 to {MAX_LIVE_FRAMES} frames, not {codes.shape[2]}"
             )
-        there = codes != NONE
-        depths = there.sum(axis=1)
-        changes = depths[:, 1:] != depths[:, :-1]
-        changes[:, GROUP_FRAMES - 1 :: GROUP_FRAMES] = False  # from group to group
-        if changes.any():
+        channels = codes.swapaxes(1, 2).tolist()
+        depths = [[self._checked_depth(frame) for frame in frames] for frames in channels]
+        if any(_of_frames(channel[::GROUP_FRAMES], len(channel)) != channel for channel in depths):
             raise ValueError(f"the {GROUP_FRAMES} frames of a group have equally many stages")
-        outside = (codes < NONE) | (codes > self._limits)
-        outside[:, 1:] |= there[:, 1:] > there[:, :-1]
-        if outside.any():
+        return depths
+
+    def _checked_depth(self, indices: list[int]) -> int:
+        """The stages of a frame."""
+        depth = len(indices) - indices.count(NONE)
+        is_outside = min(indices) < NONE or any(map(operator.gt, indices, self._limits))
+        if is_outside or NONE in indices[:depth]:
             raise ValueError(
                 "an index is outside its stage's range, or after a stage that its frame does not "
                 "have"
             )
-        return depths
+        return depth
 
 
-def _frames_with_stages(codes: np.ndarray) -> np.ndarray:
-    """Frames that have a stage, channel after channel as if of one: at fixed width their order is
-    the same.
-    """
-    flat = codes.swapaxes(0, 1).reshape(1, codes.shape[1], -1)
-    return flat[:, :, flat[0, 0] != NONE]
+def _of_frames(groups: list[int], frames: int) -> list[int]:
+    """What groups have, of each of their frames."""
+    return [value for value in groups for _ in range(GROUP_FRAMES)][:frames]
+
+
+def _to_bytes(bits: Iterable[str]) -> bytes:
+    """Join binary digits, and fill up the last byte with zeros."""
+    joined = "".join(bits)
+    size = -(-len(joined) // 8)
+    return int(joined.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big")
+
+
+def _to_bits(data: bytes) -> str:
+    return f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}" if data else ""
 
 
 def _byte(content: bytes, position: int) -> int:
@@ -221,42 +264,38 @@ def _byte(content: bytes, position: int) -> int:
     return content[position]
 
 
-def _pack_fields(depths: np.ndarray, stages: int) -> bytes:
-    """The fields of a body for depths (channels, frames)."""
-    before, *further = _in_order(depths[:, ::GROUP_FRAMES])
-    bits = [f"{depths.shape[1] - 1:0{_FRAMES_BITS}b}", f"{before[0]:0{stages.bit_length()}b}"]
+def _pack_fields(depths: _Depths, stages: int) -> bytes:
+    """The fields of a body for depths of frames."""
+    before, *further = _in_order([channel[::GROUP_FRAMES] for channel in depths])
+    bits = [f"{len(depths[0]) - 1:0{_FRAMES_BITS}b}", f"{before[0]:0{stages.bit_length()}b}"]
     for depth, reference in further:
         step = depth - reference
         bits.append("1" * abs(step) + ("0" if not step else "00" if step < 0 else "01"))
-    joined = "".join(bits)
-    size = -(-len(joined) // 8)
-    return int(joined.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+    return _to_bytes(bits)
 
 
-def _in_order(depths: np.ndarray) -> list[tuple[int, int]]:
-    """Arrange depths of groups (channels, groups) in the order of the fields, each with the depth
-    that predicts it.
-    """
+def _in_order(depths: _Depths) -> list[tuple[int, int]]:
+    """Arrange depths of groups in the order of the fields, each with the depth that predicts it."""
     pairs = []
-    for number, channel in enumerate(depths.tolist()):
-        references = [depths[max(number - 1, 0), 0].item(), *channel[:-1]]
+    for number, channel in enumerate(depths):
+        references = [depths[max(number - 1, 0)][0], *channel[:-1]]
         pairs += zip(channel, references, strict=True)
     return pairs
 
 
-def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[np.ndarray, int]:
-    """The depths (channels, frames) that a body starts with, and how many bytes they take."""
-    bits = f"{int.from_bytes(body, 'big'):0{8 * len(body)}b}" if body else ""
+def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[_Depths, int]:
+    """The depths of frames that a body starts with, and how many bytes they take."""
+    bits = _to_bits(body)
     position = _FRAMES_BITS + stages.bit_length()
     if len(bits) < position:
         raise BitstreamError("the live packet is cut off in its fields")
     frames = int(bits[:_FRAMES_BITS], 2) + 1
     groups = -(-frames // GROUP_FRAMES)
-    depths = np.zeros((channels, groups), np.int64)
+    depths: _Depths = [[] for _ in range(channels)]
     depth = int(bits[_FRAMES_BITS:position], 2)
-    for channel, group in np.ndindex(depths.shape):
+    for channel, group in itertools.product(range(channels), range(groups)):
         if group == 0 and channel:
-            depth = depths[channel - 1, 0]
+            depth = depths[channel - 1][0]
         if group or channel:
             step, position = _take_step(bits, position)
             depth += step
@@ -264,13 +303,13 @@ def _unpack_fields(body: bytes, stages: int, channels: int) -> tuple[np.ndarray,
             raise BitstreamError(
                 f"the live packet is absurd: a frame with {depth} of {stages} stages"
             )
-        depths[channel, group] = depth
+        depths[channel].append(depth)
     size = -(-position // 8)
     if "1" in bits[position : 8 * size]:
         raise BitstreamError(
             "the live packet is absurd: the bits that fill up its fields are not zero"
         )
-    return np.repeat(depths, GROUP_FRAMES, axis=1)[:, :frames], size
+    return [_of_frames(channel, frames) for channel in depths], size
 
 
 def _take_step(bits: str, position: int) -> tuple[int, int]:

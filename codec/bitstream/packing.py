@@ -12,7 +12,7 @@ from ..errors import BitstreamError
 from .layout import StageLayout, find_bad_index
 from .stage_counts import NONE, count_depths, present
 
-_FILL = "the bits that fill up its last byte are not zero"
+FILL = "the bits that fill up its last byte are not zero"
 
 
 def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
@@ -52,7 +52,7 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
         )
         position += count * width
     if bits[position:].any():
-        raise BitstreamError(_FILL)
+        raise BitstreamError(FILL)
     codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
     if fault := find_bad_index(codes, stages):
         raise BitstreamError(fault)
@@ -85,7 +85,7 @@ class FixedFields:
             self._last, self._sum = frames_of_depth, self._sum_for(frames_of_depth)
         fill, addend, carries = self._sum
         if payload and payload[-1] & (1 << fill) - 1:
-            raise BitstreamError(_FILL)
+            raise BitstreamError(FILL)
         if not addend:
             return
         fields = int.from_bytes(payload, "big")

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import BitstreamError
 from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .layout import StageLayout
-from .stage_counts import NONE, depths_of, extremes, present
+from .stage_counts import NONE, extremes, present
 from .varint import encode_varint, take_varint
 
 # Words of an encoder behind which its low end is held, and that low end.
@@ -60,15 +60,12 @@ def _encode_stages(
     """The encoder after all stages, and where it was after each."""
     constriction = _constriction()
     encoder = constriction.queue.RangeEncoder()
-    by_stage = codes.swapaxes(0, 1).astype(np.int32, order="C")
-    position_bits = np.array([stage.position_bits for stage in stages], np.int32)
-    words_by_stage = by_stage >> position_bits[:, None, None]
+    last = int(np.count_nonzero((codes != NONE).any(axis=(0, 2))))
+    by_stage = codes[:, :last].swapaxes(0, 1).astype(np.int32, order="C")
     places: list[_Place] = []
     previous = None
-    last = extremes(depths_of(codes))[1]
-    for number, (stage, indices, words) in enumerate(
-        zip(stages[:last], by_stage[:last], words_by_stage[:last], strict=True)
-    ):
+    for number, (stage, indices) in enumerate(zip(stages[:last], by_stage, strict=True)):
+        words = indices >> stage.position_bits
         _encode_words(encoder, tables, number, words, previous)
         if stage.position_bits:
             inside = (words != NONE) & (words < stage.codewords - 1)

@@ -281,5 +281,5 @@ def _cut(codes: np.ndarray, depths: np.ndarray, stages: int) -> np.ndarray:
     searched = codes.shape[1]
     there = np.arange(searched)[:, None] < depths[:, None]
     cut = np.full((len(codes), stages, codes.shape[2]), NONE, np.int32)
-    cut[:, :searched] = np.where(there, codes, NONE)
+    np.copyto(cut[:, :searched], codes, where=there)
     return cut
