@@ -6,14 +6,19 @@ One module per verb, of the same name; `plan` turns paths into tasks, `batch` wo
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_NEW_OBJECTS = 50_000  # before garbage is looked for; at 700 a tenth of a start goes into it
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, as `entry.main` says; a Ctrl-C while that is imported ends it as later."""
+    if arguments is None:
+        gc.set_threshold(_NEW_OBJECTS)
     try:
         from .entry import main as run
     except KeyboardInterrupt:

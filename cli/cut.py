@@ -14,7 +14,7 @@ from tyro.conf import arg
 from .batch import run_batch
 from .files import Meter, can_seek, open_source, open_target
 from .messages import CommandError, UsageError
-from .options import Bitrate, Manners, Many, Paths, Stages, check_one_of
+from .options import Bitrate, Manners, Many, Paths, Stages, check_one_of, group
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
 from .workers import Made, TaskWork
@@ -49,9 +49,9 @@ class Cut:
 
     paths: Paths
     """SOURCE.dvq TARGET.dvq, or with --out-dir any number of sources."""
-    size: Annotated[CutSize, arg(name="")] = field(default_factory=CutSize)
-    many: Annotated[Many, arg(name="")] = field(default_factory=Many)
-    manners: Annotated[Manners, arg(name="")] = field(default_factory=Manners)
+    size: Annotated[CutSize, group(CutSize)] = field(default_factory=CutSize)
+    many: Annotated[Many, group(Many)] = field(default_factory=Many)
+    manners: Annotated[Manners, group(Manners)] = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
         check_one_of(stages=self.size.stages, bitrate=self.size.bitrate)

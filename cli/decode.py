@@ -16,7 +16,7 @@ from .batch import run_batch
 from .console import binary_stdout
 from .files import Meter, open_source
 from .messages import UsageError
-from .options import Engine, Flag, Manners, Many, Paths, Stages, Text, default, number
+from .options import Engine, Flag, Manners, Many, Paths, Stages, Text, default, group, number
 from .plan import PIPE, STREAM_SUFFIX, Conversion, Task, TaskPlan
 from .workers import Made, TaskWork
 
@@ -66,10 +66,10 @@ class Decode:
 
     paths: Paths
     """SOURCE.dvq [TARGET], or with --out-dir any number of sources."""
-    sound: Annotated[Sound, arg(name="")] = field(default_factory=Sound)
-    many: Annotated[Many, arg(name="")] = field(default_factory=Many)
-    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
-    manners: Annotated[Manners, arg(name="")] = field(default_factory=Manners)
+    sound: Annotated[Sound, group(Sound)] = field(default_factory=Sound)
+    many: Annotated[Many, group(Many)] = field(default_factory=Many)
+    engine: Annotated[Engine, group(Engine)] = field(default_factory=Engine)
+    manners: Annotated[Manners, group(Manners)] = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
         _parsed_rate(self.sound.rate)

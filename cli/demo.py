@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from tyro.conf import arg
 
 from .console import note
-from .options import Debug, Engine, Flag
+from .options import Debug, Engine, Flag, group
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Demo:
     """By default the first free one from 7860 on."""
     no_browser: Flag = False
     """Do not open the page."""
-    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
+    engine: Annotated[Engine, group(Engine)] = field(default_factory=Engine)
     debug: Debug = False
 
     def run(self) -> int:

@@ -11,16 +11,7 @@ from .batch import run_batch
 from .console import note
 from .files import Meter, open_source, open_target
 from .messages import CommandError
-from .options import (
-    Bitrate,
-    Engine,
-    Manners,
-    Many,
-    Paths,
-    Stages,
-    check_one_of,
-    default,
-)
+from .options import Bitrate, Engine, Manners, Many, Paths, Stages, check_one_of, default, group
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
 from .workers import Made, TaskWork
@@ -65,10 +56,10 @@ class Encode:
 
     paths: Paths
     """SOURCE [TARGET.dvq], or with --out-dir any number of sources."""
-    quality: Annotated[Quality, arg(name="")] = field(default_factory=Quality)
-    many: Annotated[Many, arg(name="")] = field(default_factory=Many)
-    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
-    manners: Annotated[Manners, arg(name="")] = field(default_factory=Manners)
+    quality: Annotated[Quality, group(Quality)] = field(default_factory=Quality)
+    many: Annotated[Many, group(Many)] = field(default_factory=Many)
+    engine: Annotated[Engine, group(Engine)] = field(default_factory=Engine)
+    manners: Annotated[Manners, group(Manners)] = field(default_factory=Manners)
 
     def __post_init__(self) -> None:
         check_one_of(stages=self.quality.stages, bitrate=self.quality.bitrate)

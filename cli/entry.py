@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from codec.files.stop import Stopped, stop_signals
@@ -126,16 +127,18 @@ def _parse(name: str, arguments: list[str]) -> Verb:
     verb: type[Verb] = getattr(import_module(f".{name}", __package__), name.capitalize())
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
     return tyro.cli(
-        verb, prog=f"{PROGRAM} {name}", args=options_first(arguments, verb), config=config
+        verb,
+        prog=f"{PROGRAM} {name}",
+        description=cleandoc(verb.__doc__ or ""),  # which tyro would parse for parameters first
+        args=options_first(arguments, verb),
+        config=config,
     )
 
 
 def _run(verb: Verb) -> int:
-    from .workers import in_thread
-
     try:
         with quiet_libraries(debug=verb.debug):
-            code = verb.run() if hasattr(verb, "ends_when_stopped") else in_thread(verb.run)
+            code = verb.run() if hasattr(verb, "ends_when_stopped") else _in_thread(verb)
             sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -145,3 +148,9 @@ def _run(verb: Verb) -> int:
     except Exception as error:
         report(error, debug=verb.debug)
         return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _in_thread(verb: Verb) -> int:
+    from .workers import in_thread
+
+    return in_thread(verb.run)

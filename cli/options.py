@@ -71,6 +71,14 @@ def default(text: str) -> Any:
     return f"(default: {text})"
 
 
+def group(options: type) -> Any:
+    """Options that stand in a class of their own, without its name before theirs.
+
+    Their heading is given, as tyro would take as long to look for it as for all else.
+    """
+    return arg(name="", help=options.__doc__)
+
+
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 Debug = Annotated[bool, arg(help="Show the traceback of an error.", help_behavior_hint="")]
 Force = Annotated[bool, arg(help="Replace existing files.", help_behavior_hint="")]

@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 from .addresses import LOOPBACK, check_positive, parse_address, udp_socket
 from .console import binary_stdout, discard_stdout, note, show
 from .messages import CommandError, UsageError
-from .options import Debug, Engine, Force, Json
+from .options import Debug, Engine, Force, Json, group
 from .plan import PIPE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Receive:
     """
     idle: Annotated[float, arg(metavar="SECONDS", help_behavior_hint="")] = 10.0
     """End when nothing has come for so long, after the first packet. By default 10."""
-    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
+    engine: Annotated[Engine, group(Engine)] = field(default_factory=Engine)
     force: Force = False
     json: Json = False
     debug: Debug = False

@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 from .addresses import check_positive, parse_address, udp_socket
 from .console import note, show
 from .files import check_stdin
-from .options import Debug, Engine, Flag, Json
+from .options import Debug, Engine, Flag, Json, group
 from .plan import PIPE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Send:
     """Send next to nothing in pauses."""
     rate: Annotated[int, arg(metavar="HZ", help_behavior_hint="")] = 16_000
     """Sample rate of raw audio. By default 16000."""
-    engine: Annotated[Engine, arg(name="")] = field(default_factory=Engine)
+    engine: Annotated[Engine, group(Engine)] = field(default_factory=Engine)
     json: Json = False
     debug: Debug = False
 
