@@ -160,7 +160,8 @@ def _external_tensor(name: str, array: np.ndarray) -> bytes:
 
 def _storable(array: np.ndarray) -> np.ndarray:
     """The array in a type of `_TYPES`, its values one after another."""
-    return np.asarray(array, np.float32 if array.dtype == np.float16 else None, order="C")
+    array = np.asarray(array, order="C")
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
