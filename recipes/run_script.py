@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import tyro
 
 from codec import DiveqCodecError
-from codec.evaluation.score_processes import score_workers
+from codec.evaluation import score_processes
 from codec.files.stop import stop_signals
 
 __all__ = ["run_script", "score_workers"]
@@ -30,3 +32,8 @@ def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) ->
             main(tyro.cli(arguments))
     except DiveqCodecError as error:
         sys.exit(f"error: {error}")
+
+
+def score_workers(count: int) -> AbstractContextManager[Executor | None]:
+    """Start processes that score; with a count of 1 there are none, and this one scores."""
+    return score_processes.score_workers(count) if count > 1 else nullcontext()

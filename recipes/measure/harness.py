@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +111,7 @@ class Scoring:
 def scoring(label: str, *, total: int, workers: int) -> Iterator[Scoring]:
     """Start the processes that score, and the progress bar."""
     with (
-        nullcontext(1) if workers == 1 else score_workers(workers) as executor,
+        score_workers(workers) as executor,
         progress_on_stderr(label, unit="files") as report,
     ):
-        yield Scoring(executor, report, total)
+        yield Scoring(executor or 1, report, total)

@@ -55,7 +55,7 @@ class Arguments:
     """
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     workers: int = 2
-    """Processes that score."""
+    """Processes that score; 1 scores in this one."""
     force: bool = False
     """Overwrite an existing model file."""
 

@@ -137,7 +137,7 @@ class Arguments:
     nothing behind.
     """
     workers: int = 2
-    """Processes that score, and that read files for the manifest."""
+    """Processes that score, and that read files for the manifest; 1 does both in this one."""
 
 
 def main(arguments: Arguments) -> None:

@@ -45,7 +45,7 @@ class Arguments:
     clips: int | None = 500
     """How many clips of test-clean to measure; None is all."""
     workers: int = 8
-    """Processes that score."""
+    """Processes that score; 1 scores in this one."""
 
 
 def main(arguments: Arguments) -> None:

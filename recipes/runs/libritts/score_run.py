@@ -13,7 +13,7 @@ from codec import Codec, evaluate, evaluation_text, find_sources, model_candidat
 
 from ...held_out import spread
 from ...rates import StageCounts
-from ...run_script import run_script, score_workers
+from ...run_script import run_script
 from ..folder.train import MODEL
 
 SUBSET = "test-clean"
@@ -34,21 +34,20 @@ class Arguments:
     """How many quantizer stages to decode from; what the model lacks is left out."""
     device: str = "auto"
     workers: int = 8
-    """Processes that score."""
+    """Processes that score; 1 scores in this one."""
 
 
 def main(arguments: Arguments) -> None:
     codec = Codec.load(arguments.run / MODEL, device=arguments.device)
     counts = [count for count in arguments.stage_counts if count <= len(codec.config.stages)]
     sources = spread(find_sources(arguments.corpus / SUBSET), arguments.clips)
-    with score_workers(arguments.workers) as workers:
-        evaluation = evaluate(
-            sources,
-            model_candidates(codec, stage_counts=counts),
-            data=SUBSET,
-            sample_rate_hz=codec.config.sample_rate_hz,
-            workers=workers,
-        )
+    evaluation = evaluate(
+        sources,
+        model_candidates(codec, stage_counts=counts),
+        data=SUBSET,
+        sample_rate_hz=codec.config.sample_rate_hz,
+        workers=arguments.workers,
+    )
     evaluation.write(arguments.run / f"{SUBSET}.json", overwrite=True)
     print(evaluation_text(evaluation), end="")
 

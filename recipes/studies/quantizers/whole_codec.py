@@ -19,7 +19,6 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -105,7 +104,7 @@ def main(arguments: Arguments) -> None:
         print(f"all of these runs are in {arguments.results_file}", file=sys.stderr)
         return
     arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
-    with _scorers(arguments.workers) as scorers:
+    with score_workers(arguments.workers) as scorers:
         setup = _setup(arguments, scorers)
         for start, left in groups:
             if left and not _run_alike(start, left, setup, arguments):
@@ -147,10 +146,6 @@ def _left(runs: list[CodecRun], results: Path) -> list[CodecRun]:
     """Those that are not in the file of results."""
     done = [result["run"] for result in read_results(results)]
     return [run for run in runs if dataclasses.asdict(run) not in done]
-
-
-def _scorers(count: int) -> AbstractContextManager[Executor | None]:
-    return score_workers(count) if count > 1 else nullcontext()
 
 
 def _setup(arguments: Arguments, scorers: Executor | None) -> Setup:
