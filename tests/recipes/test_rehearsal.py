@@ -5,7 +5,9 @@ by its functions.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -15,6 +17,7 @@ from synthesis import synthesize_speech
 
 from codec import Codec, ConfigError, evaluation_text, read_evaluation
 from codec.training.logs import read_metrics
+from recipes.run_script import run_script
 from recipes.runs.folder import train
 from recipes.runs.libritts import all as everything
 from recipes.runs.libritts.train import RUNS
@@ -29,7 +32,17 @@ SUBSETS = {
 
 
 def test_libritts_from_nothing_to_a_result(tmp_path, monkeypatch, capfd):
-    """The training is a process of its own, as in any run."""
+    """The training, a process of its own in any run, is in this one, which has imported already
+    what takes seconds to import.
+    """
+
+    def run_here(command: list[str], **_) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "recipes.runs.libritts.train"]
+        monkeypatch.setattr(sys, "argv", command[2:])
+        run_script(train.main, tyro.extras.subcommand_type_from_defaults(RUNS))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(everything, "subprocess", SimpleNamespace(run=run_here))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     run, sums = tmp_path / "run", tmp_path / "sums"
     with serve() as mirror:

@@ -99,7 +99,7 @@ def rehearsal() -> train.Arguments:
         cpu=True,
         speakers="libritts",
         settings=TrainingConfig(
-            steps=40,
+            steps=20,
             batch_size=4,
             segment_seconds=0.4,
             windows_per_step=3,
@@ -113,7 +113,7 @@ def rehearsal() -> train.Arguments:
         validation_clips=2,
         final_clips=4,
         stage_counts=(1, 4),
-        log_every_steps=10,
+        log_every_steps=5,
         workers=1,
     )
 
