@@ -11,6 +11,7 @@ from synthesis import synthesize_speech
 from codec.checkpoint import Checkpoint
 from codec.layouts.config import ModelConfig
 from codec.layouts.presets import tiny
+from codec.layouts.stage_kinds import StageKind
 from codec.layouts.transform.transform_layout import TransformLayout
 from codec.model import CodecModel
 
@@ -20,6 +21,12 @@ def tiny_filterbank(**changes: Any) -> ModelConfig:
     layout = tiny().filterbank
     assert layout is not None
     return dataclasses.replace(tiny(), filterbank=dataclasses.replace(layout, **changes))
+
+
+def shallow(kind: StageKind = "diveq") -> ModelConfig:
+    """`tiny` with a third of its layers, where many steps are trained."""
+    config = tiny_filterbank(strides=(5, 8), dilations=(1,), decoder_width=32, frontend_kernel=16)
+    return dataclasses.replace(config, stages=tiny(kind=kind).stages)
 
 
 def tiny_noisy(**changes: Any) -> ModelConfig:

@@ -1,5 +1,6 @@
-"""The two processes of `test_trainer.py`: a folder for what each run leaves, and the runs as
-kind:N, where processes average their weights every N steps.
+"""The two processes of `training/test_two_processes.py`: a folder for what each run leaves, and the
+runs as kind:N, where processes average their weights every N steps. At the end the second process
+gets a stop signal, in a run of its own.
 
 Where N is above 1, the second process's batch at step 1 is broken. One process starts and forks, as
 each that torchrun starts would import torch for seconds; it tells both what torchrun tells.
@@ -9,23 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch._dynamo  # as optimisers do: once for both
 from accelerate import Accelerator
+from small_models import shallow
 from synthesis import synthesize_speech
 
-from codec.layouts.presets import tiny
 from codec.layouts.stage_kinds import StageKind
+from codec.training import run as run_module
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.trainer import Trainer
 
 SAMPLES = 3200  # of a crop
-SMALL = DiscriminatorConfig(periods=(2, 3), windows=(512,), period_width=2, spectral_width=2)
+SMALL = DiscriminatorConfig(
+    periods=(2, 3), windows=(512,), bands=((0.0, 1.0),), period_width=2, spectral_width=2
+)
 
 
 def settings(**changes) -> TrainingConfig:
@@ -55,7 +59,7 @@ def crops(step: int, batch: int = 4, samples: int = SAMPLES) -> torch.Tensor:
 
 def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict[str, Any]:
     """Eight steps; returns what is compared."""
-    config = tiny(kind=kind)
+    config = shallow(kind)
     silent = tuple(dataclasses.replace(stage, noise_variance=0.0) for stage in config.stages)
     chosen = settings(
         gradient_clip=1.0,
@@ -89,8 +93,37 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
     }
 
 
+def stop_one(folder: Path) -> None:
+    """A run that the second process is asked to stop in its sixth step."""
+    from training.small_run import batches, small_trainer
+
+    trainer = small_trainer(folder, steps=40, adversarial_from=1.0)
+
+    def data(step: int) -> torch.Tensor:
+        if step == 5 and trainer.accelerator.process_index == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return batches(step)
+
+    never = {"save_every_minutes": 1e9, "validate_every_minutes": 1e9}
+    finished = run_module.train(
+        trainer, data, folder, validate=lambda *_: {}, log_every_steps=4, **never
+    )
+    assert not finished
+    left = [name for name in threads() if "gloo" in name]
+    assert not left, f"the process group still has {left}, which may abort the process at its end"
+
+
+def threads() -> list[str]:
+    """The names of this process's threads, where the system tells them."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 def main(port: str, folder: str, *runs: str) -> int:
+    import torch._dynamo  # as optimisers do: once for both
+
     other = os.fork()
+    # Where the two wait for each other for ever, as a test is to find, they end all the same.
+    signal.alarm(500)
     rank = str(int(other == 0))
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
@@ -100,7 +133,7 @@ def main(port: str, folder: str, *runs: str) -> int:
         kind, average_every = run.split(":")
         state = train(cast("StageKind", kind), int(average_every), accelerator)
         torch.save(state, Path(folder) / f"{run}-rank{accelerator.process_index}.pt")
-    accelerator.end_training()
+    stop_one(Path(folder) / "stopped")
     return os.waitpid(other, 0)[1] if other else 0
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -366,26 +363,3 @@ def test_codebooks_do_not_start_from_broken_latents(tmp_path):
     with pytest.raises(TrainingError, match="the latents at step 3 are not finite"):
         run(small_trainer(tmp_path), tmp_path, broken_from(3))
     assert not (tmp_path / STATE).exists()
-
-
-# --- several processes
-
-
-def test_a_signal_to_any_process_stops_all(tmp_path):
-    """Only the second process gets it; both must leave the loop at the same step, or they wait for
-    ever.
-    """
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    tests = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        [*launch, "-m", "training.stopped_process", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests},
-    )
-    assert done.returncode == 0, done.stderr
-    assert (
-        load_state(tmp_path)["trainer"]["steps"] == 8
-    )  # they agree at lines of the log, or every tenth step
-    assert steps_of(tmp_path, "train") == [4, 8]

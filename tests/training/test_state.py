@@ -15,11 +15,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
-from small_models import tiny_transform
+from small_models import shallow, tiny_transform
 
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
-from codec.layouts.presets import speech_16khz, tiny
+from codec.layouts.presets import speech_16khz
 from codec.model import CodecModel
 from codec.training.objective.discriminators import DiscriminatorConfig, Discriminators, small
 from codec.training.state import (
@@ -248,7 +248,7 @@ def test_a_model_grows_by_stages_that_start_from_data(trained, tmp_path, is_file
     """The stages of the file stay as they are; the new ones take energy out of what those leave."""
     model = trained.averaged.folded()
     path = origin(trained, tmp_path, is_file)
-    larger = dataclasses.replace(tiny(), stages=tiny().stages * 2)
+    larger = dataclasses.replace(shallow(), stages=shallow().stages * 2)
     trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
     open_run(trainer, tmp_path / "new", init=path)
     assert (trainer.started, trainer.quantizing) == (False, True)
@@ -370,7 +370,7 @@ def test_discriminators_travel_in_a_file_of_their_own(trained, saved, tmp_path):
         SETTINGS, discriminator=dataclasses.replace(SETTINGS.discriminator, period_width=2)
     )
     with pytest.raises(CheckpointError, match="other discriminators: it has period_width 1, not 2"):
-        load_discriminators(Trainer(tiny(), other, Accelerator(cpu=True)), path)
+        load_discriminators(Trainer(shallow(), other, Accelerator(cpu=True)), path)
     model = tmp_path / "model.safetensors"
     to_checkpoint(trained.averaged.folded(), facts={}).save(model)
     for wrong in (model, tmp_path / "nowhere.safetensors"):
@@ -381,7 +381,7 @@ def test_discriminators_travel_in_a_file_of_their_own(trained, saved, tmp_path):
 def test_a_run_does_not_begin_from_a_model_of_more_stages(trained, tmp_path):
     path = tmp_path / "model.safetensors"
     to_checkpoint(trained.averaged.folded(), weight_type="float32", facts={}).save(path)
-    fewer = dataclasses.replace(tiny(), stages=tiny().stages[:3])
+    fewer = dataclasses.replace(shallow(), stages=shallow().stages[:3])
     with pytest.raises(CheckpointError, match="another model: it has stages"):
         open_run(Trainer(fewer, SETTINGS, Accelerator(cpu=True)), tmp_path / "new", init=path)
 
@@ -487,5 +487,5 @@ def test_the_command_makes_one_and_keeps_what_exists(saved, tmp_path):
     main(saved, tmp_path / "small.pt", force=True)
 
 
-def test_tiny_is_the_model_of_these_tests(saved):
-    assert load_state(saved)["model_config"] == tiny().to_dict()
+def test_shallow_is_the_model_of_these_tests(saved):
+    assert load_state(saved)["model_config"] == shallow().to_dict()

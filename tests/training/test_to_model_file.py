@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_models import shallow
 from synthesis import synthesize_speech
 
 from codec.api import Codec
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
-from codec.layouts.presets import tiny
 from codec.model import CodecModel
 from codec.training import to_model_file as export_module
 from codec.training.to_model_file import averaged_model, code_commit, model_tables, to_checkpoint
@@ -48,7 +48,7 @@ def speech() -> np.ndarray:
 def test_a_model_sounds_as_its_averaged_weights(states, speech, kind):
     """Folded, and (DiVeQ) in tour order: other indices, the same sound."""
     state = states[kind]
-    trained = CodecModel(tiny(kind=kind))
+    trained = CodecModel(shallow(kind))
     trained.load_state_dict(state["trainer"]["averaged"])
     exported = averaged_model(state)
     wave, bits = torch.from_numpy(speech)[None, None], [0] * 4
@@ -63,7 +63,7 @@ def test_a_model_sounds_as_its_averaged_weights(states, speech, kind):
 
 
 def test_diveq_codebooks_are_in_an_order_where_neighbours_are_near(states):
-    before = CodecModel(tiny())
+    before = CodecModel(shallow())
     before.load_state_dict(states["diveq"]["trainer"]["averaged"])
     for stage, plain in zip(
         averaged_model(states["diveq"]).quantizer, before.folded().quantizer, strict=True
@@ -118,7 +118,7 @@ def test_a_run_without_codebooks_has_no_model(tmp_path):
 
 
 def test_weights_of_another_configuration_are_refused(states):
-    state = {**states["diveq"], "model_config": tiny().to_dict() | {"latent_channels": 16}}
+    state = {**states["diveq"], "model_config": shallow().to_dict() | {"latent_channels": 16}}
     with pytest.raises(CheckpointError, match="the state's weights do not fit its configuration"):
         averaged_model(state)
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
-from small_models import tiny_noisy, tiny_transform
+from small_models import shallow, tiny_noisy, tiny_transform
 from synthesis import synthesize_speech
-from two_processes import SAMPLES, crops, settings, train
+from two_processes import SAMPLES, crops, settings
 
 from codec.errors import ConfigError
 from codec.layouts.presets import tiny
@@ -28,7 +22,7 @@ from codec.training.trainer import Trainer
 
 
 def trainer(config=None, run: TrainingConfig | None = None) -> Trainer:
-    return Trainer(config or tiny(), run or settings(), Accelerator(cpu=True))
+    return Trainer(config or shallow(), run or settings(), Accelerator(cpu=True))
 
 
 def advance(subject: Trainer, until: int, batches=crops) -> list[float]:
@@ -76,7 +70,7 @@ def test_quantization_begins_at_once_where_latents_are_worth_it():
 
 @pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
 def test_a_resumed_run_equals_an_unbroken_one_tensor_for_tensor(kind, tmp_path):
-    unbroken = trainer(tiny(kind=kind))
+    unbroken = trainer(shallow(kind))
     stops = (1, 5)  # in the warm-up, and among the adversarial steps
     for stop in stops:
         advance(unbroken, stop)
@@ -84,7 +78,7 @@ def test_a_resumed_run_equals_an_unbroken_one_tensor_for_tensor(kind, tmp_path):
     advance(unbroken, 8)
     for stop in stops:
         torch.manual_seed(12345)  # whatever else draws random numbers
-        second = trainer(tiny(kind=kind))
+        second = trainer(shallow(kind))
         second.load_state_dict(torch.load(tmp_path / f"{stop}.pt", weights_only=True))
         advance(second, 8)
         assert_equal_states(second.state_dict(), unbroken.state_dict())
@@ -105,7 +99,7 @@ def test_one_second_of_speech_is_overfitted():
         dropout_share=0.0,
         ema_decay=0.9,
     )
-    subject = trainer(tiny(), run)
+    subject = trainer(shallow(), run)
     losses = advance(subject, 100, lambda step: wave[..., :16_000])
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     averaged = subject.averaged.folded()
@@ -162,7 +156,7 @@ def test_dropped_stages_are_shared_out_by_level():
     """Louder groups keep as many stages as softer ones, or more; clips that are not dropped keep
     all.
     """
-    subject = trainer(dataclasses.replace(tiny(), least_stages=0), settings(dropout_share=0.7))
+    subject = trainer(dataclasses.replace(shallow(), least_stages=0), settings(dropout_share=0.7))
     level = torch.linspace(-3, 0, 24).repeat_interleave(320)
     wave = 10**level * torch.randn(64, 1, 7680, generator=torch.Generator().manual_seed(0))
     counts = subject._active_stages(wave)
@@ -295,51 +289,3 @@ def test_fine_tuning_starts_from_the_averaged_weights():
 def test_settings_are_checked(changes, message):
     with pytest.raises(ConfigError, match=message):
         settings(**changes)
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory) -> Callable[[str], list[dict[str, Any]]]:
-    """What each of two processes left of a run of `two_processes.py`."""
-    folder = tmp_path_factory.mktemp("processes")
-    script = Path(__file__).parents[1] / "two_processes.py"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    command = [sys.executable, str(script), str(port), str(folder)]
-    command += ["diveq:1", "sf_diveq:1", "diveq:3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return lambda run: [
-        torch.load(folder / f"{run}-rank{rank}.pt", weights_only=True) for rank in range(2)
-    ]
-
-
-@pytest.mark.parametrize("kind", ["diveq", "sf_diveq"])
-def test_two_processes_equal_one_on_the_same_global_batch(kind, two_processes):
-    """Losses to rounding; the start of the codebooks and their replacement the same on both
-    ranks.
-    """
-    one = train(kind, 1, Accelerator(cpu=True))
-    ranks = two_processes(f"{kind}:1")
-    assert_equal_states(ranks[0], ranks[1])
-    # A latent half-way between two codewords may fall to either side after rounding, and later
-    # steps build on it.
-    torch.testing.assert_close(ranks[0]["losses"][:6], one["losses"][:6], rtol=5e-3, atol=1e-4)
-    torch.testing.assert_close(ranks[0]["losses"], one["losses"], rtol=1e-2, atol=1e-4)
-    torch.testing.assert_close(ranks[0]["left"], one["left"], rtol=1e-3, atol=1e-5)
-
-
-def test_processes_that_step_alone_meet_at_every_third_step(two_processes):
-    """In between each has weights of its own, also after the start of the codebooks; a broken step
-    is everybody's.
-    """
-    first, second = two_processes("diveq:3")
-    # The step that one process cannot do is number 1, so that after it both still are as after step
-    # 0.
-    same = (first["norms"] == second["norms"]).tolist()
-    assert same == [False, False, True, False, False, True, False, False]
-    assert first["skipped"] == second["skipped"] == 1
-    assert first["norms"][1] == first["norms"][0]
-    assert second["norms"][1] == second["norms"][0]
-    torch.testing.assert_close(
-        first["losses"][2:], second["losses"][2:], rtol=0, atol=0
-    )  # figures are of all

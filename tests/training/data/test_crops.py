@@ -88,7 +88,7 @@ def test_workers_and_a_resume_change_nothing(dataset):
     expected = torch.cat([dataset.crops(3, range(90, 100)), dataset.crops(4, range(6))])
     positions = [*dataset.epoch_positions(3, next_index=90), *dataset.epoch_positions(4)[:6]]
     loader = DataLoader(
-        dataset, batch_size=4, sampler=positions, num_workers=2, multiprocessing_context="spawn"
+        dataset, batch_size=4, sampler=positions, num_workers=1, multiprocessing_context="spawn"
     )
     assert torch.equal(torch.cat(list(loader)), expected)
     assert len(dataset) == len(dataset.epoch_positions(9)) == 100
