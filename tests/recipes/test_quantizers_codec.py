@@ -17,6 +17,7 @@ from synthesis import synthesize_speech, write_corpus
 
 from codec import ConfigError
 from codec.model import CodecModel
+from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 from codec.training.validation import HeldOut
 from recipes.studies.quantizers import codec_runs, codec_scores, codec_tables, plots, whole_codec
@@ -34,6 +35,9 @@ SETTINGS = TrainingConfig(
     initialise_vectors=64,
     replace_every_steps=2,
     rate_warmup_steps=2,
+    discriminator=DiscriminatorConfig(  # of no use here, but built and copied for each run
+        periods=(2,), windows=(256,), period_width=1, spectral_width=2
+    ),
 )
 
 
