@@ -19,7 +19,7 @@ Constant = np.ndarray | Callable[[], np.ndarray]
 Shape = Sequence[int | str]  # a name stands for a length that is known only when the graph runs
 
 _OPSET, _IR_VERSION = 17, 8
-_TYPES = {"float32": 1, "int32": 6, "int64": 7}  # TensorProto.DataType
+_TYPES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9}  # TensorProto.DataType
 _INT, _INTS = 2, 7  # AttributeProto.AttributeType
 _EXTERNAL = 1  # TensorProto.DataLocation
 _LARGE_BYTES = 1024
@@ -37,6 +37,7 @@ class Graph:
         self._constants: dict[str, Constant] = {}
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
+        self._output_names: dict[str, str] = {}  # of values
         self._values = 0
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
@@ -84,8 +85,8 @@ class Graph:
         )
 
     def output(self, name: str, value: str, dtype: str, shape: Shape) -> None:
-        """Declare a value as the graph's output `name`."""
-        self._nodes.append(_Node("Identity", (value,), name, {}))
+        """Declare the result of a node as the graph's output `name`."""
+        self._output_names[value] = name
         self._outputs.append(_value_info(name, dtype, shape))
 
     def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -112,7 +113,7 @@ class Graph:
 
     def _file(self, constants: Sequence[bytes], metadata: Mapping[str, str]) -> bytes:
         graph = message(
-            (1, [node.to_bytes() for node in self._nodes]),
+            (1, [node.to_bytes(self._output_names) for node in self._nodes]),
             (2, self.name),
             (5, constants),
             (11, self._inputs),
@@ -136,11 +137,11 @@ class _Node:
     name: str  # its own, and its result's
     attributes: Mapping[str, Attribute]
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, renamed: Mapping[str, str]) -> bytes:
+        inputs = [renamed.get(name, name) for name in self.inputs]
+        name = renamed.get(self.name, self.name)
         attributes = [_attribute(key, value) for key, value in self.attributes.items()]
-        return message(
-            (1, self.inputs), (2, [self.name]), (3, self.name), (4, self.operator), (5, attributes)
-        )
+        return message((1, inputs), (2, [name]), (3, name), (4, self.operator), (5, attributes))
 
 
 def _tensor(name: str, array: np.ndarray) -> bytes:

@@ -15,13 +15,14 @@ from ...checkpoint import Checkpoint
 from ...errors import ConfigError
 from ...layouts.config import ModelConfig
 from ...layouts.noise import decoder_noise
+from ...layouts.receptive_field import Layer, look_ahead
 from ...streams.runner import Arrays
 from ...threads import allowed_threads
 from .graph import Graph
 from .model_graphs import model_graphs
 from .quantizer_graph import has_curves
 from .quantizer_search import QuantizerSearch
-from .streaming_graph import decoder_step_graph, encoder_step_graph
+from .streaming_graph import decoder_step_graph, encoder_step_graph, frame_inputs
 
 _ERRORS_ONLY = 3
 
@@ -42,9 +43,15 @@ class OnnxBackend:
         self._encoder = _LazySession(partial(_itself, graphs.encoder))
         self._decoder = _LazySession(partial(_itself, graphs.decoder))
         of_model = checkpoint.config, checkpoint.weights
-        self._encoder_step = _LazySession(partial(encoder_step_graph, *of_model))
-        self._decoder_step = _LazySession(partial(decoder_step_graph, *of_model))
-        self._search = QuantizerSearch(*of_model)
+        if layout := checkpoint.config.transform:
+            self._frames_per_latent = layout.frames_per_latent
+            self._encoder_step = _Steps(
+                partial(encoder_step_graph, *of_model), "seen", layout.encoder_layers, layout.kernel
+            )
+            self._decoder_step = _Steps(
+                partial(decoder_step_graph, *of_model), "hops", layout.decoder_layers, layout.kernel
+            )
+            self._search = QuantizerSearch(*of_model)
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
@@ -62,7 +69,7 @@ class OnnxBackend:
     def encode_step(
         self, hops: np.ndarray, state: Arrays, first: int, end: int, stages: int
     ) -> tuple[np.ndarray, Arrays]:
-        seen, after = _run_step(self._encoder_step.get(), "seen", state, first, end, hops=hops)
+        seen, after = self._encoder_step.run(state, first, hops.shape[1], end, hops=hops)
         return self._search.codes(seen, stages), after
 
     def decode_step(
@@ -77,9 +84,8 @@ class OnnxBackend:
         inputs = {"noise": noise[None]} if self._config.noise_values else {}
         codes = codes.astype(np.int32, copy=False)
         positions = self._positions(position_bits)
-        return _run_step(
-            self._decoder_step.get(), "hops", state, first, end, codes=codes, **inputs, **positions
-        )
+        frames = codes.shape[2] * self._frames_per_latent
+        return self._decoder_step.run(state, first, frames, end, codes=codes, **inputs, **positions)
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not self._has_curves:
@@ -116,6 +122,33 @@ class _LazySession:
         return _LazySession, (self._graph,)
 
 
+class _Steps:
+    """A graph of `streaming_graph`, that of `layers`, and how it is run."""
+
+    def __init__(
+        self, graph: Callable[[], Graph], result: str, layers: Sequence[Layer], kernel: int
+    ) -> None:
+        self._look_ahead = look_ahead(layers)
+        self._session, self._kernel = _LazySession(graph), kernel
+        self._states = [f"state_{number}" for number in range(len(layers))]
+        self._outputs = [result, *(f"window_{number}" for number in range(len(layers)))]
+
+    def run(
+        self, state: Arrays, first: int, frames: int, end: int, **inputs: np.ndarray
+    ) -> tuple[np.ndarray, Arrays]:
+        """Compute the next frames; return the result and the new state."""
+        inputs |= frame_inputs(first, frames, end, look_ahead=self._look_ahead, kernel=self._kernel)
+        inputs |= zip(self._states, state, strict=True)
+        arrays = self._session.get().run(self._outputs, inputs)
+        made, *windows = cast("list[np.ndarray]", arrays)
+        return made, tuple(map(_last_frames, windows, state))
+
+
+def _last_frames(window: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """As many frames as the state before had."""
+    return np.ascontiguousarray(window[:, window.shape[1] - before.shape[1] :])
+
+
 class _Session(NamedTuple):
     session: onnxruntime.InferenceSession
     constants: Sequence[onnxruntime.OrtValue]  # in memory that the session may refer to
@@ -143,19 +176,3 @@ def _session(graph: Graph) -> _Session:
 def _run(session: onnxruntime.InferenceSession, **inputs: np.ndarray) -> np.ndarray:
     (output,) = session.run(None, inputs)
     return cast("np.ndarray", output)
-
-
-def _run_step(
-    session: onnxruntime.InferenceSession,
-    result: str,
-    state: Arrays,
-    first: int,
-    end: int,
-    **inputs: np.ndarray,
-) -> tuple[np.ndarray, Arrays]:
-    """Run a graph of `streaming_graph`; return its result and new state."""
-    states = {f"state_{number}": array for number, array in enumerate(state)}
-    numbers = {"first": np.array(first, np.int64), "end": np.array(end, np.int64)}
-    names = [result, *(f"new_{name}" for name in states)]
-    made, *after = session.run(names, inputs | states | numbers)
-    return cast("np.ndarray", made), tuple(cast("list[np.ndarray]", after))

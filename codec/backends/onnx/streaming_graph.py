@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,29 +37,19 @@ class _Step:
     """The new frames on their way through the layers; `behind` is how many frames their numbers
     have fallen behind.
 
-    There are `frames_per_item` of them for each item of x along its axis.
-
-    Makes the inputs `first`, `end`, `state_0`, …, and the outputs `new_state_0`, ….
+    Makes the inputs of `frame_inputs`, and `state_0`, …; and the outputs `window_0`, …, whose last
+    frames are the new states.
     """
 
-    def __init__(
-        self, graph: Graph, layers: list[Layer], x: str, *, axis: int, frames_per_item: int = 1
-    ) -> None:
+    def __init__(self, graph: Graph, layers: list[Layer], kernel: int) -> None:
         self._graph = graph
         self._layers = layers
         self._done = 0
         self.behind = 0
-        first = graph.input("first", "int64", [])
-        self._end = graph.input("end", "int64", [])
-        count = graph.node("Gather", graph.node("Shape", x), graph.integer(axis))
-        if frames_per_item > 1:
-            count = graph.node("Mul", count, graph.integer(frames_per_item))
-        self._there: dict[int, str] = {}  # by how far the numbers are behind
-        self._spans: dict[int, str] = {}  # by their length
-        self._count = count
-        self._numbers = graph.node(
-            "Range", first, graph.node("Add", first, count), graph.integer(1)
-        )
+        self._inside = graph.input("inside", "bool", ["padded", 1])
+        self._first = look_ahead(layers) + 1  # in `inside`, of the new frames
+        self._parts: dict[int, str] = {}  # of `inside`, by their first frame
+        self.spans = graph.input("spans", "int64", ["frames", kernel])
 
     def window(self, x: str) -> str:
         """Return the input window of the next layer: the frames that it kept, and the new ones."""
@@ -66,63 +57,69 @@ class _Step:
         kept = layer.before + layer.after
         before = graph.input(name, "float32", ["batch", kept, layer.width])
         window = graph.node("Concat", before, x, axis=1)
-        after = graph.slice(window, -kept, None, axis=1) if kept else before
-        graph.output(f"new_{name}", after, "float32", ["batch", kept, layer.width])
+        graph.output(f"window_{self._done}", window, "float32", ["batch", "window", layer.width])
         self._done += 1
         self.behind += layer.after
         return window
 
-    def spans(self, length: int) -> str:
-        """The places in a window that each frame sees: (frames, length)."""
-        graph = self._graph
-        if length not in self._spans:
-            starts = graph.node("Range", graph.integer(0), self._count, graph.integer(1))
-            places = graph.constant(np.arange(length))
-            self._spans[length] = graph.node("Add", graph.unsqueeze(starts, 1), places)
-        return self._spans[length]
-
-    def numbers(self) -> str:
-        """The frames' numbers, (frames, 1)."""
-        here = self._graph.node("Sub", self._numbers, self._graph.integer(self.behind))
-        return self._graph.unsqueeze(here, 1)
+    def is_inside(self, later: int = 0) -> str:
+        """Whether the stream has the frames, or those so many `later`: (frames, 1)."""
+        start = self._first - self.behind + later
+        if start not in self._parts:
+            part = self._graph.slice(self._inside, start, start - self._first or None, axis=0)
+            self._parts[start] = part
+        return self._parts[start]
 
     def inside(self, x: str) -> str:
         """Set frames outside of the stream to zero."""
-        graph = self._graph
-        if self.behind not in self._there:
-            numbers = self.numbers()
-            is_before, is_within = (
-                graph.node("Less", numbers, graph.integer(0)),
-                graph.node("Less", numbers, self._end),
-            )
-            self._there[self.behind] = graph.node("And", graph.node("Not", is_before), is_within)
-        return graph.node("Where", self._there[self.behind], x, graph.number(0.0))
+        return self._graph.node("Where", self.is_inside(), x, self._graph.number(0.0))
 
     def level_power(self, power: str, after: int) -> str:
         """Average power over the frame before, the frame and `after` frames; at the stream's ends
         its last frame is repeated.
         """
-        graph, numbers = self._graph, self.numbers()
+        graph = self._graph
         own = graph.slice(power, 1, -after if after else None, axis=1)
         before = graph.slice(power, 0, -1 - after, axis=1)
-        is_first = graph.node("Equal", numbers, graph.integer(0))
-        total = graph.node("Add", own, graph.node("Where", is_first, own, before))
+        total = graph.node("Add", own, graph.node("Where", self.is_inside(-1), before, own))
         if after:
-            is_last = graph.node("Equal", numbers, graph.node("Sub", self._end, graph.integer(1)))
             following = graph.slice(power, 2, None, axis=1)
-            total = graph.node("Add", total, graph.node("Where", is_last, own, following))
+            following = graph.node("Where", self.is_inside(1), following, own)
+            total = graph.node("Add", total, following)
         return graph.node("Div", total, graph.number(2.0 + after))
 
 
+def frame_inputs(
+    first: int, frames: int, end: int, *, look_ahead: int, kernel: int
+) -> Mapping[str, np.ndarray]:
+    """The inputs that say where a step's new frames are, in a stream of `end` frames.
+
+    inside: whether the stream has them, and one and `look_ahead` frames before; spans: the places
+    that each of them sees in the window of a block.
+    """
+    before, after = min(first, look_ahead + 1), min(end - first, frames)
+    return _frame_inputs(before, frames, after, look_ahead, kernel)
+
+
+@functools.lru_cache(maxsize=32)
+def _frame_inputs(
+    before: int, frames: int, after: int, look_ahead: int, kernel: int
+) -> Mapping[str, np.ndarray]:
+    """The same for most steps of a stream, that has so many frames before the first and after."""
+    here = np.arange(-look_ahead - 1, frames)[:, None]
+    spans = np.arange(frames)[:, None] + np.arange(kernel)
+    return {"inside": (here >= -before) & (here < after), "spans": spans}
+
+
 def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`encode_step`: hops float32 (batch, frames, hop), first, end, states → what the quantizer's
-    stages see of the latents (batch, latents, views), states.
+    """`encode_step`: hops float32 (batch, frames, hop), states → what the quantizer's stages see of
+    the latents (batch, latents, views), windows.
     """
     layout = _layout(config)
     model = Part(Graph("encoder_step"), weights, "")
     graph, part = model.graph, model.child("encoder")
     hops = graph.input("hops", "float32", ["batch", "frames", layout.transform_hop])
-    step = _Step(graph, layout.encoder_layers, hops, axis=1)
+    step = _Step(graph, layout.encoder_layers, layout.kernel)
     window = step.window(hops)
     window = step.window(mdct(graph, window, layout))
     power = band_power(graph, window, layout)
@@ -145,9 +142,7 @@ def encoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
 
 
 def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`decode_step`: codes, noise (1, look-ahead + frames, values), first, end, states → hops,
-    states.
-    """
+    """`decode_step`: codes, noise (1, look-ahead + frames, values), states → hops, windows."""
     layout = _layout(config)
     layers = layout.decoder_layers
     model = Part(Graph("decoder_step"), weights, "")
@@ -158,7 +153,7 @@ def decoder_step_graph(config: ModelConfig, weights: Mapping[str, np.ndarray]) -
         if config.noise_values
         else ""
     )
-    step = _Step(graph, layers, codes, axis=2, frames_per_item=layout.frames_per_latent)
+    step = _Step(graph, layers, layout.kernel)
     latent = dequantize(model.child("quantizer"), codes, positions_input(graph, config), config)
     lost = lost_frames(graph, codes) if config.conceals else ""
     x = enter(part, latent, lost, layout, config.latent_channels)
@@ -194,7 +189,7 @@ def _convolved(step: _Step, part: Part, window: str, layout: TransformLayout) ->
     """
     graph, width = part.graph, layout.width
     taps = part.weight("weight", width, 1, layout.kernel)[:, 0].T
-    seen = graph.node("Gather", window, step.spans(layout.kernel), axis=1)
+    seen = graph.node("Gather", window, step.spans, axis=1)
     products = graph.node("Mul", seen, graph.constant(taps))
     total = graph.node("ReduceSum", products, graph.integers(2), keepdims=0)
     return graph.node("Add", total, part.constant("bias", width))
