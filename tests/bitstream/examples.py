@@ -19,6 +19,7 @@ from codec.bitstream import (
     StreamWriter,
     cut,
 )
+from codec.bitstream.framing import Framing
 
 from . import range_twin
 
@@ -173,7 +174,8 @@ def forged(head, *contents, missing=b"\0"):
     `missing` is what stands between the end marker's head and its sum; None for no end marker.
     """
     identity = zlib.crc32(contents[0]) if contents else 0
-    packets = [sealed(head, data, index, identity) for index, data in enumerate(contents)]
+    framing = Framing(head, identity)
+    packets = [framing.sealed(data, index) for index, data in enumerate(contents)]
     data = head.to_bytes(identity) + b"".join(packets)
     if missing is None:
         return data
