@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .entropy import EntropyTables, StageTable
 from .fitting import fit_tables
-from .framing import RawPacket
 from .header import StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
 from .live_packets import MAX_COPIES, MAX_LIVE_FRAMES, SEQUENCE_NUMBERS, LiveFormat, LivePacket
 from .live_tools import LiveRecorder, live_packets, recording_frames
+from .packet_run import RawPacket
 from .reader import Packet, StreamReader
 from .recovery import Loss
 from .stage_counts import GROUP_FRAMES, NONE, depth_bits

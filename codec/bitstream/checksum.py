@@ -6,6 +6,7 @@ import zlib
 
 _POLYNOMIAL = 0xEDB88320
 ONES = 0xFFFFFFFF
+CHECK_BYTES = 4
 
 
 def _advance_byte(register: int) -> int:

@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .checksum import ONES, TABLE, go_back
+from .checksum import CHECK_BYTES, ONES, TABLE, go_back
 from .framing import (
-    CHECK_BYTES,
     FLAGS,
     LENGTH_SHIFT,
     MAX_HEAD_BYTES,

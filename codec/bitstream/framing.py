@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import zlib
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import BitstreamError
-from .checksum import index_under, packet_check
+from .checksum import CHECK_BYTES, index_under, packet_check
 from .header import StreamHeader
-from .packing import FixedFields
+from .packet_run import Coding, PacketBytes, PacketRun, RunLayout
 from .range_coding import range_size_limit
 from .source import ByteSource, Cursor
-from .stage_counts import DepthField, DepthGroups, extremes, most_depth_bytes, pack_depths
-from .varint import encode_varint
+from .stage_counts import extremes, most_depth_bytes, pack_depths
+from .varint import encode_varint, take_varint
 
-Coding = Literal["fixed", "range"]
 _CODINGS: tuple[Coding, Coding] = ("fixed", "range")
 
 MAX_PACKETS = (1 << 32) - 1
 LEAST_PACKET_BYTES = 5
-_READ_AT_ONCE = 4096
+_RUN_BYTES = 1 << 14
 _END_HEAD = b"\0"
 RANGE, SHORT, VARIED, LENGTH_SHIFT = 1, 1 << 1, 1 << 2, 3
 FLAGS = (1 << LENGTH_SHIFT) - 1
 MAX_HEAD_BYTES = 4
 _MAX_FRAMES_BYTES = 3
 MAX_MISSING_BYTES = 9
-CHECK_BYTES = 4
 SUM_BYTES = 4
 MAX_END_BYTES = len(_END_HEAD) + MAX_MISSING_BYTES + SUM_BYTES + CHECK_BYTES
 
@@ -53,29 +52,6 @@ class Unit(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.content) + CHECK_BYTES
-
-
-class RawPacket(NamedTuple):
-    """A packet whose payload has not been decoded; `payload` and `coding` are None where it is
-    lost.
-
-    `first_frame` and `frames` place it in time, `offset` and `size_bytes` in the stream;
-    `depth_groups` says how many stages each frame has.
-    """
-
-    index: int  # pyright: ignore[reportIncompatibleMethodOverride] (a packet is no sequence)
-    first_frame: int
-    frames: int
-    depth_groups: DepthGroups
-    coding: Coding | None
-    payload: bytes | None
-    offset: int
-    size_bytes: int
-
-    @property
-    def depths(self) -> np.ndarray:
-        """The stages of each frame, (channels, frames)."""
-        return self.depth_groups.array
 
 
 class End(NamedTuple):
@@ -115,16 +91,12 @@ class Framing:
         self._packet_frames = header.packet_frames
         self.identity = identity
         self.seed = zlib.crc32(header.checked_bytes(identity))
-        self._fields = FixedFields(header.stages)
         stages, channels, frames = len(header.stages), header.channels, header.packet_frames
-        self._full_size = self._fixed_size_of_full(frames)
+        self._layout = RunLayout(header)
+        self._full_size = self._layout.full_bytes(frames)
         self._range_limit = range_size_limit(stages, channels, frames)
         self._depth_limit = most_depth_bytes(stages, channels, frames)
         self.lengths = [self._limits(flags) for flags in range(FLAGS + 1)]
-        self._depth_field = DepthField(stages, channels, frames)
-        self._silent, self._full = (  # made once, as most packets are whole
-            DepthGroups.equal(depth, stages, channels, frames) for depth in (0, stages)
-        )
 
     @property
     def most_body_bytes(self) -> int:
@@ -137,10 +109,6 @@ class Framing:
         """
         body = self._full_size + self._depth_limit
         return len(encode_varint(body << LENGTH_SHIFT)) + body + CHECK_BYTES
-
-    def full_depths(self, frames: int) -> DepthGroups:
-        """Depths of frames that have all stages."""
-        return self._equal_depths(self._full, frames)
 
     def end(self, packets: int, samples: int, sum_of_checks: int) -> bytes:
         """Return the end marker of a stream of `packets` packets and `samples` samples."""
@@ -182,50 +150,44 @@ class Framing:
             index = index_under(state, int.from_bytes(check, "little"))
         return Unit(index, head, head_size, content, check)
 
-    def read_tiny(
-        self, buffer: bytearray, index: int, offset: int
-    ) -> list[tuple[RawPacket, bytes]]:
-        """The packets of less than 21 bytes that a buffer starts with, and their checksums, as far
-        as all is in order, from the one of `index` on: one by one, a file of them would take long.
+    def read_run(self, buffer: bytearray, index: int, offset: int) -> PacketRun | None:
+        """The packets of the usual number of frames that a buffer starts with, from the one of
+        `index` on, up to the first that there is anything to find fault with; None where it is the
+        first.
         """
-        data, position, expected = bytes(buffer[:_READ_AT_ONCE]), 0, index
-        read: list[tuple[int, bytes, bytes]] = []  # head, body, checksum
-        while position < len(data):
-            head = data[position]
-            size = LEAST_PACKET_BYTES + (length := head >> LENGTH_SHIFT)
+        with memoryview(buffer) as view:
+            data = bytes(view[:_RUN_BYTES])
+        heads: list[int] = []
+        firsts: list[int] = []
+        starts: list[int] = []
+        stops: list[int] = []
+        position, expected, size = 0, index, len(data)
+        while position < size:
+            head, start = data[position], position + 1
+            if head >= 0x80:
+                head, start = _head_in(data, position)
+            length = head >> LENGTH_SHIFT
             low, high = self.lengths[head & FLAGS]
-            if not 0 < head < 0x80 or head & SHORT or not low <= length <= high:
+            stop = start + length
+            if head & SHORT or not head or not low <= length <= high or stop + CHECK_BYTES > size:
                 break
-            stop = position + 1 + length
-            content, check = data[position:stop], data[stop : position + size]
-            state = zlib.crc32(content, self.seed)
-            if packet_check(state, expected).to_bytes(CHECK_BYTES, "little") != check:
+            state = zlib.crc32(data[position:stop] + expected.to_bytes(4, "little"), self.seed)
+            if state != int.from_bytes(data[stop : stop + CHECK_BYTES], "little"):
                 break
-            read.append((head, content[1:], check))
-            position, expected = position + size, expected + 1
-        return self._open_tiny(read, index, offset)
+            heads.append(head)
+            firsts.append(position)
+            starts.append(start)
+            stops.append(stop)
+            position, expected = stop + CHECK_BYTES, expected + 1
+        if not heads:
+            return None
+        try:
+            return self._run(data, heads, firsts, starts, stops, index, self._packet_frames, offset)
+        except BitstreamError:
+            return None
 
-    def _open_tiny(
-        self, read: list[tuple[int, bytes, bytes]], index: int, offset: int
-    ) -> list[tuple[RawPacket, bytes]]:
-        found: list[tuple[RawPacket, bytes]] = []
-        varied = [body for head, body, _ in read if head & VARIED]
-        of_varied, frames = iter(self._depth_field.unpack_at_once(varied)), self._packet_frames
-        for head, payload, check in read:
-            depths, size = self._full, LEAST_PACKET_BYTES + len(payload)
-            if head & VARIED:
-                try:
-                    depths, payload = self._take_depths(head, frames, payload, next(of_varied))
-                except BitstreamError:
-                    break
-            coding, start = _CODINGS[head & RANGE], index * frames
-            packet = RawPacket(index, start, frames, depths, coding, payload, offset, size)
-            found.append((packet, check))
-            offset, index = offset + size, index + 1
-        return found
-
-    def open_packet(self, unit: Unit, offset: int) -> RawPacket:
-        """Parse the packet in `unit`, which starts `offset` bytes into the stream."""
+    def open_packet(self, unit: Unit, offset: int) -> PacketRun:
+        """Open the packet in `unit`, which starts `offset` bytes into the stream."""
         head, frames, start = unit.head, self._packet_frames, unit.head_size
         if head & SHORT:
             cursor = Cursor.over(unit.content[start : start + _MAX_FRAMES_BYTES])
@@ -235,13 +197,31 @@ class Framing:
                 raise BitstreamError(
                     f"its frame count is absurd: a short packet with {frames} frames"
                 )
-        coding, payload = _CODINGS[head & RANGE], unit.content[start:]
-        depths = self._full
-        if head & (SHORT | VARIED):
-            depths, payload = self._take_depths(head, frames, payload)
-        first_frame = unit.index * self._packet_frames
-        size = len(unit.content) + CHECK_BYTES
-        return RawPacket(unit.index, first_frame, frames, depths, coding, payload, offset, size)
+        data = unit.content + unit.check
+        stop = len(unit.content)
+        return self._run(data, [head], [0], [start], [stop], unit.index, frames, offset)
+
+    def _run(
+        self,
+        data: bytes,
+        heads: Sequence[int],
+        firsts: Sequence[int],
+        starts: Sequence[int],
+        stops: Sequence[int],
+        index: int,
+        frames: int,
+        offset: int,
+    ) -> PacketRun:
+        flags = np.array(heads)
+        packets = PacketBytes(
+            data,
+            np.array(firsts),
+            np.array(starts),
+            np.array(stops),
+            is_range=flags & RANGE > 0,
+            is_varied=flags & VARIED > 0,
+        )
+        return PacketRun(self._layout, packets, index=index, frames=frames, offset=offset)
 
     def open_end(self, unit: Unit) -> End:
         """Parse the end marker in `unit`."""
@@ -255,47 +235,6 @@ class Framing:
                 f"the end marker is absurd: {unit.index} packets for {samples} samples"
             )
         return End(samples, cursor.integer(SUM_BYTES, "the end marker"))
-
-    def _take_depths(
-        self,
-        head: int,
-        frames: int,
-        payload: bytes,
-        unpacked: tuple[DepthGroups, int] | None = None,
-    ) -> tuple[DepthGroups, bytes]:
-        """Split `payload` into the stage counts at its start, if any, and the rest; `unpacked` are
-        these counts and their size, where they are known.
-        """
-        if head & VARIED and not payload and not head & RANGE:
-            return self._equal_depths(self._silent, frames), payload
-        depths = self.full_depths(frames)
-        if head & VARIED:
-            field = self._depth_field
-            if frames < self._packet_frames:
-                field = DepthField(len(self.header.stages), self.header.channels, frames)
-            depths, size = unpacked or field.unpack(payload)
-            payload = payload[size:]
-        if not head & RANGE:  # else the length has been checked
-            self._check_size(payload, depths, frames)
-        return depths, payload
-
-    def _equal_depths(self, of_whole: DepthGroups, frames: int) -> DepthGroups:
-        """Those of a whole packet, or of one that is shorter."""
-        if frames == self._packet_frames:
-            return of_whole
-        header = self.header
-        return DepthGroups.equal(of_whole.deepest, len(header.stages), header.channels, frames)
-
-    def _check_size(self, payload: bytes, depths: DepthGroups, frames: int) -> None:
-        """Compare the length of a payload at fixed width with the indices that it holds."""
-        if len(payload) != (size := -(-self._fields.bits(depths.frames_of_depth) // 8)):
-            raise BitstreamError(
-                f"its length is absurd: {len(payload)} bytes for {frames} frames, which take {size}"
-            )
-
-    def _fixed_size_of_full(self, frames: int) -> int:
-        """Bytes at fixed width of frames that have all stages."""
-        return -(-self.header.bits_per_frame * frames // 8)
 
     def _limits(self, flags: int) -> tuple[int, int]:
         """The least and the most bytes of a body under a head's flags."""
@@ -316,3 +255,11 @@ def _head(source: ByteSource, position: int) -> tuple[int, int]:
     """The head `position` bytes ahead, and its size."""
     cursor = Cursor(source, position)
     return cursor.varint("the head of a packet", MAX_HEAD_BYTES), cursor.size
+
+
+def _head_in(data: bytes, position: int) -> tuple[int, int]:
+    """The head at `position` and where it stops; 0 where there is none."""
+    try:
+        return take_varint(data, position, MAX_HEAD_BYTES, "the head of a packet")
+    except BitstreamError:
+        return 0, position

@@ -13,6 +13,7 @@ from .layout import StageLayout, find_bad_index
 from .stage_counts import NONE, count_depths, present
 
 FILL = "the bits that fill up its last byte are not zero"
+_BEYOND = "an index points beyond the last codeword of its stage"
 
 
 def fixed_size(stages: Sequence[StageLayout], depths: np.ndarray) -> int:
@@ -60,54 +61,64 @@ def unpack_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarr
 
 
 class FixedFields:
-    """Measures and checks payloads at fixed width without unpacking them.
+    """Checks payloads at fixed width without unpacking them, those of many packets at once.
 
-    `frames_of_depth[d]` is how many frames of a packet have d stages, over all channels. An index
-    is too large where its codeword is the last one, all ones, and its position is not 0: where
-    adding 2^p - 1 carries out of its field. So one sum of integers checks all fields of a payload.
+    `bits_of_depth[d]` is how many bits a frame of d stages takes.
     """
 
     def __init__(self, stages: Sequence[StageLayout]) -> None:
-        self._bits_of_depth = [0, *itertools.accumulate(stage.index_bits for stage in stages)]
-        self._runs = [
-            (stage, len(list(equals))) for stage, equals in itertools.groupby(reversed(stages))
-        ]
-        self._last: list[int] = []
-        self._sum: tuple[int, int, int] = 0, 0, 0
+        bits = [stage.index_bits for stage in stages]
+        self.bits_of_depth = np.cumsum([0, *bits])
+        runs = [(stage, len(list(equals))) for stage, equals in itertools.groupby(stages)]
+        self._layouts = [stage for stage, _ in runs]
+        self._first_stages = np.cumsum([0, *(length for _, length in runs)])[:-1]
+        self._index_bits = np.array([stage.index_bits for stage in self._layouts])
+        self._with_positions: dict[StageLayout, list[int]] = {}  # runs of stages of each layout
+        for number, layout in enumerate(self._layouts):
+            if layout.position_bits:
+                self._with_positions.setdefault(layout, []).append(number)
 
-    def bits(self, frames_of_depth: list[int]) -> int:
-        """The bits that all indices take."""
-        return sum(map(operator.mul, frames_of_depth, self._bits_of_depth))
+    def find_faults(
+        self, data: np.ndarray, starts: np.ndarray, stops: np.ndarray, frames_of_depth: np.ndarray
+    ) -> dict[int, str]:
+        """What `unpack_fixed` would find wrong, by payload; the sizes are known to be right.
 
-    def check(self, payload: bytes, frames_of_depth: list[int]) -> None:
-        """Raise a `BitstreamError` where `unpack_fixed` would; the size is known to be right."""
-        if frames_of_depth is not self._last:  # most packets share one list
-            self._last, self._sum = frames_of_depth, self._sum_for(frames_of_depth)
-        fill, addend, carries = self._sum
-        if payload and payload[-1] & (1 << fill) - 1:
-            raise BitstreamError(FILL)
-        if not addend:
-            return
-        fields = int.from_bytes(payload, "big")
-        if (fields ^ addend ^ fields + addend) & carries:
-            raise BitstreamError("an index points beyond the last codeword of its stage")
-
-    def _sum_for(self, frames_of_depth: list[int]) -> tuple[int, int, int]:
-        """The bits that fill up the last byte, what to add to the payload as one integer, and the
-        bits that the fields must not carry into.
+        Payloads lie from `starts` to `stops` in `data`, none empty; `frames_of_depth` (payloads,
+        stages + 1) are their frames of 0, 1, … all stages, over all channels.
         """
-        indices = itertools.accumulate(reversed(frames_of_depth))  # of each stage, from the last on
-        shift = addend = carries = 0
-        for stage, stages in self._runs:
-            count = sum(itertools.islice(indices, stages))
-            bits, positions = stage.index_bits, (1 << stage.position_bits) - 1
-            if positions and count:
-                lowest = ((1 << bits * count) - 1) // ((1 << bits) - 1) << shift
-                addend |= lowest * positions
-                carries |= lowest << bits
-            shift += bits * count
-        fill = -shift % 8
-        return fill, addend << fill, carries << fill
+        faults: dict[int, str] = {}
+        frames = frames_of_depth[:, :0:-1].cumsum(axis=1)[:, ::-1]  # that have a stage
+        indices = np.add.reduceat(frames, self._first_stages, axis=1)
+        bits = indices * self._index_bits
+        first_bits = 8 * starts[:, None] + bits.cumsum(axis=1) - bits
+        words = _words(data) if self._with_positions else data
+        for layout, runs in self._with_positions.items():
+            beyond = _beyond_last(words, layout, first_bits[:, runs], indices[:, runs])
+            faults |= dict.fromkeys(beyond, _BEYOND)
+        fill = (1 << -bits.sum(axis=1) % 8) - 1
+        return faults | dict.fromkeys(np.flatnonzero(data[stops - 1] & fill).tolist(), FILL)
+
+
+def _words(data: np.ndarray) -> np.ndarray:
+    """The big-endian u32 at each byte, which zeros follow."""
+    padded = np.append(data, np.zeros(3, np.uint8)).astype(np.uint32)
+    return padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]
+
+
+def _beyond_last(
+    words: np.ndarray, layout: StageLayout, first_bits: np.ndarray, counts: np.ndarray
+) -> list[int]:
+    """Which payloads have indices of this layout beyond its last codeword: `counts` of them, side
+    by side, from each of `first_bits` (payloads, runs of indices).
+    """
+    width, of_run = layout.index_bits, counts.ravel()
+    before = of_run.cumsum() - of_run
+    places = np.repeat(first_bits.ravel() - width * before, of_run)
+    places += width * np.arange(len(places))
+    indices = words[places >> 3] << (places & 7).astype(np.uint32) >> np.uint32(32 - width)
+    beyond = np.flatnonzero(indices > layout.max_index)
+    runs = np.searchsorted(before, beyond, side="right") - 1
+    return np.unique(runs // counts.shape[1]).tolist()
 
 
 def cut_fixed(payload: bytes, stages: Sequence[StageLayout], depths: np.ndarray) -> bytes:

@@ -141,6 +141,49 @@ def split_ends(payload: bytes, stages: int) -> tuple[list[int], bytes]:
     return ends, stream
 
 
+def find_bad_ends(
+    data: bytes, starts: np.ndarray, stops: np.ndarray, counts: np.ndarray
+) -> dict[int, str]:
+    """What `split_ends` finds wrong, by payload, those of many packets at once: they lie from
+    `starts` to `stops` in `data`, and begin with `counts` ends.
+    """
+    are_sound = stops - starts >= counts
+    some = np.flatnonzero(are_sound)
+    array = np.frombuffer(data, np.uint8)
+    are_sound[some] = _have_sound_ends(array, starts[some], stops[some], counts[some])
+    found: dict[int, str] = {}
+    for number in np.flatnonzero(~are_sound).tolist():
+        try:
+            split_ends(data[starts[number] : stops[number]], int(counts[number]) + 1)
+        except BitstreamError as error:
+            found[number] = str(error)
+    return found
+
+
+def _have_sound_ends(
+    data: np.ndarray, starts: np.ndarray, stops: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Which payloads begin with so many varints of valid form, and have at least as many bytes
+    behind them as these add up to.
+    """
+    last_bytes = np.append(np.flatnonzero(data < 0x80), len(data))  # of varints
+    payload = np.repeat(np.arange(len(counts)), counts)  # of each end
+    before = counts.cumsum() - counts
+    rank = np.arange(len(payload)) + (np.searchsorted(last_bytes, starts) - before)[payload]
+    last = last_bytes.take(rank, mode="clip")
+    first = last_bytes.take(rank - 1, mode="clip") + 1
+    first[before[counts > 0]] = starts[counts > 0]
+    sizes = last + 1 - first
+    values = np.zeros(len(first), np.int64)
+    for place in range(_MAX_END_BYTES):
+        byte = data.take(first + place, mode="clip").astype(np.int64) & 0x7F
+        values += np.where(sizes > place, byte << 7 * place, 0)
+    is_bad = (sizes > _MAX_END_BYTES) | (last >= stops[payload])
+    is_bad |= (sizes > 1) & (data.take(last, mode="clip") == 0)
+    ends_at = starts + np.bincount(payload, sizes + values, minlength=len(starts))
+    return (ends_at <= stops) & (np.bincount(payload[is_bad], minlength=len(starts)) == 0)
+
+
 def cut_range(payload: bytes, stages: int, keep: int) -> bytes:
     """Cut a payload to the first `keep` of `stages` stages, without tables."""
     ends, stream = split_ends(payload, stages)

@@ -11,12 +11,14 @@ import numpy as np
 
 from ..errors import BitstreamError
 from .entropy import EntropyTables
-from .framing import Coding, End, Framing, RawPacket, Unit, sum_of
+from .framing import End, Framing, Unit, sum_of
 from .header import read_header
+from .packet_run import Coding, PacketRun, RawPacket
 from .packing import unpack_fixed
 from .range_coding import decode_range
 from .recovery import FARTHEST, Loss, Recovery
 from .source import ByteSource
+from .stage_counts import equal_depths
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,16 @@ class Packet:
 class StreamReader:
     """Reads the header at once, and packets as they are asked for, in constant memory.
 
-    The stream is read once, with either `packets` or `raw_packets`. At its end `samples` is the
-    exact length at the original rate, and, with `recover=True`, `losses` lists what could not be
-    read.
+    The stream is read once, with one of `packets`, `raw_packets` and `runs`. At its end `samples`
+    is the exact length at the original rate, and, with `recover=True`, `losses` lists what could
+    not be read.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._start = file.tell() if _can_seek(file) else None
-        self._source = ByteSource(file, reads_ahead=self._start is not None)
+        can_read_ahead = self._start is not None or hasattr(file, "read1")
+        self._source = ByteSource(file, reads_ahead=can_read_ahead)
         self.header, identity = read_header(self._source)
         self.losses: list[Loss] = []
         self._framing = Framing(self.header, identity)
@@ -73,6 +76,11 @@ class StreamReader:
         """Bytes of the stream read so far."""
         return self._source.offset
 
+    @property
+    def frames(self) -> int:
+        """Frames read or given up so far."""
+        return self._frames
+
     def measure(self, *, recover: bool = False) -> tuple[int, int] | None:
         """Frames and bytes of the whole stream, found without decoding; None where the file cannot
         go back.
@@ -82,15 +90,15 @@ class StreamReader:
         """
         if self._start is None:
             return None
-        here, frames = self._file.tell(), 0
+        here = self._file.tell()
         try:
             self._file.seek(self._start)
             reader = StreamReader(self._file)
-            for packet in reader.raw_packets(recover=recover):
-                frames = packet.first_frame + packet.frames
+            for _ in reader.runs(recover=recover):
+                pass
         finally:
             self._file.seek(here)
-        return frames, reader.offset
+        return reader.frames, reader.offset
 
     def packets(
         self, tables: EntropyTables | None = None, *, recover: bool = False
@@ -141,52 +149,57 @@ class StreamReader:
 
     def raw_packets(self, *, recover: bool = False) -> Iterator[RawPacket]:
         """Yield packets as `packets` does, checked but not decoded; no tables are needed."""
+        for run in self.runs(recover=recover):
+            if isinstance(run, PacketRun):
+                yield from run.packets()
+            else:
+                yield from self._lost_packets(run)
+
+    def runs(self, *, recover: bool = False) -> Iterator[PacketRun | Loss]:
+        """Yield packets as `raw_packets` does, many at once, and what is lost between them."""
         if self._is_started:
             raise ValueError("this stream has been read already")
         self._is_started = True
-        source = self._source
         while True:
-            for packet, check in self._tiny_packets():
-                yield self._take(packet, check)
+            while (run := self._run_at_hand()) is not None:
+                yield self._take(run)
             try:
-                unit, packet = self._due_unit(source)
+                unit, run = self._due_unit()
             except BitstreamError as error:
                 located = self._located(str(error), self._next_index, self.offset)
                 if not recover:
                     raise located from error
-                unit, packet = self._next_whole_unit(str(located))
+                unit, run = self._search(str(located))
             if self._frames < self._resume_frame:
-                yield from self._give_up_lost()
-            if unit is None or packet is None:
+                lost = self._resume_frame - self._frames
+                self._frames = self._resume_frame
+                yield Loss(self._resume_frame - lost, lost, self.losses[-1].reason)
+            if run is None:
                 break
-            yield self._take(packet, unit.check)
+            yield self._take(run)
         self._finish(unit, recover)
 
-    def _tiny_packets(self) -> list[tuple[RawPacket, bytes]]:
-        """Those that come next and are at hand, unless there is anything to find fault with."""
+    def _run_at_hand(self) -> PacketRun | None:
+        """The packets that come next and are at hand, unless there is anything to find fault
+        with.
+        """
         source, index = self._source, self._next_index
         is_in_order = self._frames == index * self.header.packet_frames >= self._resume_frame
         if not index or not is_in_order:
-            return []
-        return self._framing.read_tiny(source.buffer, index, source.offset)
+            return None
+        return self._framing.read_run(source.buffer, index, source.offset)
 
-    def _take(self, packet: RawPacket, check: bytes) -> RawPacket:
-        """Consume a packet."""
-        self._source.skip(packet.size_bytes)
-        self._sum = sum_of(check, self._sum)
-        self._next_index = packet.index + 1
-        self._frames = packet.first_frame + packet.frames
-        return packet
+    def _take(self, run: PacketRun) -> PacketRun:
+        """Consume packets."""
+        self._source.skip(run.size_bytes)
+        self._sum = sum_of(run.checks, self._sum)
+        self._next_index = run.index + len(run)
+        self._frames = run.first_frame + len(run) * run.frames
+        return run
 
-    def _next_whole_unit(self, reason: str) -> tuple[Unit | None, RawPacket | None]:
-        """As `_due_unit`, around damage; None where nothing is left to recover."""
-        unit = self._search(reason)
-        if unit is None or unit.is_end:
-            return unit, None
-        return unit, self._framing.open_packet(unit, self.offset)
-
-    def _due_unit(self, source: ByteSource) -> tuple[Unit, RawPacket | None]:
+    def _due_unit(self) -> tuple[Unit, PacketRun | None]:
         """The next unit, not consumed, and the packet where it is one."""
+        source = self._source
         if not source.buffer and source.at_end():
             raise BitstreamError(
                 "the end marker is missing: the stream is cut off, or was never finished"
@@ -225,8 +238,10 @@ class StreamReader:
         )
         return BitstreamError(f"{found} stands here: packets are missing or out of order")
 
-    def _search(self, reason: str) -> Unit | None:
-        """Skip to the next whole packet, and record what is lost."""
+    def _search(self, reason: str) -> tuple[Unit | None, PacketRun | None]:
+        """As `_due_unit`, after what is lost, which it records; None where nothing is left to
+        recover.
+        """
         search = self._recovery.find(self._next_index)
         packet_frames = self.header.packet_frames
         if search.unit is None:
@@ -243,17 +258,17 @@ class StreamReader:
                 f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"
             )
         self.losses.append(Loss(self._frames, max(self._resume_frame - self._frames, 0), reason))
-        return search.unit
+        return search.unit, search.packet
 
-    def _give_up_lost(self) -> Iterator[RawPacket]:
-        """Yield lost packets for those that a search has skipped."""
-        packet_frames = self.header.packet_frames
-        while self._frames < self._resume_frame:
-            index = self._frames // packet_frames
-            frames = min((index + 1) * packet_frames, self._resume_frame) - self._frames
-            depths = self._framing.full_depths(frames)
-            yield RawPacket(index, self._frames, frames, depths, None, None, self.offset, 0)
-            self._frames += frames
+    def _lost_packets(self, loss: Loss) -> Iterator[RawPacket]:
+        """The packets in a stretch that is lost."""
+        header, first, stop = self.header, loss.first_frame, loss.first_frame + loss.frames
+        while first < stop:
+            index = first // header.packet_frames
+            frames = min((index + 1) * header.packet_frames, stop) - first
+            depths = equal_depths(len(header.stages), header.channels, frames)
+            yield RawPacket(index, first, frames, depths, None, None, self.offset, 0)
+            first += frames
 
     def _finish(self, end: Unit | None, recover: bool) -> None:
         self._samples = self.header.samples_in(self._frames)

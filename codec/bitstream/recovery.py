@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import BitstreamError
+from .checksum import CHECK_BYTES
 from .crc_search import likely_places
 from .framing import (
-    CHECK_BYTES,
     LEAST_PACKET_BYTES,
     MAX_END_BYTES,
     MAX_HEAD_BYTES,
     Framing,
     Unit,
 )
+from .packet_run import PacketRun
 from .source import ByteSource
 
 # A checksum fits any bytes under one of 2^32 indices, so chance finds of a far index are likelier
@@ -35,7 +36,7 @@ _WORK_PER_BYTE = 0.3
 _WORK_OF_SEARCH = 50
 _WORK_OF_BLOCK, _BLOCK_BYTES_PER_WORK = 1000, 10
 _WORK_OF_UNIT, _UNIT_BYTES_PER_WORK = 5, 500
-_WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 30, 10
+_WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 100, 10
 
 
 class Loss(NamedTuple):
@@ -51,7 +52,7 @@ class Loss(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Search:
     """The result of a search: `unit`, if one was found, now stands at the front, after `skipped`
-    bytes.
+    bytes; `packet` is it opened where it is no end marker.
 
     `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
     `gave_up`: nothing will be found any more, as searching has cost too much.
@@ -59,6 +60,7 @@ class Search:
 
     skipped: int
     unit: Unit | None
+    packet: PacketRun | None
     is_cut_end: bool
     gave_up: bool
 
@@ -69,6 +71,7 @@ class Recovery:
     def __init__(self, source: ByteSource, framing: Framing) -> None:
         self._source = source
         self._framing = framing
+        self._packet: PacketRun | None = None  # that the last search has found
         self._reach = MAX_HEAD_BYTES + max(framing.most_body_bytes, MAX_END_BYTES) + CHECK_BYTES
         self._work = 0.0
         self._missing = 0  # packets that were not there, with all their bytes
@@ -86,7 +89,8 @@ class Recovery:
             room = skipped // LEAST_PACKET_BYTES
             self._missing += max(unit.index - expected - room, 0)
         is_cut_end = unit is None and starts_like_end and skipped < MAX_END_BYTES
-        return Search(skipped, unit, is_cut_end, gave_up=self._is_tired())
+        packet = None if unit is None else self._packet
+        return Search(skipped, unit, packet, is_cut_end, gave_up=self._is_tired())
 
     def _find_one_by_one(self, expected: int) -> Unit | None:
         for _ in range(_ONE_BY_ONE):
@@ -127,7 +131,17 @@ class Recovery:
         if unit is None or not self._is_plausible(unit, expected):
             return None
         self._work += _WORK_OF_OPENING + unit.size / _OPENED_BYTES_PER_WORK
-        return unit if _is_sound(unit, self._framing) else None
+        try:
+            self._open(unit)
+        except BitstreamError:
+            return None
+        return unit
+
+    def _open(self, unit: Unit) -> None:
+        """Open what stands at the front; a fault is a `BitstreamError`."""
+        if unit.is_end:
+            self._framing.open_end(unit)
+        self._packet = None if unit.is_end else self._framing.open_packet(unit, self._source.offset)
 
     def _is_plausible(self, unit: Unit, expected: int) -> bool:
         ahead = unit.index - expected
@@ -150,11 +164,3 @@ class Recovery:
             return None
         self._work += unit.size / _UNIT_BYTES_PER_WORK
         return unit
-
-
-def _is_sound(unit: Unit, framing: Framing) -> bool:
-    try:
-        _ = framing.open_end(unit) if unit.is_end else framing.open_packet(unit, 0)
-    except BitstreamError:
-        return False
-    return True

@@ -17,12 +17,12 @@ class ByteSource:
 
     `fill` asks for no more bytes than it is told to, so a live pipe is never waited on without
     need, and in pieces of at most 64 KiB, so a false length costs no more memory than the bytes
-    that are really there. With `reads_ahead`, which is for files that wait for nobody, all pieces
-    are of 64 KiB.
+    that are really there. With `reads_ahead` it takes up to 64 KiB of what is there already: of a
+    file that has `read1`, which waits for the first byte alone, or that waits for nobody.
     """
 
     def __init__(self, file: BinaryIO, *, reads_ahead: bool = False) -> None:
-        self._file = file
+        self._read = getattr(file, "read1", file.read) if reads_ahead else file.read
         self._least_read = LARGEST_READ if reads_ahead else 1
         self._at_end = False
         self.buffer = bytearray()
@@ -36,7 +36,7 @@ class ByteSource:
             return count
         while len(self.buffer) < count and not self._at_end:
             missing = max(count - len(self.buffer), self._least_read)
-            piece = self._file.read(min(missing, LARGEST_READ))
+            piece = self._read(min(missing, LARGEST_READ))
             if piece is None:
                 raise ValueError("a .dvq stream is read from a blocking file")
             if isinstance(piece, str):

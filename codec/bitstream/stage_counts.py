@@ -7,18 +7,11 @@ have no stage.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-
 import numpy as np
-
-from ..errors import BitstreamError
 
 NONE = -1
 GROUP_FRAMES = 3
-_KNOWN_BYTES = 2
 _FEW = 100
-_MANY = 8  # bodies
 _CUT_OFF = "its stages per frame are cut off"
 
 
@@ -32,10 +25,8 @@ def equal_depths(depth: int, channels: int, frames: int) -> np.ndarray:
     return np.broadcast_to(np.int64(depth), (channels, frames))
 
 
-def extremes(depths: list[int] | np.ndarray) -> tuple[int, int]:
+def extremes(depths: np.ndarray) -> tuple[int, int]:
     """The least and the greatest depth."""
-    if isinstance(depths, list):
-        return min(depths), max(depths)
     if depths.strides == (0, 0):  # `equal_depths`
         return (depth := depths.item(0)), depth
     if depths.size <= _FEW:  # NumPy would take longer
@@ -94,196 +85,116 @@ def depth_bits(group_depths: np.ndarray, stages: int) -> int:
     return int(steps.sum()) + len(steps) + int(np.count_nonzero(steps))
 
 
-class DepthGroups:
-    """The depths of a packet's frames as read: one of each group, channel by channel, or one of all
-    frames.
-
-    `frames_of_depth[d]` is how many frames have d stages, over all channels.
-    """
-
-    __slots__ = ("_channels", "_depths", "_frames", "deepest", "frames_of_depth")
-
-    def __init__(
-        self,
-        depths: Sequence[int] | np.ndarray,
-        deepest: int,
-        frames_of_depth: list[int],
-        channels: int,
-        frames: int,
-    ) -> None:
-        self._depths = depths
-        self._channels = channels
-        self._frames = frames
-        self.deepest = deepest
-        self.frames_of_depth = frames_of_depth
-
-    @classmethod
-    def equal(cls, depth: int, stages: int, channels: int, frames: int) -> DepthGroups:
-        """Those of frames that all have `depth` stages."""
-        frames_of_depth = [0] * (stages + 1)
-        frames_of_depth[depth] = channels * frames
-        return cls([depth], depth, frames_of_depth, channels, frames)
-
-    @property
-    def array(self) -> np.ndarray:
-        """The depths of all frames, (channels, frames)."""
-        if len(self._depths) == 1:
-            return equal_depths(self._depths[0], self._channels, self._frames)
-        depths = np.asarray(self._depths, np.int64).reshape(self._channels, -1)
-        return depths.repeat(GROUP_FRAMES, axis=1)[:, : self._frames]
-
-
 class DepthField:
-    """The field of depths of packets of so many stages, channels and frames."""
+    """The field of depths of packets of so many stages, channels and frames, read of many packets
+    at once: depths of groups (packets, groups), channel by channel.
+    """
 
     def __init__(self, stages: int, channels: int, frames: int) -> None:
         self._stages, self._channels, self._frames = stages, channels, frames
-        self._groups = channels * groups(frames)
         self._most_bytes = most_depth_bytes(stages, channels, frames)
-        self._known: dict[bytes, tuple[DepthGroups, int] | None] = {}
+        self._of_channel = groups(frames)
+        self._missing = -frames % GROUP_FRAMES  # in the last group of each channel
 
-    def unpack(self, body: bytes) -> tuple[DepthGroups, int]:
-        """The depths that a body starts with, and how many bytes they are."""
-        if self._groups > 8 * _KNOWN_BYTES:
-            return self._unpack(body)
-        front = body[:_KNOWN_BYTES]  # packets of a file may be so short that each is met often
-        if front not in self._known:
-            self._known[front] = self._try_to_unpack(front)
-        return self._known[front] or self._unpack(body)
+    def unpack(
+        self, data: np.ndarray, starts: np.ndarray, stops: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, str | None]:
+        """Unpack what bodies start with, which lie from `starts` to `stops` in `data`, up to the
+        first that is at fault.
 
-    def unpack_at_once(self, bodies: list[bytes]) -> list[tuple[DepthGroups, int] | None]:
-        """What `unpack` gives for each of several short bodies; None where it takes no longer, or
-        finds a fault.
+        Returns the depths, how many bytes of each body they are, and what is wrong with the body
+        behind the last of them, if there is one.
         """
-        found: list[tuple[DepthGroups, int] | None] = [None] * len(bodies)
-        if not 8 * _KNOWN_BYTES < self._groups <= _FEW or len(bodies) < _MANY:
-            return found
-        longest = min(max(map(len, bodies)), self._most_bytes)
-        rows = b"".join(body[:longest].ljust(longest, b"\0") for body in bodies)
-        bits = np.unpackbits(np.frombuffer(rows, np.uint8).reshape(len(bodies), -1), axis=1)
-        guess, stages = _first_guess(self._stages), self._stages
-        depths, stops = _unpack_rows(bits, guess, self._channels, self._groups)
-        sizes, lowest, highest = -(-stops // 8), depths.min(axis=1), depths.max(axis=1)
-        filled = bits * (np.arange(bits.shape[1]) >= stops[:, None])
-        filled *= np.arange(bits.shape[1]) < 8 * sizes[:, None]
-        is_sound = (sizes <= [min(len(body), longest) for body in bodies]) & ~filled.any(axis=1)
-        is_sound &= (lowest >= 0) & (lowest < stages) & (highest > 0) & (highest <= stages)
-        sound = is_sound.nonzero()[0]
-        of_channel = self._groups // self._channels
-        frames = np.full(of_channel, GROUP_FRAMES)
-        frames[-1] -= -self._frames % GROUP_FRAMES
-        places = depths[sound] + (stages + 1) * np.arange(len(sound))[:, None]
-        counts = np.bincount(
-            places.ravel(),
-            np.tile(frames, len(sound) * self._channels),
-            minlength=(stages + 1) * len(sound),
-        )
-        counts = counts.astype(int).reshape(-1, stages + 1).tolist()
-        for row, count in zip(map(int, sound), counts, strict=True):
-            deepest, size = int(highest[row]), int(sizes[row])
-            groups = DepthGroups(depths[row], deepest, count, self._channels, self._frames)
-            found[row] = groups, size
-        return found
+        stops = np.minimum(stops, starts + self._most_bytes)
+        depths, bits = self._unpack(data, starts, stops)
+        fault = _CUT_OFF if len(depths) < len(starts) else None
+        sizes = -(-bits // 8)
+        rest = data[starts[: len(sizes)] + sizes - 1] & (1 << -bits % 8) - 1
+        lowest, highest = depths.min(axis=1), depths.max(axis=1)
+        is_sound = (rest == 0) & (lowest >= 0) & (highest <= self._stages)
+        is_sound &= (lowest < self._stages) & (highest > 0)
+        count = _count_true(is_sound)
+        if count < len(depths):
+            fault = self._fault(int(rest[count]), int(lowest[count]), int(highest[count]))
+        return depths[:count], sizes[:count], fault
 
-    def _try_to_unpack(self, front: bytes) -> tuple[DepthGroups, int] | None:
-        try:
-            return self._unpack(front)
-        except BitstreamError:
-            return None
+    def frames_of_depth(self, depths: np.ndarray) -> np.ndarray:
+        """Count how many frames have 0, 1, … all stages, over all channels: (packets, stages +
+        1).
+        """
+        columns = self._stages + 1
+        places = depths + columns * np.arange(len(depths))[:, None]
+        counts = GROUP_FRAMES * np.bincount(places.ravel(), minlength=columns * len(depths))
+        if self._missing:
+            last = self._last_groups(places).ravel()
+            counts -= self._missing * np.bincount(last, minlength=len(counts))
+        return counts.reshape(-1, columns)
 
-    def _unpack(self, body: bytes) -> tuple[DepthGroups, int]:
-        front = body[: self._most_bytes]
-        unpack = _unpack_few if self._groups <= _FEW else _unpack_many
-        guess, stages = _first_guess(self._stages), self._stages
-        depths, stop = unpack(front, guess, self._channels, self._groups)
-        size = -(-stop // 8)
-        if front[size - 1] & (1 << -stop % 8) - 1:
-            raise BitstreamError(
-                "the bits that fill up the last byte of its stages per frame are not zero"
-            )
-        lowest, highest = extremes(depths)
-        if lowest < 0 or highest > stages:
+    def sum_over_frames(self, depths: np.ndarray, of_depth: np.ndarray) -> np.ndarray:
+        """Add up over each packet's frames what `of_depth` has for their depths."""
+        found = of_depth[depths]
+        missing = self._missing * self._last_groups(found).sum(axis=1)
+        return GROUP_FRAMES * found.sum(axis=1) - missing
+
+    def of_frames(self, depths: np.ndarray) -> np.ndarray:
+        """The depths (channels, frames) of the frames of one packet."""
+        by_channel = depths.reshape(self._channels, -1)
+        return by_channel.repeat(GROUP_FRAMES, axis=1)[:, : self._frames]
+
+    def _last_groups(self, of_groups: np.ndarray) -> np.ndarray:
+        return of_groups[:, self._of_channel - 1 :: self._of_channel]
+
+    def _unpack(
+        self, data: np.ndarray, starts: np.ndarray, stops: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The depths of all bodies up to the first where they are cut off, unchecked, and how many
+        bits they take.
+        """
+        count = self._channels * self._of_channel
+        long_enough = _count_true(8 * (stops - starts) >= count)
+        starts, stops = starts[:long_enough], stops[:long_enough]
+        if not long_enough:
+            return np.zeros((0, count), np.int64), np.zeros(0, np.int64)
+        bits = np.unpackbits(data[starts[0] : stops[-1]])
+        first_bits, stop_bits = 8 * (starts - starts[0]), 8 * (stops - starts[0])
+        ends = _ends_of_groups(bits, first_bits, stop_bits, count)
+        first_bits, stop_bits = first_bits[: len(ends)], stop_bits[: len(ends)]
+        steps = np.diff(ends, axis=1, prepend=first_bits[:, None] - 1) - 1
+        signs = ends[:, -1:] + (steps > 0).cumsum(axis=1)
+        is_whole = signs[:, -1] < stop_bits
+        sound = _count_true(is_whole)
+        steps, signs = steps[:sound], signs[:sound]
+        np.negative(steps, out=steps, where=bits[signs] == 0)
+        by_channel = steps.reshape(sound, self._channels, self._of_channel)
+        depths = _first_guess(self._stages) + by_channel.cumsum(axis=2)
+        return depths.reshape(sound, count), signs[:, -1] + 1 - first_bits[:sound]
+
+    def _fault(self, rest: int, lowest: int, highest: int) -> str:
+        if rest:
+            return "the bits that fill up the last byte of its stages per frame are not zero"
+        if lowest < 0 or highest > self._stages:
             outside = lowest if lowest < 0 else highest
-            raise BitstreamError(f"its stages per frame are absurd: {outside} of {stages}")
-        if lowest == stages or highest == 0:
-            raise BitstreamError(
-                f"its stages per frame are absurd: {lowest} for all, which is not stored so"
-            )
-        frames_of_depth = self._count_frames(depths)
-        return DepthGroups(depths, highest, frames_of_depth, self._channels, self._frames), size
-
-    def _count_frames(self, depths: list[int] | np.ndarray) -> list[int]:
-        """How many frames have each depth, given the depths of groups."""
-        frames = [0] * (self._stages + 1)
-        if isinstance(depths, list):
-            for depth in depths:
-                frames[depth] += GROUP_FRAMES
-        else:
-            frames = (GROUP_FRAMES * np.bincount(depths, minlength=len(frames))).tolist()
-        if missing := -self._frames % GROUP_FRAMES:  # in the last group of each channel
-            of_channel = self._groups // self._channels
-            for depth in depths[of_channel - 1 :: of_channel]:
-                frames[depth] -= missing
-        return frames
+            return f"its stages per frame are absurd: {outside} of {self._stages}"
+        return f"its stages per frame are absurd: {lowest} for all, which is not stored so"
 
 
-def _unpack_few(front: bytes, guess: int, channels: int, count: int) -> tuple[list[int], int]:
-    """The depths of `count` groups, and how many bits they take; for a few NumPy would take
-    longer.
+def _ends_of_groups(
+    bits: np.ndarray, first_bits: np.ndarray, stop_bits: np.ndarray, count: int
+) -> np.ndarray:
+    """Where the next `count` zero bits are from each of the first bits on (bodies, count), up to
+    the first body that has fewer.
     """
-    bits = bin(int.from_bytes(b"\1" + front, "big"))[3:]
-    runs = bits.split("0", count)
-    signs = runs.pop()
-    steps = list(map(len, runs))
-    moves = len(steps) - steps.count(0)
-    if len(steps) < count or len(signs) < moves:
-        raise BitstreamError(_CUT_OFF)
-    for place, sign in zip(itertools.compress(range(count), steps), signs, strict=False):
-        if sign == "0":
-            steps[place] = -steps[place]
-    depths: list[int] = []
-    for start in range(0, count, of_channel := count // channels):
-        steps[start] += guess
-        depths += itertools.accumulate(steps[start : start + of_channel])
-    return depths, len(bits) - len(signs) + moves
+    zeros = np.flatnonzero(bits == 0)
+    first = np.searchsorted(zeros, first_bits)
+    padded = np.append(zeros, len(bits))
+    last = padded[np.minimum(first + count - 1, len(zeros))]
+    first = first[: _count_true(last < stop_bits)]
+    return zeros[first[:, None] + np.arange(count)]
 
 
-def _unpack_rows(
-    bits: np.ndarray, guess: int, channels: int, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `_unpack_few`, for each row of bits, which zeros follow without end."""
-    bits = np.pad(bits, ((0, 0), (0, 2 * count)))
-    is_end = bits == 0
-    is_end &= is_end.cumsum(axis=1) <= count
-    ends = is_end.nonzero()[1].reshape(-1, count)
-    steps = np.diff(ends, axis=1, prepend=-1) - 1
-    signs = ends[:, -1:] + (steps > 0).cumsum(axis=1)
-    steps[np.take_along_axis(bits, signs, axis=1) == 0] *= -1
-    depths = guess + steps.reshape(len(bits), channels, -1).cumsum(axis=2)
-    return depths.reshape(len(bits), -1), signs[:, -1] + 1
-
-
-def _unpack_many(front: bytes, guess: int, channels: int, count: int) -> tuple[np.ndarray, int]:
-    """As `_unpack_few`, for many."""
-    steps, stop = _unpack_steps(front, count)
-    return (guess + steps.reshape(channels, -1).cumsum(axis=1)).ravel(), stop
-
-
-def _unpack_steps(front: bytes, count: int) -> tuple[np.ndarray, int]:
-    """`count` differences at the start of the bytes, and how many bits they take."""
-    bits = np.unpackbits(np.frombuffer(front, np.uint8))
-    zeros = np.flatnonzero(bits == 0)[:count]
-    if len(zeros) < count:
-        raise BitstreamError(_CUT_OFF)
-    steps = zeros.copy()
-    steps[1:] -= zeros[:-1] + 1
-    moves = np.flatnonzero(steps)
-    first_sign = int(zeros[-1]) + 1
-    stop = first_sign + len(moves)
-    if stop > len(bits):
-        raise BitstreamError(_CUT_OFF)
-    steps[moves] *= 2 * bits[first_sign:stop].astype(np.int64) - 1
-    return steps, stop
+def _count_true(values: np.ndarray) -> int:
+    """How many are true before the first that is not."""
+    return len(values) if values.all() else int(values.argmin())
 
 
 def _first_guess(stages: int) -> int:

@@ -12,17 +12,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ..errors import BitstreamError
 from ..files.output import atomic_output
 from .entropy import EntropyTables
-from .framing import RawPacket
 from .header import StreamHeader
-from .packing import FixedFields, cut_fixed
-from .range_coding import cut_range, split_ends
+from .packet_run import PacketRun
+from .packing import cut_fixed
+from .range_coding import cut_range
 from .reader import StreamReader
 from .recovery import Loss
-from .stage_counts import limited
+from .stage_counts import extremes, limited
 from .writer import PacketWriter
+
+_MOST_FAULTS = 1000  # of payloads: of more, telling each would take long
 
 PathOrFile = str | os.PathLike[str] | BinaryIO
 
@@ -95,47 +99,25 @@ def read_info(stream: PathOrFile) -> StreamInfo:
     with _opened(stream) as file:
         reader = StreamReader(file)
         header_bytes = reader.offset
-        frames = packets = range_packets = payload_bytes = 0
-        depths = FrameCounts(len(reader.header.stages))
-        for packet in reader.raw_packets(recover=True):
-            frames += packet.frames
-            if packet.payload is None:
-                continue
-            packets += 1
-            range_packets += packet.coding == "range"
-            payload_bytes += len(packet.payload)
-            depths.add(packet.depth_groups.frames_of_depth)
+        packets = range_packets = payload_bytes = 0
+        frames_of_depth = np.zeros(len(reader.header.stages) + 1, np.int64)
+        for run in reader.runs(recover=True):
+            if isinstance(run, PacketRun):
+                packets += len(run)
+                range_packets += run.range_packets
+                payload_bytes += run.payload_bytes
+                frames_of_depth += run.frames_of_depth
         return StreamInfo(
             header=reader.header,
             samples=reader.samples,
-            frames=frames,
+            frames=reader.frames,
             packets=packets,
             range_packets=range_packets,
             total_bytes=reader.offset,
             header_bytes=header_bytes,
             payload_bytes=payload_bytes,
-            frames_of_depth=depths.total(),
+            frames_of_depth=tuple(frames_of_depth.tolist()),
             holes=tuple(reader.losses),
-        )
-
-
-class FrameCounts:
-    """Adds up how many frames have how many stages, in one step for packets that share a list."""
-
-    def __init__(self, stages: int) -> None:
-        self._total = [0] * (stages + 1)
-        self._last, self._times = self._total, 0
-
-    def add(self, frames_of_depth: list[int]) -> None:
-        if frames_of_depth is not self._last:
-            self._total = list(self.total())
-            self._last, self._times = frames_of_depth, 0
-        self._times += 1
-
-    def total(self) -> tuple[int, ...]:
-        """Those of all packets so far."""
-        return tuple(
-            total + self._times * last for total, last in zip(self._total, self._last, strict=True)
         )
 
 
@@ -143,21 +125,20 @@ def verify(stream: PathOrFile, tables: EntropyTables | None = None) -> tuple[Los
     """List all faults of a stream, none where it is whole; a header that cannot be read is a
     `BitstreamError`.
 
-    Checks the framing and every checksum, and decodes the payloads; of range-coded ones only the
-    ends of the stages unless `tables` are given.
+    Checks the framing and every checksum, and the payloads up to a thousand that are at fault; of
+    range-coded ones only the ends of the stages unless `tables` are given.
     """
     with _opened(stream) as file:
         reader = StreamReader(file)
         if tables is not None:
             tables.check_fits(reader.header.stages)
-        fields, faults = FixedFields(reader.header.stages), []
-        for packet in reader.raw_packets(recover=True):
-            if packet.payload is None:
-                continue
-            try:
-                _check_payload(reader, fields, packet, tables)
-            except BitstreamError as error:
-                faults.append(Loss(packet.first_frame, packet.frames, str(error)))
+        faults: list[Loss] = []
+        for run in reader.runs(recover=True):
+            if isinstance(run, PacketRun) and len(faults) < _MOST_FAULTS:
+                faults += _payload_faults(reader, run, tables)
+        if len(faults) >= _MOST_FAULTS:
+            reason = f"{_MOST_FAULTS} payloads are at fault: the rest was not decoded"
+            faults[_MOST_FAULTS:] = [Loss(faults[_MOST_FAULTS - 1].first_frame, 0, reason)]
         return tuple(sorted([*faults, *reader.losses]))
 
 
@@ -187,7 +168,7 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
         assert packet.coding is not None
         depths = limited(packet.depths, stages)
         if packet.coding == "range":
-            deepest = packet.depth_groups.deepest
+            deepest = extremes(packet.depths)[1]
             payload = cut_range(packet.payload, deepest, min(deepest, stages))
         else:
             payload = cut_fixed(packet.payload, header.stages, depths)
@@ -195,16 +176,17 @@ def _write_cut(reader: StreamReader, out: BinaryIO, stages: int) -> None:
     writer.end(reader.samples)
 
 
-def _check_payload(
-    reader: StreamReader, fields: FixedFields, packet: RawPacket, tables: EntropyTables | None
-) -> None:
-    assert packet.payload is not None
-    if packet.coding == "fixed":
-        fields.check(packet.payload, packet.depth_groups.frames_of_depth)
-    elif tables is None:
-        split_ends(packet.payload, packet.depth_groups.deepest)
-    else:
-        reader.decode(packet, tables)
+def _payload_faults(
+    reader: StreamReader, run: PacketRun, tables: EntropyTables | None
+) -> Iterator[Loss]:
+    for number, fault in run.payload_faults(with_range=tables is None).items():
+        yield Loss(run.first_frame + number * run.frames, run.frames, fault)
+    for packet in run.packets() if tables is not None else ():
+        if packet.coding == "range":
+            try:
+                reader.decode(packet, tables)
+            except BitstreamError as error:
+                yield Loss(packet.first_frame, packet.frames, str(error))
 
 
 @contextlib.contextmanager

@@ -8,10 +8,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .checksum import CHECK_BYTES
 from .entropy import EntropyTables
-from .framing import CHECK_BYTES, MAX_PACKETS, Coding, Framing, packet_content, sum_of
+from .framing import MAX_PACKETS, Framing, packet_content, sum_of
 from .header import StreamHeader
 from .layout import find_bad_index
+from .packet_run import Coding
 from .packing import fixed_size, pack_fixed
 from .range_coding import encode_range
 from .source import write_all

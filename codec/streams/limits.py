@@ -38,7 +38,8 @@ def limited_packets(
         _check(*measured, weight, max_seconds)
     for packet in stream.packets(tables, recover=recover):
         if measured is None:
-            _check(packet.first_frame + packet.frames, stream.offset, weight, max_seconds)
+            read_bytes = packet.offset + packet.size_bytes
+            _check(packet.first_frame + packet.frames, read_bytes, weight, max_seconds)
         yield packet
 
 

@@ -224,7 +224,7 @@ def test_a_far_packet_is_not_believed_alone():
     data, framing = DATA["fixed"], framing_of(DATA["fixed"])
     place, stop = SPANS["fixed"][4]
     payload = bytes(50)
-    content = packet_content(HEAD, framing.full_depths(10).array, "fixed", payload)
+    content = packet_content(HEAD, np.full((1, 10), 4), "fixed", payload)
     far = framing.sealed(content, 1000)
     near_end = framing.end(8, HEAD.samples_in(80), 0)
     for stray in (far, near_end, far + near_end + far):

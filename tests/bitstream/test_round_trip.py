@@ -83,7 +83,8 @@ def test_the_smaller_coding_is_chosen_per_packet():
     )
 
 
-def test_one_byte_at_a_time_through_a_pipe():
+@pytest.mark.parametrize("opened", [lambda pipe: pipe, io.BufferedReader])
+def test_one_byte_at_a_time_through_a_pipe(opened):
     """Short reads and short writes, and a reader that gets each packet before the writer is
     done.
     """
@@ -94,6 +95,9 @@ def test_one_byte_at_a_time_through_a_pipe():
 
     class Trickle(io.RawIOBase):
         def writable(self):
+            return True
+
+        def readable(self):
             return True
 
         def write(self, data):
@@ -116,7 +120,7 @@ def test_one_byte_at_a_time_through_a_pipe():
 
     producer = threading.Thread(target=produce)
     producer.start()
-    reader = StreamReader(Trickle())
+    reader = StreamReader(opened(Trickle()))
     packets = reader.packets(tables)
     received = [next(packets).codes, next(packets).codes]
     go_on.set()

@@ -5,7 +5,6 @@ described.
 from __future__ import annotations
 
 import io
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,12 +19,10 @@ from codec.bitstream import (
     StreamWriter,
     depth_bits,
     read_info,
-    stage_counts,
     verify,
 )
 from codec.bitstream.framing import Framing
 from codec.bitstream.stage_counts import DepthField, most_depth_bytes, pack_depths
-from codec.errors import BitstreamError
 
 from . import format_twin, range_twin
 from .examples import (
@@ -174,59 +171,57 @@ def test_verify_and_info_find_no_fault(stream):
 @settings(max_examples=60, deadline=None)
 @given(rng=seeds, stages=st.integers(1, 127), channels=st.integers(1, 3), frames=st.integers(1, 40))
 def test_depths_come_back(rng, stages, channels, frames):
-    groups = rng.integers(0, stages + 1, (channels, -(-frames // 3)))
-    groups.flat[0] = (groups.flat[-1] + 1) % (stages + 1)  # not all alike
-    depths = groups.repeat(3, axis=1)[:, :frames]
-    if set(depths.ravel()) in ({0}, {stages}):
-        return
-    field = pack_depths(depths, stages)
-    found, size = DepthField(stages, channels, frames).unpack(field + b"rest")
-    np.testing.assert_array_equal(found.array, depths)
-    assert found.frames_of_depth == np.bincount(depths.ravel(), minlength=stages + 1).tolist()
-    assert found.deepest == depths.max()
-    assert size == len(field) == -(-sum(depth_bits(channel, stages) for channel in groups) // 8)
-    assert size <= most_depth_bytes(stages, channels, frames)
+    """Those of several packets, with other bytes before and behind."""
+    of_packets, bodies = [], []
+    for number in range(3):
+        groups = rng.integers(0, stages + 1, (channels, -(-frames // 3)))
+        groups.flat[0] = (groups.flat[-1] + 1) % (stages + 1)  # not all alike
+        depths = groups.repeat(3, axis=1)[:, :frames]
+        if set(depths.ravel()) in ({0}, {stages}):
+            return
+        of_packets.append(depths)
+        bodies.append(pack_depths(depths, stages))
+        bits = sum(depth_bits(channel, stages) for channel in groups)
+        assert len(bodies[number]) == -(-bits // 8) <= most_depth_bytes(stages, channels, frames)
+    field = DepthField(stages, channels, frames)
+    found, sizes, fault = unpack(field, [body + b"rest" for body in bodies])
+    assert (sizes.tolist(), fault) == ([len(body) for body in bodies], None)
+    counts = field.frames_of_depth(found)
+    bits_of_depth = np.arange(stages + 1) * 7
+    sums = field.sum_over_frames(found, bits_of_depth)
+    for number, depths in enumerate(of_packets):
+        np.testing.assert_array_equal(field.of_frames(found[number]), depths)
+        expected = np.bincount(depths.ravel(), minlength=stages + 1)
+        np.testing.assert_array_equal(counts[number], expected)
+        assert sums[number] == 7 * depths.sum()
+
+
+def unpack(field, bodies):
+    """Unpack the depths of bodies that stand side by side."""
+    stops = 2 + np.cumsum([len(body) for body in bodies])
+    data = np.frombuffer(b"ab" + b"".join(bodies), np.uint8)
+    return field.unpack(data, stops - [len(body) for body in bodies], stops)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    data=st.binary(min_size=1, max_size=30), channels=st.integers(1, 3), frames=st.integers(1, 90)
+    bodies=st.lists(st.binary(max_size=12), min_size=1, max_size=5),
+    channels=st.integers(1, 2),
+    frames=st.integers(1, 30),
 )
-def test_a_few_depths_are_unpacked_as_many(data, channels, frames):
-    """The two ways to unpack find the same, and fail at the same."""
-    found = []
-    for few in (0, 100):
-        with mock.patch.object(stage_counts, "_FEW", few):
-            try:
-                depths, size = DepthField(7, channels, frames).unpack(data)
-                found.append((depths.array.tolist(), depths.frames_of_depth, depths.deepest, size))
-            except BitstreamError as error:
-                found.append(str(error))
-    assert found[0] == found[1]
-
-
-@settings(max_examples=100, deadline=None)
-@given(rng=seeds, channels=st.integers(1, 2), frames=st.integers(49, 90))
-def test_short_depths_are_unpacked_at_once_as_one_by_one(rng, channels, frames):
-    """The same, or None where there is a fault."""
-    field, bodies, sound = DepthField(3, channels, frames), [bytes(15), b"", rng.bytes(15)], 0
-    for _ in range(12):
-        groups = rng.integers(0, 4, (channels, -(-frames // 3))) // rng.integers(1, 4)
-        groups.flat[:2] = 0, 1
-        body = pack_depths(groups.repeat(3, axis=1)[:, :frames], 3) + rng.bytes(2)
-        bodies.append(body[: rng.integers(6, 40)])
-    for body, found in zip(bodies, field.unpack_at_once(bodies), strict=True):
-        try:
-            depths, size = field.unpack(body)
-        except BitstreamError:
-            assert found is None
-            continue
-        assert found is not None
-        np.testing.assert_array_equal(found[0].array, depths.array)
-        assert found[0].frames_of_depth == depths.frames_of_depth
-        assert (found[0].deepest, found[1]) == (depths.deepest, size)
-        sound += 1
-    assert sound
+def test_depths_are_unpacked_side_by_side_as_alone(bodies, channels, frames):
+    """Up to the first that is at fault, and with its fault."""
+    field = DepthField(7, channels, frames)
+    found, sizes, fault = unpack(field, bodies)
+    for number, body in enumerate(bodies):
+        alone, size, expected = unpack(field, [body])
+        if number == len(found):
+            assert fault == expected
+            assert fault
+            return
+        np.testing.assert_array_equal(found[number], alone[0])
+        assert sizes[number] == size[0]
+    assert fault is None
 
 
 def test_silence_costs_five_bytes_a_packet():

@@ -189,6 +189,19 @@ def test_verify_names_each_fault():
     assert "the checksum does not fit" in faults[1].reason
 
 
+def test_verify_stops_telling_faults_of_payloads():
+    """A bit that fills up is one in each of 1,500 packets; damage is told all the same."""
+    head = header((StageLayout(3),), packet_frames=1)
+    data = forged(head, *[content(1 << 3, b"\1")] * 1500)
+    faults = verify(io.BytesIO(data + b"!"))
+    assert [fault.first_frame for fault in faults] == [*range(1000), 999, 1500]
+    assert faults[0].reason == "the bits that fill up its last byte are not zero"
+    assert "1000 payloads are at fault: the rest was not decoded" in {
+        fault.reason for fault in faults[999:1001]
+    }
+    assert "after the end marker" in faults[1001].reason
+
+
 def test_importing_costs_neither_torch_nor_constriction():
     script = "import sys, codec.bitstream; print(*{'torch', 'constriction'} & set(sys.modules))"
     done = subprocess.run(
