@@ -102,14 +102,6 @@ class Framing:
     def most_body_bytes(self) -> int:
         return max(high for _, high in self.lengths)
 
-    @property
-    def full_packet_bytes(self) -> int:
-        """A whole packet at fixed width: the largest that a writer makes of `packet_frames`
-        frames.
-        """
-        body = self._full_size + self._depth_limit
-        return len(encode_varint(body << LENGTH_SHIFT)) + body + CHECK_BYTES
-
     def end(self, packets: int, samples: int, sum_of_checks: int) -> bytes:
         """Return the end marker of a stream of `packets` packets and `samples` samples."""
         missing = self.header.samples_in(packets * self.header.packet_frames) - samples

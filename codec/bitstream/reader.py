@@ -98,6 +98,7 @@ class StreamReader:
                 pass
         finally:
             self._file.seek(here)
+        self._recovery.known = reader._recovery.known
         return reader.frames, reader.offset
 
     def packets(
@@ -243,16 +244,12 @@ class StreamReader:
         recover.
         """
         search = self._recovery.find(self._next_index)
-        packet_frames = self.header.packet_frames
         if search.unit is None:
-            is_whole = not search.is_cut_end and self._frames == self._next_index * packet_frames
-            # So many packets at least: none is larger at fixed width.
-            packets = -(-search.skipped // self._framing.full_packet_bytes) if is_whole else 0
-            self._resume_frame = self._frames + packets * packet_frames
+            self._resume_frame = self._frames  # nothing tells how many packets there were
         elif search.unit.is_end:
             self._resume_frame = self.header.frames_for(self._framing.open_end(search.unit).samples)
         else:
-            self._resume_frame = search.unit.index * packet_frames
+            self._resume_frame = search.unit.index * self.header.packet_frames
         if search.skipped or search.gave_up:
             reason += (
                 f" ({search.skipped} bytes skipped{', then gave up' if search.gave_up else ''})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ _WORK_OF_OPENING, _OPENED_BYTES_PER_WORK = 100, 10
 
 class Loss(NamedTuple):
     """Frames that could not be read; none where only foreign bytes or the end marker are
-    concerned.
+    concerned, or where a stream breaks off and nothing tells how many there were.
     """
 
     first_frame: int
@@ -51,26 +52,30 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The result of a search: `unit`, if one was found, now stands at the front, after `skipped`
+    """The result of a search: `unit`, if one was `found`, now stands at the front, after `skipped`
     bytes; `packet` is it opened where it is no end marker.
 
-    `is_cut_end`: nothing was found, and what was skipped is the beginning of an end marker.
     `gave_up`: nothing will be found any more, as searching has cost too much.
     """
 
     skipped: int
     unit: Unit | None
     packet: PacketRun | None
-    is_cut_end: bool
+    found: bool
     gave_up: bool
 
 
 class Recovery:
-    """Searches one stream for whole packets."""
+    """Searches one stream for whole packets.
+
+    `known` are the searches so far, without the units that they found, by where they started: one
+    that reads the stream once more goes the same way.
+    """
 
     def __init__(self, source: ByteSource, framing: Framing) -> None:
         self._source = source
         self._framing = framing
+        self.known: dict[int, Search] = {}
         self._packet: PacketRun | None = None  # that the last search has found
         self._reach = MAX_HEAD_BYTES + max(framing.most_body_bytes, MAX_END_BYTES) + CHECK_BYTES
         self._work = 0.0
@@ -81,16 +86,25 @@ class Recovery:
         front.
         """
         source, start = self._source, self._source.offset
+        if start in self.known:
+            return self._again(self.known[start])
         self._work += _WORK_OF_SEARCH
-        starts_like_end = source.fill(1) > 0 and source.buffer[0] == 0
         unit = self._find_one_by_one(expected) or self._find_in_blocks(expected)
         skipped = source.offset - start
         if unit is not None:
             room = skipped // LEAST_PACKET_BYTES
             self._missing += max(unit.index - expected - room, 0)
-        is_cut_end = unit is None and starts_like_end and skipped < MAX_END_BYTES
-        packet = None if unit is None else self._packet
-        return Search(skipped, unit, packet, is_cut_end, gave_up=self._is_tired())
+        is_found, gave_up = unit is not None, self._is_tired()
+        self.known[start] = Search(skipped, None, None, is_found, gave_up)
+        return Search(skipped, unit, self._packet if is_found else None, is_found, gave_up)
+
+    def _again(self, search: Search) -> Search:
+        self._source.skip_all(search.skipped)
+        if not search.found:
+            return search
+        unit = self._framing.read(self._source)
+        self._open(unit)
+        return dataclasses.replace(search, unit=unit, packet=self._packet)
 
     def _find_one_by_one(self, expected: int) -> Unit | None:
         for _ in range(_ONE_BY_ONE):

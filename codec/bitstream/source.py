@@ -51,6 +51,12 @@ class ByteSource:
         del self.buffer[:count]
         self.offset += count
 
+    def skip_all(self, count: int) -> None:
+        """Forget the next `count` bytes, buffered or not."""
+        while count and (available := self.fill(min(count, LARGEST_READ))):
+            self.skip(available)
+            count -= available
+
     def at_end(self, position: int = 0) -> bool:
         """Whether the file ends `position` bytes ahead, or before."""
         return self.fill(position + 1) <= position

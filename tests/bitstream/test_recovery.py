@@ -5,6 +5,7 @@ accounted for.
 from __future__ import annotations
 
 import io
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -151,6 +152,24 @@ def damaged(rng, packet):
 
 
 @each
+@settings(max_examples=50, deadline=None)
+@given(rng=st.integers(0, 2**32 - 1).map(np.random.default_rng), cut=st.booleans())
+def test_a_stream_that_was_measured_reads_the_same(name, rng, cut):
+    """Its damage is not searched twice."""
+    data = bytearray(DATA[name])
+    for place in rng.integers(SPANS[name][0][0], len(data), rng.integers(1, 6)):
+        data[place] ^= 1 << rng.integers(8)
+    damaged_data = bytes(data[: rng.integers(SPANS[name][2][0], len(data))] if cut else data)
+    packets, reader = read(damaged_data, TABLES, recover=True)
+    measured = StreamReader(io.BytesIO(damaged_data))
+    assert measured.measure(recover=True) == (reader.frames, reader.offset)
+    with mock.patch.object(recovery, "likely_places", side_effect=AssertionError):
+        again = list(measured.packets(TABLES, recover=True))
+    assert [packet.index for packet in again] == [packet.index for packet in packets]
+    assert (measured.losses, measured.samples) == (reader.losses, reader.samples)
+
+
+@each
 def test_foreign_bytes_between_packets_lose_nothing(name):
     data = DATA[name]
     place = SPANS[name][4][0]
@@ -170,15 +189,23 @@ def test_packets_out_of_order_and_repeated(name):
 
 @each
 def test_any_truncation_keeps_all_whole_packets(name):
-    """Without the end marker the length is that of the frames; a packet that was begun counts as
-    one.
+    """Without the end marker the length is that of the frames; nothing tells how many more there
+    were.
     """
     data, spans = DATA[name], SPANS[name]
     for length in range(spans[0][0], len(data)):
         whole = sum(b <= length for _, b in spans)
-        begun = [i for i, (a, b) in enumerate(spans) if a < length < b]
-        frames = min(PACKET_FRAMES * (whole + len(begun)), FRAMES if whole == PACKETS else 1000)
-        recovered(name, data[:length], begun, frames, frames * 960)
+        frames = min(PACKET_FRAMES * whole, FRAMES)
+        (loss,) = recovered(name, data[:length], [], frames, frames * 960)
+        assert loss[:2] == (frames, 0)
+
+
+@pytest.mark.parametrize("garbage", [bytes(100_000), np.random.default_rng(0).bytes(100_000)])
+def test_garbage_at_the_end_claims_no_time(garbage):
+    data, (start, _) = DATA["fixed"], SPANS["fixed"][4]
+    (loss,) = recovered("fixed", data[:start] + garbage, [], 40, 40 * 960)
+    assert loss[:2] == (40, 0)
+    assert loss.reason.endswith(" (100000 bytes skipped)")
 
 
 @each
@@ -276,8 +303,7 @@ def test_false_lengths_are_searched_to_the_end():
     head = header((StageLayout(16),) * 16, packet_frames=65_535)
     data = head.to_bytes() + b"\xf9\xff\x3f" * 30_000
     reader = StreamReader(io.BytesIO(data))
-    (packet,) = reader.packets(skewed_tables(head.stages), recover=True)
-    assert packet.codes is None
+    assert list(reader.packets(skewed_tables(head.stages), recover=True)) == []
     assert reader.losses[0].reason.endswith("(90000 bytes skipped)")
     assert reader.offset == len(data)
 
