@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from codec import LiveEncoder, RtpSender
 
-_BLOCK_SECONDS = 0.02
+_BLOCK_SECONDS = 0.01
 _RAW_BYTES = 2  # of a sample
 _GOODBYES = 3
 
