@@ -31,10 +31,9 @@ def decoder_noise(first_frame: int, frames: int, values: int) -> np.ndarray:
     if not values:
         return np.zeros((frames, 0), np.float32)
     place = np.arange(first_frame * values, (first_frame + frames) * values, dtype=np.uint64)
-    with np.errstate(over="ignore"):  # products of 64 bits wrap around, as is meant
-        hashed = (place + np.uint64(1)) * _GOLDEN
-        for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
-            hashed = (hashed ^ (hashed >> shift)) * factor
-        hashed ^= hashed >> _SHIFTS[-1]
+    hashed = (place + np.uint64(1)) * _GOLDEN  # products of 64 bits wrap around, as is meant
+    for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
+        hashed = (hashed ^ (hashed >> shift)) * factor
+    hashed ^= hashed >> _SHIFTS[-1]
     total = hashed.view(np.uint16).reshape(-1, 4).sum(1, dtype=np.int64) - _MEAN
     return (total.astype(np.float32) / _DEVIATION).reshape(frames, values)

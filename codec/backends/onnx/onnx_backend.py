@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -37,6 +37,7 @@ class OnnxBackend:
             )
         self.device = "cpu"
         self._config: ModelConfig = checkpoint.config
+        self._weights = checkpoint.weights
         self._has_curves = has_curves(checkpoint.config)
         graphs = model_graphs(checkpoint.config, checkpoint.weights)
         # Whoever only encodes, or only decodes, waits for one session.
@@ -51,7 +52,6 @@ class OnnxBackend:
             self._decoder_step = _Steps(
                 partial(decoder_step_graph, *of_model), "hops", layout.decoder_layers, layout.kernel
             )
-            self._search = QuantizerSearch(*of_model)
 
     def encode(self, waves: np.ndarray, position_bits: Sequence[int]) -> np.ndarray:
         codes = _run(self._encoder.get(), wave=waves, **self._positions(position_bits))
@@ -86,6 +86,10 @@ class OnnxBackend:
         positions = self._positions(position_bits)
         frames = codes.shape[2] * self._frames_per_latent
         return self._decoder_step.run(state, first, frames, end, codes=codes, **inputs, **positions)
+
+    @cached_property
+    def _search(self) -> QuantizerSearch:
+        return QuantizerSearch(self._config, self._weights)
 
     def _positions(self, position_bits: Sequence[int]) -> dict[str, np.ndarray]:
         if not self._has_curves:

@@ -24,7 +24,9 @@ class QuantizerSearch:
     def __init__(self, config: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
         self._stages = stages_of(Part(Graph("search"), weights, "quantizer."), config)
         views, _ = views_of(self._stages)
-        self._closeness = [closeness_of(stage.codebook) for stage in self._stages]
+        self._closeness = [
+            np.ascontiguousarray(closeness_of(stage.codebook)) for stage in self._stages
+        ]
         self._overlaps = [stage.directions @ views.T for stage in self._stages]
 
     def codes(self, seen: np.ndarray, stages: int) -> np.ndarray:
@@ -38,7 +40,8 @@ class QuantizerSearch:
         start = 0
         for number, stage in enumerate(self._stages[:stages]):
             end = start + stage.config.dim + 1
-            codes[number] = (rows[:, start:end] @ self._closeness[number]).argmax(axis=1)
-            rows = rows - stage.codebook[codes[number]] @ self._overlaps[number]
+            nearest = (rows[:, start:end] @ self._closeness[number]).argmax(axis=1)
+            rows = rows - stage.codebook.take(nearest, axis=0) @ self._overlaps[number]
+            codes[number] = nearest
             start = end
         return np.ascontiguousarray(codes.reshape(stages, batch, frames).swapaxes(0, 1))
