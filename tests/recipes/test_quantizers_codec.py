@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from scipy.stats import ttest_1samp
 from synthesis import synthesize_speech, write_corpus
 
 from codec import ConfigError
@@ -221,6 +220,8 @@ def test_runs_of_unequal_length_are_refused(tmp_path):
 
 
 def test_an_interval_without_an_effect_of_clips_is_the_t_interval_of_the_seeds():
+    from scipy.stats import ttest_1samp  # a second, for each process that collects tests
+
     by_seed = [0.1, 0.4, 0.2]
     found = crossed_interval([[value] * 5 for value in by_seed])
     low, high = ttest_1samp(by_seed, 0).confidence_interval(0.95)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -57,5 +57,5 @@ def crossed_interval(differences: Sequence[Sequence[float]]) -> Interval:
     if not total:
         return Interval(float(mean), 0.0)
     degrees = total**2 / (squares**2 / free).sum()
-    quantile = student.ppf(0.5 + CONFIDENCE / 2, degrees)
+    quantile = stdtrit(degrees, 0.5 + CONFIDENCE / 2)  # of Student's t
     return Interval(float(mean), float(quantile * np.sqrt(total / table.size)))
