@@ -4,32 +4,21 @@ checked at each call.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small models, to which threads cost
 
 import pytest
-import torch
 from shape_checks import shapes_checked
 from synthesis import synthesize_speech
 
-with shapes_checked(
-    "codec.quantizers",
-    "codec.model",
-    "codec.layouts.filterbank.filterbank_network",
-    "codec.layouts.filterbank.layers",
-    "codec.layouts.transform.excitation",
-    "codec.layouts.transform.lapped_transform",
-    "codec.layouts.transform.transform_network",
-    "codec.layouts.transform.transform_start",
-):
-    from codec.model import CodecModel
-
-from codec.checkpoint import Checkpoint
-from codec.layouts.presets import tiny
-from codec.layouts.stage_kinds import StageKind
+if TYPE_CHECKING:
+    from codec.checkpoint import Checkpoint
+    from codec.layouts.stage_kinds import StageKind
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would the commands
 # whose manners they try.
@@ -37,10 +26,44 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection() -> None:
+    """Have shapes checked, before tests import what has them. xdist's first process, which runs no
+    test, does not come here, and imports no torch.
+    """
+    with shapes_checked(
+        "codec.quantizers",
+        "codec.model",
+        "codec.layouts.filterbank.filterbank_network",
+        "codec.layouts.filterbank.layers",
+        "codec.layouts.transform.excitation",
+        "codec.layouts.transform.lapped_transform",
+        "codec.layouts.transform.transform_network",
+        "codec.layouts.transform.transform_start",
+    ):
+        import codec.model  # noqa: F401
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rooms of long files come first, so that no process works alone for long at the end."""
+    items.sort(key=lambda item: not {"recipes", "training"} & set(item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: the collector need not walk all these objects again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:
     """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its
     codes are varied.
     """
+    import torch
+
+    from codec.checkpoint import Checkpoint
+    from codec.layouts.presets import tiny
+    from codec.model import CodecModel
+
     torch.manual_seed(seed)
     model = CodecModel(tiny(kind=kind))
     wave = torch.from_numpy(synthesize_speech(8.0, seed=seed))
