@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ def tiny_transform(**changes: Any) -> ModelConfig:
     )
 
 
+@functools.cache
 def started_checkpoint(config: ModelConfig) -> Checkpoint:
     """A model whose codebooks were started from speech-like latents; its sound is noise, its codes
     are varied.

@@ -39,6 +39,7 @@ OPTIONS = shlex.split("""
     --settings.segment-seconds 0.32
     --settings.rate-warmup-steps 5 --settings.initialise-vectors 100
     --settings.discriminator.periods 2 --settings.discriminator.windows 512
+    --settings.discriminator.bands 0 1 --settings.windows-per-step 3
     --settings.discriminator.period-width 2 --settings.discriminator.spectral-width 2
 """)
 

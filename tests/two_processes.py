@@ -66,7 +66,7 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
         average_every=average_every,
         segment_seconds=0.4,
         initialise_vectors=200,
-        windows_per_step=7,
+        windows_per_step=3,
     )
     subject = Trainer(dataclasses.replace(config, stages=silent), chosen, accelerator)
     size = 4 // accelerator.num_processes
