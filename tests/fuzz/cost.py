@@ -66,6 +66,8 @@ def dear_packets() -> dict[str, tuple[StreamHeader, bytes]]:
             content(-(-bits_of_unlike // 8) << 3, bytes(-(-bits_of_unlike // 8))),
         ),
         "groups": varied_packet(space * 3, [0] * 18 + [1]),
+        "channels": ranged_packet(one, 8, [1] + [0] * 16, b""),
+        "faulty": ranged_packet((StageLayout(13, 7),) * 4, 1, [4] + [0] * 100, b"\x7f" * 3),
         "sparse": varied_packet(space * 127, [127] + [0] * 2751),
     }
 
@@ -75,6 +77,16 @@ def varied_packet(stages: tuple[StageLayout, ...], groups: list[int]) -> tuple[S
     depths = np.repeat([groups], GROUP_FRAMES, axis=1)
     body = pack_depths(depths, len(stages)) + bytes(fixed_size(stages, depths))
     return header(stages, packet_frames=depths.shape[1]), content(len(body) << 3 | 4, body)
+
+
+def ranged_packet(
+    stages: tuple[StageLayout, ...], channels: int, groups: list[int], ends: bytes
+) -> tuple[StreamHeader, bytes]:
+    """A range-coded packet with nothing behind the ends; groups are those of each channel."""
+    depths = np.repeat([groups] * channels, GROUP_FRAMES, axis=1)
+    body = pack_depths(depths, len(stages)) + ends
+    head = header(stages, channels=channels, packet_frames=depths.shape[1])
+    return head, content(len(body) << 3 | 5, body)
 
 
 def read_in_every_way(data: bytes) -> None:

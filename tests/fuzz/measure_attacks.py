@@ -26,7 +26,7 @@ from codec.bitstream.varint import encode_varint
 from .cost import dear_packets, peak_bytes, processor_seconds, streams
 
 LIMIT_SECONDS = 60
-SMALL = 64  # bytes
+SMALL = 1000  # bytes
 SILENCE, EMPTY_RANGE = content(4, b""), content(1, b"")
 
 # name: (command, what it cost before: the findings of the first attacks, two busy cores)
@@ -49,6 +49,8 @@ ATTACKS = {
     "depth10": ("verify", "(new) 10 MB of one depth and no code each"),
     "unlike10": ("verify", "(new) 127 stages, none like the next: 520 CPU s"),
     "groups10": ("verify", "(new) 19 groups of frames in 9 bytes: 170 CPU s"),
+    "channels10": ("verify", "(new) 8 channels of 17 groups of frames: 50 CPU s"),
+    "faulty10": ("verify", "(new) 101 groups of frames, and a fault in each payload: 45 CPU s"),
     "sparse10": ("verify", "(new) 127 stages of three frames of 8,256: 290 CPU s"),
 }
 
