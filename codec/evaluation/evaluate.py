@@ -67,7 +67,8 @@ def evaluate(
     Example:
         >>> import pathlib, tempfile, soundfile
         >>> from codec import DecodedFolder, find_sources
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> scratch = tempfile.TemporaryDirectory()
+        >>> folder = pathlib.Path(scratch.name)
         >>> wave = 0.1 * np.random.default_rng(0).standard_normal(16000)
         >>> for name, sound in (("original", wave), ("decoded", np.append(np.zeros(50), wave))):
         ...     soundfile.write(folder / f"{name}.flac", sound, 16000)
@@ -79,6 +80,7 @@ def evaluate(
         ... )
         >>> found.systems[0].clips[0].delay_samples, found.systems[0].means["si_sdr"].mean
         (50, 100.0)
+        >>> scratch.cleanup()
     """
     named = select_metrics(metrics)
     used = select_metrics(named, extra_metrics)

@@ -73,10 +73,10 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
 
     Example:
         >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> with atomic_output(folder / "greeting") as file:
-        ...     _ = file.write(b"hello")
-        >>> (folder / "greeting").read_bytes()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_output(Path(folder) / "greeting") as file:
+        ...         _ = file.write(b"hello")
+        ...     (Path(folder) / "greeting").read_bytes()
         b'hello'
     """
     if is_special_file(path):

@@ -48,7 +48,8 @@ def export_onnx(
     Example:
         >>> import tempfile
         >>> from codec import DEFAULT_MODEL
-        >>> sorted(export_onnx(DEFAULT_MODEL, tempfile.mkdtemp()))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(export_onnx(DEFAULT_MODEL, folder))
         ['decoder.onnx', 'encoder.onnx', 'model.json', 'tables.safetensors']
     """
     checkpoint = Checkpoint.load(find_model(name_or_path))
