@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 0.01
 _RAW_BYTES = 2  # of a sample
+_LONGEST_START_SECONDS = 1.0
 _GOODBYES = 3
 
 
@@ -37,10 +38,10 @@ class Send:
     """Send speech over a network while it is spoken: RTP over UDP.
 
     $ diveq-codec send speech.wav 127.0.0.1:5004
-    $ arecord -t raw -f S16_LE -r 16000 | diveq-codec send - 192.168.1.7:5004 --copies 2
+    $ arecord -t raw -f S16_LE -r 16000 | diveq-codec send - 192.168.1.7:5004 --copies 2 --dtx
 
-    - is raw audio of one channel, 16-bit little-endian samples. Ctrl-C ends the stream; its numbers
-      are shown then.
+    - is raw audio of one channel, 16-bit little-endian samples. What was recorded while the command
+      started is sent at once. Ctrl-C ends the stream; its numbers are shown then.
     """
 
     ends_when_stopped: ClassVar[bool] = True
@@ -68,6 +69,8 @@ class Send:
 
     def run(self) -> int:
         """Send all of it, in its own time."""
+        # Raw audio is recorded from the command's start on: it has lasted as long as it computed.
+        due = time.monotonic() - min(time.process_time(), _LONGEST_START_SECONDS)
         from codec import RtpSender
 
         host, port = parse_address(self.address)
@@ -87,7 +90,10 @@ class Send:
                 copies=self.copies,
             )
             try:
-                _send_all(blocks, rate, encoder, sender, give)
+                _take_first_time(encoder, rate)
+                if self.source != PIPE:
+                    due = time.monotonic()
+                _send_all(blocks, rate, encoder, sender, give, due)
             except KeyboardInterrupt:
                 note("interrupted: the stream ends here")
             finally:
@@ -97,25 +103,29 @@ class Send:
         return 0
 
 
+def _take_first_time(encoder: LiveEncoder, rate: int) -> None:
+    """Let the backend do what takes time at first, before it matters: as much as makes a packet."""
+    import numpy as np
+
+    encoder.copy().push(np.zeros(math.ceil(encoder.latency_seconds * rate) + 1, np.float32))
+
+
 def _send_all(
     blocks: Iterator[np.ndarray],
     rate: int,
     encoder: LiveEncoder,
     sender: RtpSender,
     give: Callable[[bytes], None],
+    due: float,
 ) -> None:
-    """Send blocks no faster than they would be spoken."""
-    import numpy as np
-
+    """Send blocks no faster than they would be spoken, the first at the time `due`."""
     from codec.files.stop import check_stopped
 
-    # What takes time at first, before it matters: as much as makes a packet.
-    encoder.copy().push(np.zeros(math.ceil(encoder.latency_seconds * rate) + 1, np.float32))
-    start, samples = time.monotonic(), 0
+    samples = 0
     for block in blocks:
         check_stopped()
         samples += len(block)
-        time.sleep(max(0.0, start + samples / rate - time.monotonic()))
+        time.sleep(max(0.0, due + samples / rate - time.monotonic()))
         _send(encoder.push(block), encoder, sender, give)
     _send(encoder.flush(), encoder, sender, give)
 

@@ -19,6 +19,8 @@ from codec.cli import send
 from small_models import started_checkpoint, tiny_noisy
 from synthesis import synthesize_speech
 
+from codec import Codec, RtpSender
+
 SECONDS = 1.5
 
 
@@ -208,6 +210,27 @@ def test_a_moment_without_network_ends_nothing(capsys):
         give(b"x")
     assert gone.sent == 4
     assert capsys.readouterr().err.count("Network is unreachable; going on") == 1
+
+
+def test_what_was_recorded_meanwhile_is_sent_at_once(model):
+    """And what is not due yet waits."""
+    codec = Codec.load(model, backend="onnx")
+    blocks = np.split(synthesize_speech(0.9, seed=4), 9)
+    for recorded, least, most in ((0.0, 0.9, 60.0), (100.0, 0.0, 0.8)):
+        encoder = codec.live_encoder(sample_rate_hz=16_000)
+        send._take_first_time(encoder, 16_000)
+        packets: list[bytes] = []
+        begun = time.monotonic()
+        send._send_all(
+            iter(blocks),
+            16_000,
+            encoder,
+            RtpSender(clock_hz=16_000),
+            packets.append,
+            begun - recorded,
+        )
+        assert least <= time.monotonic() - begun < most
+        assert len(packets) == 15
 
 
 def test_a_damaged_recording_is_not_sent(start, tmp_path, model):
