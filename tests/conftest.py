@@ -40,7 +40,7 @@ def pytest_collection() -> None:
         "codec.layouts.transform.transform_network",
         "codec.layouts.transform.transform_start",
     ):
-        import codec.model  # noqa: F401
+        import codec.model  # noqa: F401 (what is checked has to be imported here)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
