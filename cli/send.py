@@ -91,8 +91,8 @@ class Send:
             )
             try:
                 _take_first_time(encoder, rate)
-                if self.source != PIPE:
-                    due = time.monotonic()
+                if self.source != PIPE:  # a file's first packet need not be spoken first
+                    due = time.monotonic() - _first_packet_samples(encoder, rate) / rate
                 _send_all(blocks, rate, encoder, sender, give, due)
             except KeyboardInterrupt:
                 note("interrupted: the stream ends here")
@@ -107,7 +107,12 @@ def _take_first_time(encoder: LiveEncoder, rate: int) -> None:
     """Let the backend do what takes time at first, before it matters: as much as makes a packet."""
     import numpy as np
 
-    encoder.copy().push(np.zeros(math.ceil(encoder.latency_seconds * rate) + 1, np.float32))
+    encoder.copy().push(np.zeros(_first_packet_samples(encoder, rate), np.float32))
+
+
+def _first_packet_samples(encoder: LiveEncoder, rate: int) -> int:
+    """How many samples make the first packet."""
+    return math.ceil(encoder.latency_seconds * rate) + 1
 
 
 def _send_all(
