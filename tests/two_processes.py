@@ -28,7 +28,7 @@ from codec.training.trainer import Trainer
 
 SAMPLES = 3200  # of a crop
 SMALL = DiscriminatorConfig(
-    periods=(2, 3), windows=(512,), bands=((0.0, 1.0),), period_width=2, spectral_width=2
+    periods=(2,), windows=(256,), bands=((0.0, 1.0),), period_width=1, spectral_width=2
 )
 
 
@@ -41,7 +41,7 @@ def settings(**changes) -> TrainingConfig:
         adversarial_from=0.5,
         table_from=0.75,
         initialise_vectors=120,
-        windows_per_step=3,
+        windows_per_step=2,
         replace_every_steps=3,
         rate_warmup_steps=5,
         discriminator=SMALL,
@@ -49,12 +49,12 @@ def settings(**changes) -> TrainingConfig:
     return dataclasses.replace(defaults, **changes)
 
 
-def crops(step: int, batch: int = 4, samples: int = SAMPLES) -> torch.Tensor:
+def crops(step: int, batch: int = 4) -> torch.Tensor:
     wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
     starts = torch.randint(
-        len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
+        len(wave) - SAMPLES, (batch,), generator=torch.Generator().manual_seed(step)
     )
-    return torch.stack([wave[start : start + samples] for start in starts])[:, None]
+    return torch.stack([wave[start : start + SAMPLES] for start in starts])[:, None]
 
 
 def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict[str, Any]:
@@ -64,16 +64,13 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
     chosen = settings(
         gradient_clip=1.0,
         average_every=average_every,
-        segment_seconds=0.4,
-        initialise_vectors=200,
-        windows_per_step=3,
     )
     subject = Trainer(dataclasses.replace(config, stages=silent), chosen, accelerator)
     size = 4 // accelerator.num_processes
     broken_at = 1 if average_every > 1 and accelerator.process_index == 1 else None
 
     def share(step: int) -> torch.Tensor:
-        mine = crops(step, samples=6400)[accelerator.process_index * size :][:size]
+        mine = crops(step)[accelerator.process_index * size :][:size]
         return mine * torch.nan if step == broken_at else mine
 
     losses, left, norms = [], [], []
