@@ -35,7 +35,7 @@ from .examples import (
 from .range_twin import varint
 
 STAGES = (StageLayout(10),) * 4
-FRAMES, PACKET_FRAMES = 93, 10
+FRAMES, PACKET_FRAMES = 63, 10
 HEAD = header(STAGES, packet_frames=PACKET_FRAMES, original_rate_hz=48_000)
 SAMPLES = FRAMES * 960 - 333
 TABLES = skewed_tables(STAGES)
@@ -57,7 +57,7 @@ DATA = {
     "varied": write(CODES["varied"], HEAD, TABLES, samples=SAMPLES),
 }
 SPANS = {name: packet_spans(data) for name, data in DATA.items()}
-PACKETS = 10
+PACKETS = 7
 
 each = pytest.mark.parametrize("name", DATA)
 
@@ -110,7 +110,7 @@ def test_any_flipped_bit_loses_one_packet(name):
 
 
 @each
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     rng=st.integers(0, 2**32 - 1).map(np.random.default_rng),
     victims=st.sets(st.integers(0, PACKETS - 1), max_size=6),
@@ -348,7 +348,7 @@ def test_all_places_at_once_are_those_found_one_by_one(kind):
         kind
     ]
     data = bytearray(garbage + DATA["varied"] + garbage + DATA["range"] + garbage)
-    expected, farthest = 2, 5
+    expected, farthest = 1, 5
     found = []
     for place in range(len(data)):
         try:
@@ -367,7 +367,7 @@ def test_a_short_packet_in_the_middle_keeps_time():
     data, spans = DATA["fixed"], SPANS["fixed"]
     short = packet_content(HEAD, np.full((1, 7), 4), "fixed", bytes(35))
     rest = [data[a : b - 4] for a, b in spans[1:]]
-    glued = forged(HEAD, short, *rest, missing=varint(HEAD.samples_in(100) - SAMPLES))
+    glued = forged(HEAD, short, *rest, missing=varint(HEAD.samples_in(PACKETS * PACKET_FRAMES) - SAMPLES))
     packets, reader = read(glued, recover=True)
     assert [(p.first_frame, p.frames, p.codes is None) for p in packets[:3]] == [
         (0, 7, False),
