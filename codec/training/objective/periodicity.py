@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS, HOP_SECONDS = 0.04, 0.01
 VOICE_HZ = (80.0, 1000.0)  # the band in which the pitch is sought
-BANDS_HZ = ((1000, 1500), (1500, 2000), (2000, 3000), (3000, 4000), (4000, 6000))
+BANDS_HZ = ((500, 1000), (1000, 1500), (1500, 2000), (2000, 3000), (3000, 4000), (4000, 6000))
 PITCH_HZ = (80.0, 400.0)
 LAGS = 81  # from the highest pitch's to the lowest's
 LONGEST_LAG_WEIGHT = 0.85  # in the search, so that a period wins over its multiples
