@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,39 +53,37 @@ def tour(points: Float[Tensor, "k d"]) -> Int[Tensor, " k"]:
     SF-DiVeQ's curve joins consecutive codewords, so their order is the curve; and in this order the
     high bits of an index name a region, which gives the entropy coder its contexts.
     """
-    distance = torch.cdist(points.double(), points.double()).cpu()
+    distance = torch.cdist(points.double(), points.double()).cpu().numpy()
     order = _greedy(distance)
     for _ in range(200):
         if not _two_opt_pass(order, distance):
             break
-    return order.to(points.device)
+    return torch.from_numpy(order).to(points.device)
 
 
-def _greedy(distance: Tensor) -> Tensor:
+def _greedy(distance: np.ndarray) -> np.ndarray:
     count = len(distance)
-    order = torch.empty(count, dtype=torch.long)
-    left = torch.ones(count, dtype=torch.bool)
-    order[0] = int(distance.sum(1).argmax())
+    order = np.empty(count, dtype=np.int64)
+    visited = np.zeros(count)  # infinite where the tour has been
+    order[0] = distance.sum(1).argmax()
     for i in range(1, count):
-        left[order[i - 1]] = False
-        order[i] = torch.where(left, distance[order[i - 1]], torch.inf).argmin()
+        visited[order[i - 1]] = np.inf
+        order[i] = (distance[order[i - 1]] + visited).argmin()
     return order
 
 
-def _two_opt_pass(order: Tensor, distance: Tensor) -> bool:
+def _two_opt_pass(order: np.ndarray, distance: np.ndarray) -> bool:
     """Reverse, for each edge in turn, the stretch behind it that shortens the path most; return
     False if none did.
     """
     improved = False
-    for i in range(len(order) - 2):
+    for i in range(len(order) - 3):
         a, b = order[i], order[i + 1]
         c, d = order[i + 2 : -1], order[i + 3 :]
-        if not len(d):
-            continue
         gain = distance[a, b] + distance[c, d] - distance[a, c] - distance[b, d]
         best = int(gain.argmax())
         if gain[best] > 1e-12:
-            order[i + 1 : i + 3 + best] = order[i + 1 : i + 3 + best].flip(0)
+            order[i + 1 : i + 3 + best] = order[i + 1 : i + 3 + best][::-1].copy()
             improved = True
     return improved
 
