@@ -32,8 +32,8 @@ def speech_16khz(*, kind: StageKind = "diveq") -> ModelConfig:
 
 
 def speech_16khz_25hz(*, kind: StageKind = "diveq") -> ModelConfig:
-    """`speech_16khz` at half its frame rate: 28 stages, each of two frames of the transform; the
-    upper bands have an excitation and noise.
+    """`speech_16khz` at half its frame rate, and half as deep again: 28 stages, each of two frames
+    of the transform; the upper bands have an excitation and noise.
     """
     model = speech_16khz(kind=kind)
     assert model.transform is not None
@@ -42,7 +42,12 @@ def speech_16khz_25hz(*, kind: StageKind = "diveq") -> ModelConfig:
         latent_channels=2 * model.latent_channels,
         stages=2 * model.stages,
         transform=dataclasses.replace(
-            model.transform, frames_per_latent=2, excitation_bands=5, noise_bands=5
+            model.transform,
+            encoder_blocks=6,
+            decoder_blocks=9,
+            frames_per_latent=2,
+            excitation_bands=5,
+            noise_bands=5,
         ),
     )
 

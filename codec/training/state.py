@@ -32,7 +32,8 @@ from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
 from ..files.output import atomic_output
 from ..layouts.config import ModelConfig
-from ..layouts.transform.transform_start import join_latents, limit_look_ahead
+from ..layouts.transform.transform_network import TransformDecoder, TransformEncoder
+from ..layouts.transform.transform_start import join_latents, limit_look_ahead, pass_new_blocks
 from .objective.discriminators import DiscriminatorConfig
 from .settings import TrainingConfig
 from .trainer import Trainer
@@ -90,6 +91,7 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
     _limit_look_ahead(weights, theirs, trainer.model.config)
     if count > 1:
         join_latents(weights, count)
+    _pass_new_blocks(trainer, theirs)
     trainer.start_from(state["trainer"], known_stages=len(theirs.stages) if count == 1 else 0)
     return RunStart(origin=training_facts(state))
 
@@ -102,6 +104,7 @@ def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     model = TorchBackend(checkpoint, "cpu").model
     weights: dict[str, Tensor] = dict(model.named_parameters())
     _limit_look_ahead(weights, theirs, trainer.model.config)
+    _pass_new_blocks(trainer, theirs)
     if count > 1:
         join_latents(weights, count)
         own = {"discriminator": trainer.discriminator.state_dict(), "quantizing": True}
@@ -131,8 +134,8 @@ def _joined(theirs: ModelConfig, ours: ModelConfig) -> tuple[int, ModelConfig]:
 
 
 def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
-    """Our configuration without what training can add to theirs: stages, frames of none, noise, an
-    excitation, concealment.
+    """Our configuration without what training can add to theirs: stages, frames of none, blocks,
+    noise, an excitation, concealment.
     """
     least = max(ours.least_stages, theirs.least_stages)
     ours = dataclasses.replace(ours, stages=ours.stages[: len(theirs.stages)], least_stages=least)
@@ -141,6 +144,10 @@ def _without_additions(ours: ModelConfig, theirs: ModelConfig) -> ModelConfig:
         return ours
     layout = dataclasses.replace(
         layout,
+        encoder_blocks=min(layout.encoder_blocks, other.encoder_blocks),
+        decoder_blocks=min(layout.decoder_blocks, other.decoder_blocks),
+        encoder_look_ahead=layout.encoder_look_ahead[: other.encoder_blocks],
+        decoder_look_ahead=layout.decoder_look_ahead[: other.decoder_blocks],
         noise_channels=layout.noise_channels if other.noise_channels else 0,
         noise_bands=layout.noise_bands if other.noise_bands else 0,
         excitation_bands=layout.excitation_bands if other.excitation_bands else 0,
@@ -156,9 +163,11 @@ def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
     old, new = theirs.transform, ours.transform
     if old is None or new is None:
         return ours
+    if (old.encoder_blocks, old.decoder_blocks) != (new.encoder_blocks, new.decoder_blocks):
+        return ours
     pairs = [
-        *zip(old.encoder_reach, new.encoder_reach, strict=False),
-        *zip(old.decoder_reach, new.decoder_reach, strict=False),
+        *zip(old.encoder_reach, new.encoder_reach, strict=True),
+        *zip(old.decoder_reach, new.decoder_reach, strict=True),
         (old.level_look_ahead, new.level_look_ahead),
     ]
     if any(before < after for before, after in pairs):
@@ -174,6 +183,16 @@ def _limit_look_ahead(
 ) -> None:
     if theirs.transform is not None and ours.transform is not None:
         limit_look_ahead(weights, theirs.transform, ours.transform)
+
+
+def _pass_new_blocks(trainer: Trainer, theirs: ModelConfig) -> None:
+    encoder, decoder = trainer.model.encoder, trainer.model.decoder
+    if (
+        theirs.transform is not None
+        and isinstance(encoder, TransformEncoder)
+        and isinstance(decoder, TransformDecoder)
+    ):
+        pass_new_blocks(encoder, decoder, theirs.transform)
 
 
 def save_discriminators(state: dict[str, Any], path: Path) -> None:

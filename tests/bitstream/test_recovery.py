@@ -367,7 +367,9 @@ def test_a_short_packet_in_the_middle_keeps_time():
     data, spans = DATA["fixed"], SPANS["fixed"]
     short = packet_content(HEAD, np.full((1, 7), 4), "fixed", bytes(35))
     rest = [data[a : b - 4] for a, b in spans[1:]]
-    glued = forged(HEAD, short, *rest, missing=varint(HEAD.samples_in(PACKETS * PACKET_FRAMES) - SAMPLES))
+    glued = forged(
+        HEAD, short, *rest, missing=varint(HEAD.samples_in(PACKETS * PACKET_FRAMES) - SAMPLES)
+    )
     packets, reader = read(glued, recover=True)
     assert [(p.first_frame, p.frames, p.codes is None) for p in packets[:3]] == [
         (0, 7, False),

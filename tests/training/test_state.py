@@ -15,7 +15,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from equality import assert_equal_states
-from small_models import shallow, tiny_transform
+from small_models import shallow, tiny_noisy, tiny_transform
 
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
@@ -298,6 +298,37 @@ def test_a_model_gains_noise_concealment_and_an_excitation(tmp_path, is_file):
     wider = Trainer(tiny_transform(noise_channels=2, width=32), SETTINGS, Accelerator(cpu=True))
     with pytest.raises(CheckpointError, match=r"another model: it has transform.width 24, not 32"):
         open_run(wider, tmp_path / "new", init=path)
+
+
+@each_origin
+def test_a_model_grows_by_blocks(tmp_path, is_file):
+    """The new blocks are the identity at first, and are trained."""
+    ahead = {"encoder_look_ahead": (1, 0), "decoder_look_ahead": (0, 1, 0)}
+    smaller = Trainer(tiny_noisy(**ahead), SETTINGS, Accelerator(cpu=True))
+    smaller.quantizing = True
+    before = smaller.averaged.folded()
+    init = origin(smaller, tmp_path, is_file)
+    ahead = {"encoder_look_ahead": (1, 0, 1), "decoder_look_ahead": (0, 1, 0, 0, 0)}
+    larger = tiny_noisy(encoder_blocks=3, decoder_blocks=5, **ahead)
+    trainer = Trainer(larger, SETTINGS, Accelerator(cpu=True))
+    open_run(trainer, tmp_path / "new", init=init)
+    assert (trainer.started, trainer.quantizing) == (True, True)
+    wave, model = batches(0), trainer.averaged.folded()
+    codes = before.encode(wave, [0] * 4)
+    assert torch.equal(model.encode(wave, [0] * 4), codes)
+    noise = torch.randn(1, codes.shape[2], larger.noise_values)
+    blocks, bins = 2 * 3, larger.noise_values - 2 * 5
+    known = torch.cat([noise[..., :blocks], noise[..., -bins:]], dim=-1)
+    expected = before.decode(codes, [0] * 4, known)
+    torch.testing.assert_close(model.decode(codes, [0] * 4, noise), expected)
+    trainer.step(wave, 0.5)
+    weights = dict(trainer.model.named_parameters())
+    for name in ("encoder.blocks.2", "decoder.blocks.4"):
+        assert weights[f"{name}.narrow.weight"].abs().max() > 0
+    shallower = tiny_noisy(encoder_blocks=1, encoder_look_ahead=(1,))
+    fewer = Trainer(shallower, SETTINGS, Accelerator(cpu=True))
+    with pytest.raises(CheckpointError, match=r"another model: it has transform.encoder_blocks 2"):
+        open_run(fewer, tmp_path / "fewer", init=init)
 
 
 @each_origin

@@ -1,5 +1,5 @@
 """Sets the transform layout's weights before its first step: from waves, or from a model with more
-look-ahead or shorter latents.
+look-ahead, fewer blocks or shorter latents.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .transform_layout import TransformLayout
-from .transform_network import TransformDecoder, TransformEncoder
+from .transform_network import Block, TransformDecoder, TransformEncoder
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -68,7 +68,7 @@ def limit_look_ahead(
         ("encoder", theirs.encoder_reach, ours.encoder_reach),
         ("decoder", theirs.decoder_reach, ours.decoder_reach),
     ):
-        for block, lost in enumerate(a - b for a, b in zip(before, after, strict=True)):
+        for block, lost in enumerate(a - b for a, b in zip(before, after, strict=False)):
             if lost == 0:
                 continue
             kernel = weights[
@@ -77,6 +77,24 @@ def limit_look_ahead(
             moved = F.pad(kernel[..., :-lost], (lost, 0))
             moved[..., -1] += kernel[..., -lost:].sum(-1)
             kernel.copy_(moved)
+
+
+@torch.no_grad()
+def pass_new_blocks(
+    encoder: TransformEncoder, decoder: TransformDecoder, theirs: TransformLayout
+) -> None:
+    """Make the blocks after those of `theirs` the identity, from which training changes them."""
+    blocks = [
+        *list(encoder.blocks)[theirs.encoder_blocks :],
+        *list(decoder.blocks)[theirs.decoder_blocks :],
+    ]
+    for block in blocks:
+        assert isinstance(block, Block)
+        block.narrow.weight.zero_()
+        block.narrow.bias.zero_()
+    for entry in list(decoder.noise)[theirs.decoder_blocks :]:
+        assert isinstance(entry, nn.Linear)
+        entry.weight.zero_()
 
 
 @torch.no_grad()

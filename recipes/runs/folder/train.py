@@ -96,8 +96,9 @@ class Arguments:
     """Fine-tune: start from another run's folder or state, full or portable
     (`codec.training.state`): averaged weights and discriminators, with fresh optimisers and
     schedule. Or from a model file, which has no discriminators. A model that looks less far ahead
-    (`speech_16khz_live`) can start from one that looks further, and one whose latents have more
-    frames (`speech_16khz_25hz`) from one whose have fewer, with stages that start from data.
+    (`speech_16khz_live`) can start from one that looks further, one with more blocks from one with
+    fewer, and one whose latents have more frames (`speech_16khz_25hz`) from one whose have fewer,
+    with stages that start from data.
     """
     init_discriminators: Path | None = None
     """Discriminators to start from, as a run leaves them beside its model."""
