@@ -10,7 +10,7 @@ import torch
 from synthesis import synthesize_speech
 
 from codec.checkpoint import Checkpoint
-from codec.layouts.config import ModelConfig
+from codec.layouts.config import ModelConfig, StageConfig
 from codec.layouts.presets import tiny
 from codec.layouts.stage_kinds import StageKind
 from codec.layouts.transform.transform_layout import TransformLayout
@@ -24,10 +24,12 @@ def tiny_filterbank(**changes: Any) -> ModelConfig:
     return dataclasses.replace(tiny(), filterbank=dataclasses.replace(layout, **changes))
 
 
-def shallow(kind: StageKind = "diveq") -> ModelConfig:
-    """`tiny` with a third of its layers, where many steps are trained."""
-    config = tiny_filterbank(strides=(5, 8), dilations=(1,), decoder_width=32, frontend_kernel=16)
-    return dataclasses.replace(config, stages=tiny(kind=kind).stages)
+def shallow(kind: StageKind = "diveq", stages: int = 2) -> ModelConfig:
+    """`tiny` with a quarter of its layers and small codebooks, where many steps are trained."""
+    config = tiny_filterbank(
+        strides=(40,), dilations=(1,), encoder_width=16, decoder_width=32, frontend_kernel=16
+    )
+    return dataclasses.replace(config, stages=(StageConfig(kind=kind, bits=4, dim=4),) * stages)
 
 
 def tiny_noisy(**changes: Any) -> ModelConfig:

@@ -9,6 +9,7 @@ each that torchrun starts would import torch for seconds; it tells both what tor
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -28,13 +29,13 @@ from codec.training.trainer import Trainer
 
 SAMPLES = 3200  # of a crop
 SMALL = DiscriminatorConfig(
-    periods=(2,), windows=(256,), bands=((0.0, 1.0),), period_width=1, spectral_width=2
+    periods=(), windows=(256,), bands=((0.0, 1.0),), period_width=1, spectral_width=2
 )
 
 
 def settings(**changes) -> TrainingConfig:
     defaults = TrainingConfig(
-        steps=8,
+        steps=6,
         batch_size=4,
         segment_seconds=SAMPLES / 16_000,
         quantize_from=0.25,
@@ -49,8 +50,13 @@ def settings(**changes) -> TrainingConfig:
     return dataclasses.replace(defaults, **changes)
 
 
+@functools.cache
+def speech() -> torch.Tensor:
+    return torch.from_numpy(synthesize_speech(4.0, seed=1))
+
+
 def crops(step: int, batch: int = 4) -> torch.Tensor:
-    wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
+    wave = speech()
     starts = torch.randint(
         len(wave) - SAMPLES, (batch,), generator=torch.Generator().manual_seed(step)
     )
@@ -58,7 +64,7 @@ def crops(step: int, batch: int = 4) -> torch.Tensor:
 
 
 def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict[str, Any]:
-    """Eight steps; returns what is compared."""
+    """Six steps; returns what is compared."""
     config = shallow(kind)
     silent = tuple(dataclasses.replace(stage, noise_variance=0.0) for stage in config.stages)
     chosen = settings(
@@ -74,10 +80,10 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
         return mine * torch.nan if step == broken_at else mine
 
     losses, left, norms = [], [], []
-    for step in range(8):
+    for step in range(6):
         if step == 2:
             left = subject.start_quantizing(share)
-        losses.append(subject.step(share(step), step / 8).figures["total"])
+        losses.append(subject.step(share(step), step / 6).figures["total"])
         norms.append(torch.nn.utils.get_total_norm(subject.model.parameters()).detach())
     return {
         "losses": torch.stack(losses),
@@ -91,19 +97,19 @@ def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict
 
 
 def stop_one(folder: Path) -> None:
-    """A run that the second process is asked to stop in its sixth step."""
+    """A run that the second process is asked to stop in its second step."""
     from training.small_run import batches, small_trainer
 
     trainer = small_trainer(folder, steps=40, adversarial_from=1.0)
 
     def data(step: int) -> torch.Tensor:
-        if step == 5 and trainer.accelerator.process_index == 1:
+        if step == 1 and trainer.accelerator.process_index == 1:
             signal.raise_signal(signal.SIGTERM)
         return batches(step)
 
     never = {"save_every_minutes": 1e9, "validate_every_minutes": 1e9}
     finished = run_module.train(
-        trainer, data, folder, validate=lambda *_: {}, log_every_steps=4, **never
+        trainer, data, folder, validate=lambda *_: {}, log_every_steps=3, **never
     )
     assert not finished
     left = [name for name in threads() if "gloo" in name]

@@ -51,7 +51,7 @@ def test_a_model_sounds_as_its_averaged_weights(states, speech, kind):
     trained = CodecModel(shallow(kind))
     trained.load_state_dict(state["trainer"]["averaged"])
     exported = averaged_model(state)
-    wave, bits = torch.from_numpy(speech)[None, None], [0] * 4
+    wave, bits = torch.from_numpy(speech)[None, None], [0] * 2
     with torch.no_grad():
         codes = [model.encode(wave, bits) for model in (trained, exported)]
         sounds = [
@@ -88,7 +88,7 @@ def test_the_file_codes_as_the_model(states, speech, tmp_path, weight_type):
     decoded = codec.decode(codec.encode(speech, sample_rate_hz=16_000)).wave[0]
     with torch.no_grad():
         wave = torch.from_numpy(speech)[None, None]
-        expected = model.decode(model.encode(wave, [0] * 4), [0] * 4)[0, 0].numpy()
+        expected = model.decode(model.encode(wave, [0] * 2), [0] * 2)[0, 0].numpy()
     error = np.sqrt(np.mean((decoded - expected) ** 2) / np.mean(expected**2))
     assert error < (
         0.1 if weight_type == "float16" else 1e-3

@@ -45,7 +45,7 @@ def test_two_processes_equal_one_on_the_same_global_batch(kind, folder):
     assert_equal_states(first, second)
     # A latent half-way between two codewords may fall to either side after rounding, and later
     # steps build on it.
-    torch.testing.assert_close(first["losses"][:6], one["losses"][:6], rtol=5e-3, atol=1e-4)
+    torch.testing.assert_close(first["losses"][:4], one["losses"][:4], rtol=5e-3, atol=1e-4)
     torch.testing.assert_close(first["losses"], one["losses"], rtol=1e-2, atol=1e-4)
     torch.testing.assert_close(first["left"], one["left"], rtol=1e-3, atol=1e-5)
 
@@ -58,7 +58,7 @@ def test_processes_that_step_alone_meet_at_every_third_step(folder):
     # The step that one process cannot do is number 1, so that after it both still are as after step
     # 0.
     same = (first["norms"] == second["norms"]).tolist()
-    assert same == [False, False, True, False, False, True, False, False]
+    assert same == [False, False, True, False, False, True]
     assert first["skipped"] == second["skipped"] == 1
     assert first["norms"][1] == first["norms"][0]
     assert second["norms"][1] == second["norms"][0]
@@ -72,4 +72,4 @@ def test_a_signal_to_any_process_stops_all(folder):
     ever.
     """
     steps = load_state(folder / "stopped")["trainer"]["steps"]
-    assert steps == 8  # they agree at lines of the log, or every tenth step
+    assert steps == 3  # they agree at lines of the log, or every tenth step

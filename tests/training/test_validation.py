@@ -38,7 +38,8 @@ def codec() -> Codec:
 @pytest.fixture(scope="module")
 def clips() -> list[HeldOut]:
     return [
-        HeldOut(name=f"{seed}", wave=synthesize_speech(2.0 + seed, seed=seed)) for seed in range(2)
+        HeldOut(name=f"{seed}", wave=synthesize_speech(1.0 + 0.5 * seed, seed=seed))
+        for seed in range(2)
     ]
 
 
@@ -76,7 +77,7 @@ def test_a_row_holds_the_bits_of_the_files_and_the_mean_scores(codec, clips):
     assert [row["stages"] for row in rows] == [1, 4]
     assert rows[0]["kbps"] < rows[1]["kbps"]
     files = [codec.encode(clip.wave, sample_rate_hz=16_000, stages=4).to_bytes() for clip in clips]
-    assert rows[1]["kbps"] == pytest.approx(sum(map(len, files)) * 8 / 5.0 / 1000)  # 2 s and 3 s
+    assert rows[1]["kbps"] == pytest.approx(sum(map(len, files)) * 8 / 2.5 / 1000)  # 1 s and 1.5 s
     scores = [
         score(clip.wave, codec.decode(file).wave[0], sample_rate_hz=16_000, names=MEASURES)
         for clip, file in zip(clips, files, strict=True)
@@ -106,14 +107,14 @@ def test_the_averaged_model_is_scored_and_heard(tmp_path, clips):
     trainer = small_trainer(tmp_path)
     trainer.start_quantizing(batches)
     trainer.step(batches(0), 0.3)
-    validate = Validator(clips, [1, 3], audio_clips=1)
+    validate = Validator(clips, [1, 2], audio_clips=1)
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(tmp_path))
     with RunLog(tmp_path, accelerator, at_step=0) as log:
         figures = [validate(trainer.averaged, log, step) for step in (1, 2)]
     for stages in figures[0]:  # the same model, the same clips (ESTOI adds noise of 1e-16)
         assert figures[0][stages] == pytest.approx(figures[1][stages], abs=1e-9)
-    assert set(figures[0]) == {"1_stages", "3_stages"}
-    assert set(figures[0]["3_stages"]) == {"kbps", "failed", *MEASURES}
+    assert set(figures[0]) == {"1_stages", "2_stages"}
+    assert set(figures[0]["2_stages"]) == {"kbps", "failed", *MEASURES}
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"audio": 0}).Reload()
     assert {tag: [event.step for event in events.Audio(tag)] for tag in events.Tags()["audio"]} == {
         "audio/0/original": [1],
