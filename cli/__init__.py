@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 __all__ = ["main"]
 
-_NEW_OBJECTS = 50_000  # before garbage is looked for; at 700 a tenth of a start goes into it
+_NEW_OBJECTS = 200_000  # before garbage is looked for, which a start makes none of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO
@@ -33,6 +32,8 @@ def note(line: str) -> None:
 def report(error: BaseException, *, source: str | None = None, debug: bool = False) -> None:
     """Print an error to stderr: one line, after its traceback with `debug`."""
     if debug:
+        import traceback
+
         traceback.print_exception(error)
     note(f"error: {describe(error, source=source)}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from codec.files.stop import Stopped, stop_signals
@@ -120,6 +119,8 @@ def _without_verb(arguments: list[str]) -> int:
 
 def _parse(name: str, arguments: list[str]) -> Verb:
     """Parse a command; raise `SystemExit` where help is asked for, or the usage is wrong."""
+    from inspect import cleandoc
+
     import tyro  # in here, where a stop signal is heard: it takes time
 
     from .order import options_first

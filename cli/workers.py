@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -55,13 +54,14 @@ def in_thread(run: Callable[[], int]) -> int:
     libsndfile would lose it.
     """
     running = threading.Lock()  # a bare one: what waits by code in Python may be torn by a signal
-    future: Future[int] = Future()
+    codes: list[int] = []
+    errors: list[BaseException] = []
 
     def attempt() -> None:
         try:
-            future.set_result(run())
+            codes.append(run())
         except BaseException as error:
-            future.set_exception(error)
+            errors.append(error)
         running.release()
 
     running.acquire()
@@ -69,7 +69,9 @@ def in_thread(run: Callable[[], int]) -> int:
     # In steps: Windows delivers Ctrl-C to no thread that waits for ever.
     while not running.acquire(timeout=_POLL_SECONDS):
         check_stopped()
-    return future.result()
+    if errors:
+        raise errors[0]
+    return codes[0]
 
 
 def in_threads(
@@ -89,6 +91,7 @@ def in_threads(
         jobs: how many tasks to do at the same time.
         advance: is told, from any thread, how many more bytes of sources are read.
     """
+    from concurrent.futures import ThreadPoolExecutor, as_completed
 
     def attempt(task: Task) -> Outcome:
         meter = Meter(size_of(task), advance)

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from .streams.live import LiveDecoder, LiveEncoder
     from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
     from .threads import THREADS_VARIABLE, allowed_threads
-    from .wire import ReceiverStatistics, RtpReceiver, RtpSender, SenderStatistics
+    from .wire.receiver import ReceiverStatistics, RtpReceiver
+    from .wire.sender import RtpSender, SenderStatistics
 
 __version__ = "0.1.0"
 
@@ -91,7 +92,8 @@ _HOMES = {
     "streams.results": ("Audio", "DecodedFile", "Encoded", "EncodedFile"),
     "streams.live": ("LiveDecoder", "LiveEncoder"),
     "threads": ("THREADS_VARIABLE", "allowed_threads"),
-    "wire": ("ReceiverStatistics", "RtpReceiver", "RtpSender", "SenderStatistics"),
+    "wire.receiver": ("ReceiverStatistics", "RtpReceiver"),
+    "wire.sender": ("RtpSender", "SenderStatistics"),
 }
 
 __all__ = [

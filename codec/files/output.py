@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,8 +103,10 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 @contextlib.contextmanager
 def scratch_path() -> Iterator[Path]:
     """Give the name of an empty temporary file, which is removed when the block ends."""
+    from tempfile import mkstemp
+
     with _changing:
-        descriptor, name = tempfile.mkstemp()
+        descriptor, name = mkstemp()
         _unfinished.add(Path(name))
     os.close(descriptor)
     try:
@@ -150,7 +149,9 @@ def _parts_of(target: Path) -> list[Path]:
     """The names under which a file is written, one for each of its writers; of one length for all
     files, as names have up to 255 bytes.
     """
-    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()
+    from hashlib import sha256  # in here: to read files takes no name of a part
+
+    digest = sha256(os.fsencode(target.name)).hexdigest()
     return [target.with_name(f".{digest[:16]}{writer}.part") for writer in ("", "-2", "-3", "-4")]
 
 
@@ -183,7 +184,7 @@ def _create(target: Path) -> tuple[Path, int]:
     path, descriptor = _open_first_free(_parts_of(target))
     try:
         if target.exists():
-            shutil.copymode(target, path)
+            os.chmod(path, stat.S_IMODE(target.stat().st_mode))
     except OSError:
         path.unlink()
         os.close(descriptor)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from codec.bitstream import NONE, LiveFormat, LivePacket, StageLayout
 from codec.layouts.config import LOST
-from codec.wire import RtpReceiver, RtpSender
-from codec.wire.receiver import _SequenceLog
+from codec.wire.receiver import RtpReceiver, _SequenceLog
 from codec.wire.rtp import RtpPacket
+from codec.wire.sender import RtpSender
 
 STAGES = (StageLayout(10),) * 2
 LIVE = LiveFormat(fingerprint=b"finger", stages=STAGES)

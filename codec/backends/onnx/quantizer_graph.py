@@ -73,7 +73,8 @@ def quantize(part: Part, latent: str, positions: str, config: ModelConfig) -> st
             code, entry = _nearest(graph, z, stage.codebook)
         codes.append(code)
         if number + 1 < len(stages):
-            taken = graph.node("MatMul", entry, graph.constant(stage.directions @ views.T))
+            overlap = graph.constant(partial(np.matmul, stage.directions, views.T))
+            taken = graph.node("MatMul", entry, overlap)
             seen = graph.node("Sub", seen, taken)
         start = end
     found = graph.cast(graph.node("Concat", *codes, axis=2), "int32")
@@ -148,7 +149,7 @@ def closeness_of(codebook: np.ndarray) -> np.ndarray:
 
 def _nearest(graph: Graph, z: str, codebook: np.ndarray) -> tuple[str, str]:
     """Index (batch, frames, 1) and value (batch, frames, dim) of the nearest codeword."""
-    closeness = graph.node("MatMul", z, graph.constant(closeness_of(codebook)))
+    closeness = graph.node("MatMul", z, graph.constant(partial(closeness_of, codebook)))
     index = _argmax(graph, closeness, len(codebook))
     return index, graph.node("GatherND", graph.constant(codebook), index)
 
