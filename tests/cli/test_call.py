@@ -1,4 +1,6 @@
-"""`send` and `receive` over loopback, in processes of their own, in real time."""
+"""`send` and `receive` over loopback, in processes of their own and in real time where audio is
+sent.
+"""
 
 from __future__ import annotations
 
@@ -233,13 +235,13 @@ def test_what_was_recorded_meanwhile_is_sent_at_once(model):
         assert len(packets) == 15
 
 
-def test_a_damaged_recording_is_not_sent(start, tmp_path, model):
+def test_a_damaged_recording_is_not_sent(call, tmp_path, model):
     whole = tmp_path / "whole.wav"
     soundfile.write(whole, synthesize_speech(0.5, seed=4), 16_000)
     (tmp_path / "half.wav").write_bytes(whole.read_bytes()[:-4000])
-    code, _, err = finish(start("send", tmp_path / "half.wav", "127.0.0.1:9", "--model", model))
-    assert code == 1
-    assert "half.wav" in err.splitlines()[-1]
+    result = call("send", tmp_path / "half.wav", "127.0.0.1:9", "--model", model)
+    assert result.code == 1
+    assert "half.wav" in result.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,9 @@ def test_a_damaged_recording_is_not_sent(start, tmp_path, model):
         (["receive", "5004", "out.wav", "--delay-ms", "501"], 2, "--delay-ms is 0 to 500, not 501"),
     ],
 )
-def test_what_cannot_be_is_named(start, tmp_path, model, arguments, code, reason):
-    found, _, err = finish(start(*arguments, "--model", model, cwd=tmp_path))
-    assert found == code
-    assert reason in err
+def test_what_cannot_be_is_named(call, tmp_path, monkeypatch, model, arguments, code, reason):
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments, "--model", model)
+    assert result.code == code
+    assert reason in result.err
     assert not list(tmp_path.iterdir())

@@ -5,6 +5,8 @@ their own.
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import signal
 import sys
@@ -29,20 +31,20 @@ def processor_seconds(start, *arguments, **options) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-@pytest.mark.parametrize("verb", [(), ("encode",), ("eval",)])
-def test_help_is_instant(start, verb):
+def test_help_is_instant(start):
     """NumPy alone would add as much as what reads the command line takes: 0.1 s, or the machine is
-    slow. Both in turn, as it may be slower for a while.
+    slow. All in turn, up to five times, as it may be slower for a while.
     """
-    pairs = [
-        (
-            processor_seconds(start, python=("-c", "import tyro")),
-            processor_seconds(start, *verb, "--help"),
-        )
-        for _ in range(5)
-    ]
-    reader, command = map(min, zip(*pairs, strict=True))
-    assert command < max(0.2, 2.2 * reader)
+    verbs = [(), ("encode",), ("eval",)]
+    reader, commands = math.inf, [math.inf] * len(verbs)
+    for _ in range(5):
+        reader = min(reader, processor_seconds(start, python=("-c", "import tyro")))
+        now = [processor_seconds(start, *verb, "--help") for verb in verbs]
+        commands = list(map(min, commands, now))
+        if max(commands) < max(0.2, 2.2 * reader):
+            break
+    else:
+        pytest.fail(f"help takes {commands} s, what reads the command line {reader} s")
 
 
 @pytest.mark.parametrize(
@@ -88,23 +90,24 @@ def test_version(call):
     assert call("--version").out == f"diveq-codec {codec.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+RUN_EACH = """
+import json, sys
+from codec.cli import main
+codes = [main(words) for words in json.loads(sys.argv[1])]
+print(json.dumps([codes, "torch" in sys.modules]))
+"""
+
+
+def test_torch_is_imported_only_to_code_audio(start, coded):
+    commands = [
         ("info", "coded.dvq"),
         ("verify", "coded.dvq"),
         ("cut", "coded.dvq", "out.dvq", "--bitrate", "1"),
         ("models",),
         ("encode", "missing.wav"),
-    ],
-)
-def test_torch_is_imported_only_to_code_audio(start, coded, arguments):
-    process = start(*arguments, python=("-X", "importtime", "-m", "codec.cli"))
-    _, imports = process.communicate()
-    modules = {line.rpartition(b"|")[2].strip() for line in imports.splitlines()}
-    assert process.returncode == (arguments[0] == "encode")
-    assert b"codec.cli.entry" in modules
-    assert b"torch" not in modules
+    ]
+    said, _ = start(json.dumps(commands), python=("-c", RUN_EACH)).communicate()
+    assert json.loads(said.splitlines()[-1]) == [[0, 0, 0, 0, 1], False]
 
 
 def test_warnings_of_libraries_are_for_developers(start, coded, tiny):

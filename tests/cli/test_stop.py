@@ -73,12 +73,13 @@ def long_stream(folder, library) -> Path:
     return folder / "long.dvq"
 
 
-@pytest.mark.parametrize("number", ENDS)
-def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number):
+@pytest.mark.parametrize(
+    ("number", "backend"), [(signal.SIGTERM, "onnx"), (signal.SIGINT, "torch")]
+)
+def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number, backend):
     before = names()
-    process = start(
-        "decode", "long.dvq", "long.w64", "--rate", "768000", "--model", tiny, "--max-hours", "24"
-    )
+    arguments = ("decode", "long.dvq", "long.w64", "--rate", "768000", "--max-hours", "24")
+    process = start(*arguments, "--model", tiny, "--backend", backend)
     wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
     assert stop(process, number) == ENDS[number]
     assert names() == before
@@ -87,7 +88,7 @@ def test_a_small_file_that_decodes_long(start, long_stream, tiny, names, number)
 def test_a_long_recording(start, folder, tiny, names):
     soundfile.write("long.wav", np.zeros(3600 * 16_000, np.int16), 16_000)
     before = names()
-    process = start("encode", "long.wav", "long.dvq", "--model", tiny)
+    process = start("encode", "long.wav", "long.dvq", "--model", tiny, "--backend", "onnx")
     wait_for(lambda: any(os.path.getsize(part) for part in Path().glob(".*.part")), process)
     assert stop(process, signal.SIGINT) == ENDS[signal.SIGINT]
     assert names() == before
