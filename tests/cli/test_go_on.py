@@ -122,7 +122,7 @@ def test_after_sigkill(start, call, clips, tiny, names):
         "--jobs",
         "2",
     )
-    soundfile.write("talks/day 0/long.wav", np.zeros(600 * 16_000, np.int16), 16_000)
+    soundfile.write("talks/day 0/long.wav", np.zeros(300 * 16_000, np.int16), 16_000)
     process = start(*arguments)
     while not list(Path("coded").rglob(".*.part")):
         assert process.poll() is None, process.stderr.read()

@@ -39,7 +39,7 @@ def test_options_come_before_the_paths(verb, arguments, expected):
     ],
 )
 def test_the_order_changes_nothing(call, coded, tiny, verb, source, target, options):
-    model = () if verb == "cut" else ("--model", tiny)
+    model = () if verb == "cut" else ("--model", tiny, "--backend", "onnx")
     made = set()
     for words in permutations([(source,), (target,), options, ("--force",)]):
         if words.index((source,)) < words.index((target,)):
