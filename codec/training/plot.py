@@ -22,6 +22,8 @@ Points = tuple[list[float], list[float]]  # time, value (NaN: none)
 
 _COLUMNS = 4
 _PANEL_INCHES = (4.2, 3.1)
+_MARGIN_INCHES = (0.6, 0.15, 0.55, 0.3)  # of a panel: left, right, bottom, top
+_TITLE_INCHES = 0.4
 _DOTS_PER_INCH = 110
 _MOST_LABELS = 8
 _PLAIN_COLORS = ("#1f5fa8", "#d1652a", "#3a8f4d")
@@ -206,9 +208,20 @@ def draw(history: History, title: str) -> Any:
     shown = panels(history)
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    size = (columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1] + 0.5)
-    figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(f"{title}: {history.last_step:,} steps", fontsize=13)
+    width, height = columns * _PANEL_INCHES[0], rows * _PANEL_INCHES[1] + _TITLE_INCHES
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
+    figure.suptitle(f"{title}: {history.last_step:,} steps", fontsize=13, y=1 - 0.15 / height)
+    # Margins are given, as the search for the least ones takes longer than drawing.
+    left, right, bottom, top = _MARGIN_INCHES
+    axes_width, axes_height = _PANEL_INCHES[0] - left - right, _PANEL_INCHES[1] - bottom - top
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - (top + _TITLE_INCHES) / height,
+        wspace=(left + right) / axes_width,
+        hspace=(bottom + top) / axes_height,
+    )
     places = figure.subplots(rows, columns, squeeze=False).flatten()
     for place, panel in zip(places, shown, strict=False):
         _draw_panel(place, panel)
