@@ -112,15 +112,17 @@ def peer_system(layout: neural.Layout, device: str) -> TimedSystem:
 
     second = np.zeros((1, layout.sample_rate_hz), np.float32)
     seconds = second.size // layout.hop * layout.hop / layout.sample_rate_hz
-    codes = encode(second)
+    coded: list[neural.Codes] = []
+    encode_work = count_multiply_adds(model.module, lambda: coded.append(encode(second)))
+    decode_work = count_multiply_adds(model.module, lambda: decode(coded[0]))
     return TimedSystem(
         name=layout.family,
         note=f"{layout.kbps[codebooks]:g} kbps, to codes",
         is_ours=False,
         sample_rate_hz=layout.sample_rate_hz,
         parameters=_parameters(model.module),
-        encode_work=count_multiply_adds(model.module, lambda: encode(second)) / seconds,
-        decode_work=count_multiply_adds(model.module, lambda: decode(codes)) / seconds,
+        encode_work=encode_work / seconds,
+        decode_work=decode_work / seconds,
         encode=encode,
         decode=decode,
     )
