@@ -271,7 +271,7 @@ def test_the_readme_codes_with_datasets_map(many, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    codec = Codec.load(device="cpu")
+    codec = Codec.load(backend="onnx")
     coded = datasets.load_from_disk(str(tmp_path / "codes"))["codes"]
     for codes, clip in zip(coded, clips, strict=True):
         np.testing.assert_array_equal(codes, codec.encode(clip).codes[0])
