@@ -76,11 +76,13 @@ def _tone(pitch_hz: float, sample_rate_hz: int, generator: np.random.Generator) 
     """Harmonics below half the rate, the higher the softer and the shorter, of random phases."""
     time = np.arange(round(2.4 * sample_rate_hz)) / sample_rate_hz
     numbers = np.arange(1, _PARTIALS + 1)
-    numbers = numbers[numbers * pitch_hz < sample_rate_hz / 2][:, None]
+    numbers = numbers[numbers * pitch_hz < sample_rate_hz / 2]
     phases = generator.uniform(0, 2 * np.pi, numbers.shape)
-    decay = np.exp(-time * (1.5 + 0.5 * numbers))
-    partials = decay / numbers * np.sin(2 * np.pi * numbers * pitch_hz * time + phases)
-    return np.minimum(time / _ATTACK_SECONDS, 1) * partials.sum(axis=0)
+    harmonic = np.exp((2j * np.pi * pitch_hz - 0.5) * time)  # its n-th power is the n-th one
+    partials = np.zeros(len(time), complex)
+    for amplitude in (np.exp(1j * phases) / numbers)[::-1]:
+        partials = (partials + amplitude) * harmonic
+    return np.minimum(time / _ATTACK_SECONDS, 1) * np.exp(-1.5 * time) * partials.imag
 
 
 def _drum(sample_rate_hz: int) -> np.ndarray:
