@@ -82,13 +82,15 @@ class Setup:
 
 @dataclass(frozen=True)
 class Start:
-    """Where all methods of a seed start: a trainer's state, and how the untrained codec scores."""
+    """Where all methods of a seed start: a trainer's state, and how the untrained codec scores,
+    where that was asked for.
+    """
 
     state: dict[str, Any]
-    result: dict[str, Any]
+    result: dict[str, Any] | None
 
 
-def make_start(run: CodecRun, setup: Setup) -> Start:
+def make_start(run: CodecRun, setup: Setup, *, scored: bool) -> Start:
     """Warm-up, if the layout has one, and the start of all stages from latents: no method differs
     in it.
     """
@@ -100,7 +102,8 @@ def make_start(run: CodecRun, setup: Setup) -> Start:
     trainer.start_quantizing(batches)
     if run.start == "random":
         _draw_codewords(trainer)
-    return Start(copy.deepcopy(trainer.state_dict()), _scores(trainer, setup))
+    state = copy.deepcopy(trainer.state_dict())
+    return Start(state, _scores(trainer, setup) if scored else None)
 
 
 def _draw_codewords(trainer: Trainer) -> None:

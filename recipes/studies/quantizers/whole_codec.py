@@ -175,8 +175,9 @@ def _run_alike(
     start_run: CodecRun, runs: list[CodecRun], setup: Setup, arguments: Arguments
 ) -> bool:
     """The runs of one start; False where a stop signal came."""
-    start = make_start(runs[0], setup)
-    if _left([start_run], arguments.results_file):
+    is_new = bool(_left([start_run], arguments.results_file))
+    start = make_start(runs[0], setup, scored=is_new)
+    if start.result is not None:
         _add(arguments, start_run, start.result)
     for run in runs:
         print(run.name, file=sys.stderr, flush=True)
