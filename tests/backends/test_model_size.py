@@ -50,6 +50,10 @@ def test_a_hop_has_a_limit():
     ids=[*PRESETS, "excited"],
 )
 def test_models_have_more_weights_than_the_least(config):
+    import torch
+
     from codec.model import CodecModel
 
-    assert config.least_weights < sum(weight.numel() for weight in CodecModel(config).parameters())
+    with torch.device("meta"):  # weights of these shapes, without values
+        model = CodecModel(config)
+    assert config.least_weights < sum(weight.numel() for weight in model.parameters())

@@ -258,7 +258,7 @@ def test_published_layouts_run_and_spend_what_they_say(name):
     layout = LAYOUTS[name]
     pytest.importorskip(layout.package, reason=f"{layout.package} is not installed")
     model = neural.load(layout, None)
-    seconds = 10 * layout.hop / layout.sample_rate_hz
+    seconds = 3 * layout.hop / layout.sample_rate_hz
     wave = synthesize_speech(seconds, sample_rate_hz=layout.sample_rate_hz)
     for codebooks, kbps in layout.kbps.items():
         coded = neural.code(layout, model, wave, codebooks)
