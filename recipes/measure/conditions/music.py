@@ -82,7 +82,7 @@ def _tone(pitch_hz: float, sample_rate_hz: int, generator: np.random.Generator) 
     partials = np.zeros(len(time), complex)
     for amplitude in (np.exp(1j * phases) / numbers)[::-1]:
         partials = (partials + amplitude) * harmonic
-    return np.minimum(time / _ATTACK_SECONDS, 1) * np.exp(-1.5 * time) * partials.imag
+    return np.minimum(time / _ATTACK_SECONDS, 1) * np.exp(-1.5 * time) * np.imag(partials)
 
 
 def _drum(sample_rate_hz: int) -> np.ndarray:
