@@ -110,10 +110,10 @@ def peer_system(layout: neural.Layout, device: str) -> TimedSystem:
     def decode(codes: neural.Codes) -> object:
         return model.decode([part.to(device) for part in codes]).cpu()
 
-    second = np.zeros((1, layout.sample_rate_hz), np.float32)
-    seconds = second.size // layout.hop * layout.hop / layout.sample_rate_hz
+    quarter_second = np.zeros((1, layout.sample_rate_hz // 4), np.float32)
+    seconds = quarter_second.size // layout.hop * layout.hop / layout.sample_rate_hz
     coded: list[neural.Codes] = []
-    encode_work = count_multiply_adds(model.module, lambda: coded.append(encode(second)))
+    encode_work = count_multiply_adds(model.module, lambda: coded.append(encode(quarter_second)))
     decode_work = count_multiply_adds(model.module, lambda: decode(coded[0]))
     return TimedSystem(
         name=layout.family,
