@@ -17,7 +17,6 @@ import os
 import reprlib
 import sys
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +87,7 @@ def open_run(trainer: Trainer, folder: Path, *, init: Path | None = None) -> Run
     ours = _looking_as(theirs, _without_additions(trainer.model.config, theirs))
     _check_same_model(trainer, state, init, theirs, ours)
     weights = state["trainer"]["averaged"]
-    _limit_look_ahead(weights, theirs, trainer.model.config)
-    if count > 1:
-        join_latents(weights, count)
-    _pass_new_blocks(trainer, theirs)
+    _fit(weights, theirs, trainer, count)
     trainer.start_from(state["trainer"], known_stages=len(theirs.stages) if count == 1 else 0)
     return RunStart(origin=training_facts(state))
 
@@ -103,10 +99,8 @@ def _start_from_model(trainer: Trainer, path: Path) -> RunStart:
     _refuse(path, "another model", _differences(theirs, ours))
     model = TorchBackend(checkpoint, "cpu").model
     weights: dict[str, Tensor] = dict(model.named_parameters())
-    _limit_look_ahead(weights, theirs, trainer.model.config)
-    _pass_new_blocks(trainer, theirs)
+    _fit(weights, theirs, trainer, count)
     if count > 1:
-        join_latents(weights, count)
         own = {"discriminator": trainer.discriminator.state_dict(), "quantizing": True}
         trainer.start_from({"averaged": weights, **own}, known_stages=0)
     else:
@@ -178,21 +172,20 @@ def _looking_as(theirs: ModelConfig, ours: ModelConfig) -> ModelConfig:
     )
 
 
-def _limit_look_ahead(
-    weights: Mapping[str, Tensor], theirs: ModelConfig, ours: ModelConfig
-) -> None:
-    if theirs.transform is not None and ours.transform is not None:
-        limit_look_ahead(weights, theirs.transform, ours.transform)
-
-
-def _pass_new_blocks(trainer: Trainer, theirs: ModelConfig) -> None:
+def _fit(weights: dict[str, Tensor], theirs: ModelConfig, trainer: Trainer, count: int) -> None:
+    """Rewrite their weights for our look-ahead and, `count` to one, for our latents; blocks of ours
+    that they lack become the identity.
+    """
     encoder, decoder = trainer.model.encoder, trainer.model.decoder
-    if (
-        theirs.transform is not None
-        and isinstance(encoder, TransformEncoder)
-        and isinstance(decoder, TransformDecoder)
-    ):
-        pass_new_blocks(encoder, decoder, theirs.transform)
+    old, new = theirs.transform, trainer.model.config.transform
+    if old is None or new is None:
+        return
+    assert isinstance(encoder, TransformEncoder)
+    assert isinstance(decoder, TransformDecoder)
+    limit_look_ahead(weights, old, new)
+    pass_new_blocks(encoder, decoder, old)
+    if count > 1:
+        join_latents(weights, count)
 
 
 def save_discriminators(state: dict[str, Any], path: Path) -> None:
