@@ -4,6 +4,7 @@ checked at each call.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -54,6 +55,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@functools.cache
 def make_checkpoint(kind: StageKind = "diveq", seed: int = 0) -> Checkpoint:
     """A tiny model whose codebooks were started from speech-like latents; its sound is noise, its
     codes are varied.

@@ -9,7 +9,6 @@ each that torchrun starts would import torch for seconds; it tells both what tor
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import signal
 import sys
@@ -50,17 +49,12 @@ def settings(**changes) -> TrainingConfig:
     return dataclasses.replace(defaults, **changes)
 
 
-@functools.cache
-def speech() -> torch.Tensor:
-    return torch.from_numpy(synthesize_speech(4.0, seed=1))
-
-
-def crops(step: int, batch: int = 4) -> torch.Tensor:
-    wave = speech()
+def crops(step: int, batch: int = 4, samples: int = SAMPLES) -> torch.Tensor:
+    wave = torch.from_numpy(synthesize_speech(4.0, seed=1))
     starts = torch.randint(
-        len(wave) - SAMPLES, (batch,), generator=torch.Generator().manual_seed(step)
+        len(wave) - samples, (batch,), generator=torch.Generator().manual_seed(step)
     )
-    return torch.stack([wave[start : start + SAMPLES] for start in starts])[:, None]
+    return torch.stack([wave[start : start + samples] for start in starts])[:, None]
 
 
 def train(kind: StageKind, average_every: int, accelerator: Accelerator) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
-import conftest
 import numpy as np
 import pytest
 import torch
+from conftest import make_checkpoint
 from nearness import assert_nearest
 from real_speech import SAMPLES
 from small_models import tiny_filterbank, tiny_noisy, tiny_transform
@@ -25,7 +24,6 @@ from codec.layouts.presets import PRESETS, tiny
 from codec.model import CodecModel
 from codec.training.validation import read_clip
 
-make_checkpoint = functools.cache(conftest.make_checkpoint)
 WAVE_TOLERANCE = 1e-5  # waves of level 1; both sum in float32, in their own order
 
 

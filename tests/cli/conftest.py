@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ import soundfile
 from synthesis import synthesize_speech
 
 RATE_HZ = 16_000
+RUN_ALL = """
+import json, sys
+from codec.cli import main
+for words in json.loads(sys.argv[1]):
+    print("ran", main(words), *sys.modules)
+"""
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,27 @@ def start(monkeypatch):
             return process
 
         yield start
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command's exit code, and the modules that are imported when it has ended."""
+
+    code: int
+    modules: set[str]
+
+
+@pytest.fixture
+def run_all(start):
+    """Run commands one after another in a process of their own; returns their runs, and stderr."""
+
+    def run_all(*commands: tuple[str, ...], **options) -> tuple[list[Run], bytes]:
+        process = start(json.dumps(commands), python=("-c", RUN_ALL), **options)
+        out, said = process.communicate()
+        lines = [line.split() for line in out.decode().splitlines() if line.startswith("ran ")]
+        return [Run(int(code), set(modules)) for _, code, *modules in lines], said
+
+    return run_all
 
 
 @pytest.fixture

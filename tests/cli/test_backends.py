@@ -21,14 +21,6 @@ find = PathFinder.find_spec
 hide = lambda name, *rest: None if name.partition(".")[0] in {hidden} else find(name, *rest)
 PathFinder.find_spec = staticmethod(hide)  # some call it of an instance
 """
-RUN_ALL = """
-import json, sys
-from codec.cli import main
-for words in json.loads(sys.argv[1]):
-    if main(words) != 0:
-        sys.exit(f"{words} failed")
-    print("imported", words[0], *sys.modules)
-"""
 ONLY_FOR_DEVELOPERS = {"jaxtyping", "beartype", "hypothesis", "librosa"}
 
 
@@ -47,18 +39,12 @@ def without(tmp_path_factory):
 
 
 UNWANTED = {
-    b"onnxruntime": {b"torch", b"jaxtyping", b"onnx", b"rich"},
-    b"torch": {b"onnxruntime", b"torch._dynamo", b"sympy", b"rich"},  # the middle two take seconds
+    "onnxruntime": {"torch", "jaxtyping", "onnx", "rich"},
+    "torch": {"onnxruntime", "torch._dynamo", "sympy", "rich"},  # the middle two take seconds
 }
 
 
-def imported_by(out: bytes, verb: bytes) -> set[bytes]:
-    """The modules that are imported when the command of a verb, the first one, has ended."""
-    (line,) = (line for line in out.splitlines() if line.startswith(b"imported " + verb + b" "))
-    return set(line.split()[2:])
-
-
-def check_imports(modules: set[bytes], needed: bytes) -> None:
+def check_imports(modules: set[str], needed: str) -> None:
     """Only what computes is imported."""
     assert needed in modules
     assert not UNWANTED[needed] & modules
@@ -66,7 +52,7 @@ def check_imports(modules: set[bytes], needed: bytes) -> None:
 
 @pytest.mark.parametrize("hidden", [("torch",), ()])
 def test_all_verbs_work_without_what_few_have(
-    start, coded, tiny, library, coded_bytes, without, hidden
+    run_all, coded, tiny, library, coded_bytes, without, hidden
 ):
     """Where torch is not installed; and where it is, alone."""
     environment = without(*hidden)
@@ -95,10 +81,9 @@ def test_all_verbs_work_without_what_few_have(
         "receive",
         "demo",
     }  # see test_call.py and test_demo.py
-    process = start(json.dumps(commands), python=("-c", RUN_ALL), env=environment)
-    out, said = process.communicate()
-    assert process.returncode == 0, said
-    check_imports(imported_by(out, b"encode"), b"onnxruntime" if hidden else b"torch")
+    runs, said = run_all(*commands, env=environment)
+    assert [run.code for run in runs] == [0] * len(commands), said
+    check_imports(runs[0].modules, "onnxruntime" if hidden else "torch")
     assert said.startswith(b"diveq-codec: wrote report.html"), said
     assert said.count(b"\n") == 1, said
     assert (coded / "out.dvq").read_bytes() == coded_bytes
@@ -130,11 +115,11 @@ def test_what_is_not_installed_is_said_in_one_line(start, folder, tiny, without)
     assert not (folder / "speech.dvq").exists()
 
 
-def test_only_what_computes_is_imported(start, folder, tiny):
+def test_only_what_computes_is_imported(run_all, folder, tiny):
     """By onnxruntime here, where torch is installed as well."""
-    command = ("encode", "speech.wav", "--model", tiny, "--backend", "onnx")
-    out, _ = start(json.dumps([command]), python=("-c", RUN_ALL)).communicate()
-    check_imports(imported_by(out, b"encode"), b"onnxruntime")
+    (run,), said = run_all(("encode", "speech.wav", "--model", tiny, "--backend", "onnx"))
+    assert run.code == 0, said
+    check_imports(run.modules, "onnxruntime")
 
 
 def test_an_unknown_backend(call, folder, tiny):

@@ -5,14 +5,13 @@ clip.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from small_models import shallow
-from synthesis import synthesize_speech
+from two_processes import crops
 
 from codec.layouts.stage_kinds import StageKind
 from codec.training.objective.discriminators import DiscriminatorConfig
@@ -41,13 +40,5 @@ def small_trainer(folder: Path, kind: StageKind = "diveq", **changes: Any) -> Tr
     return Trainer(shallow(kind), dataclasses.replace(SETTINGS, **changes), accelerator)
 
 
-@functools.cache
-def _speech() -> torch.Tensor:
-    return torch.from_numpy(synthesize_speech(4.0, seed=1))
-
-
 def batches(step: int) -> torch.Tensor:
-    starts = torch.randint(
-        len(_speech()) - CLIP_SAMPLES, (2,), generator=torch.Generator().manual_seed(step)
-    )
-    return torch.stack([_speech()[start : start + CLIP_SAMPLES] for start in starts])[:, None]
+    return crops(step, batch=2, samples=CLIP_SAMPLES)
