@@ -405,7 +405,7 @@ def test_tables_that_are_incomplete_are_refused(checkpoint, tmp_path):
     dataclasses.replace(checkpoint, tables=tables).save(path)
     with pytest.raises(
         CheckpointError,
-        match=r"cannot code: its entropy tables .*the entropy tables are incomplete",
+        match=r"cannot code: its entropy tables .*the entropy table of stage 1 is incomplete",
     ):
         Codec.load(path, device="cpu")
     of_one_stage = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .entropy import EntropyTables, StageTable
+from .entropy_network import NetworkLayer, StageNetwork
 from .fitting import fit_tables
 from .header import StreamHeader
 from .layout import StageLayout, default_packet_frames, find_bad_index
@@ -26,9 +27,11 @@ __all__ = [
     "LivePacket",
     "LiveRecorder",
     "Loss",
+    "NetworkLayer",
     "Packet",
     "RawPacket",
     "StageLayout",
+    "StageNetwork",
     "StageTable",
     "StreamHeader",
     "StreamInfo",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from ..errors import BitstreamError
+from .entropy_network import PRECISION_BITS, StageNetwork, pieces_of, word_bounds
 from .layout import MAX_CODEBOOK_BITS, MAX_STAGES, StageLayout
 from .stage_counts import NONE
 
 ContextSource = Literal["none", "previous_frame", "previous_stage"]
 _SOURCES: tuple[ContextSource, ...] = ("none", "previous_frame", "previous_stage")
 
-PRECISION_BITS = 24
+_NETWORK = len(_SOURCES)  # stands for a network where a model file says what the source is
 _PREFIX = "stage_"
 
 
@@ -69,6 +71,17 @@ class StageTable:
     def codebook_bits(self) -> int:
         return self.counts.shape[1].bit_length() - 1
 
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """The `cumulative_frequencies` of each row."""
+        return cumulative_frequencies(self.counts)
+
+    @property
+    def mean_bits(self) -> float:
+        """What a codeword takes, on average over the rows."""
+        shares = self.counts / self.counts.sum(axis=1, keepdims=True)
+        return float(-(shares * np.log2(shares)).sum(axis=1).mean())
+
     @property
     def start_context(self) -> int:
         """Return the row for a frame without a preceding one."""
@@ -99,18 +112,25 @@ def cumulative_frequencies(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class EntropyTables:
-    """One `StageTable` per stage. They belong to a model like its weights, and the fingerprint
-    covers them.
+    """A `StageTable` or a `StageNetwork` for each stage. They belong to a model like its weights,
+    and the fingerprint covers them.
 
     Streams of fewer stages use the first tables. Bad arguments raise `ValueError`.
     """
 
-    stages: tuple[StageTable, ...]
+    stages: tuple[StageTable | StageNetwork, ...]
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stages) <= MAX_STAGES:
             raise ValueError(f"there are 1 to {MAX_STAGES} stages, not {len(self.stages)}")
         for number, table in enumerate(self.stages):
+            if isinstance(table, StageNetwork):
+                before = self.stages[:number]
+                table.check_sees(
+                    number,
+                    [s.points.shape[1] if isinstance(s, StageNetwork) else None for s in before],
+                )
+                continue
             if table.source == "none":
                 continue
             if table.source == "previous_stage" and number == 0:
@@ -121,21 +141,38 @@ class EntropyTables:
                     f"has bits"
                 )
 
+    @cached_property
+    def points(self) -> list[np.ndarray | None]:
+        """The points of each stage that has a network, with zeros for NONE."""
+        return [
+            table.point_matrix if isinstance(table, StageNetwork) else None for table in self.stages
+        ]
+
+    @cached_property
+    def own_sums(self) -> list[list[tuple[int, np.ndarray]]]:
+        """`StageNetwork.own_sums` of each stage."""
+        return [
+            table.own_sums(number, self.points) if isinstance(table, StageNetwork) else []
+            for number, table in enumerate(self.stages)
+        ]
+
     def context_shift(self, number: int) -> int:
         """Shifting the source's codeword right by so many bits gives the context of stage
-        `number`.
+        `number`, which has a table.
         """
         table = self.stages[number]
+        assert isinstance(table, StageTable)
         source = self.stages[number - 1] if table.source == "previous_stage" else table
         return source.codebook_bits - table.context_bits
 
     def rows(self, number: int, words: np.ndarray, previous_words: np.ndarray | None) -> np.ndarray:
-        """The row of stage `number`'s counts for each of its `words` (…, frames) in a packet.
+        """The row of stage `number`'s table for each of its `words` (…, frames) in a packet.
 
         `previous_words` are the codewords of the stage before, None for the first stage. Words may
         be NONE; the frame after one has none before it.
         """
         table = self.stages[number]
+        assert isinstance(table, StageTable)
         rows = np.zeros(words.shape, np.int64)
         if table.source == "previous_frame":
             before = words[..., :-1]
@@ -158,23 +195,54 @@ class EntropyTables:
                 f"{needed}: wrong model"
             )
 
+    def intervals(self, words: Sequence[np.ndarray]) -> np.ndarray:
+        """The bounds (2, n) of the shares of the last stage's codewords that are not NONE.
+
+        `words` (channels, frames) are those of a packet, of stages from the first on.
+        """
+        number, own = len(words) - 1, words[-1]
+        table = self.stages[number]
+        there = own != NONE
+        chosen = own[there]
+        if isinstance(table, StageTable):
+            previous = words[-2] if number else None
+            rows = self.rows(number, own, previous)[there]
+            return np.stack([table.bounds[rows, chosen], table.bounds[rows, chosen + 1]])
+        sums = table.sums(words, self.points)[there]
+        pieces = [
+            word_bounds(table.shares(sums[piece]), chosen[piece]) for piece in pieces_of(len(sums))
+        ]
+        return np.concatenate([np.zeros((2, 0), np.int64), *pieces], axis=1)
+
     def code_length_bits(self, codes: np.ndarray, layout: Sequence[StageLayout]) -> np.ndarray:
         """Compute the bits that an ideal coder spends per stage on `codes` (stages, frames), coded
         as one packet.
 
-        `codes` are indices in the range of `layout`. Returns (stages,) float64.
+        `codes` are indices in the range of `layout`, or NONE. Returns (stages,) float64.
         """
         self.check_fits(layout)
         bits = np.zeros(len(layout))
-        previous = None
-        for number, (stage, table) in enumerate(zip(layout, self.stages, strict=False)):
-            words = codes[number] >> stage.position_bits
-            rows = self.rows(number, words, previous)
-            shares = np.diff(cumulative_frequencies(table.counts))[rows, words]
-            positions = stage.position_bits * np.count_nonzero(words < stage.codewords - 1)
-            bits[number] = np.sum(PRECISION_BITS - np.log2(shares)) + positions
-            previous = words
+        words: list[np.ndarray] = []
+        for number, stage in enumerate(layout):
+            words.append(codes[None, number] >> stage.position_bits)  # NONE stays
+            own = words[-1]
+            inside = np.count_nonzero((own != NONE) & (own < stage.codewords - 1))
+            lows, highs = self.intervals(words)
+            spent = PRECISION_BITS - np.log2(highs - lows)
+            bits[number] = spent.sum() + stage.position_bits * inside
         return bits
+
+    @cached_property
+    def expected_bits(self) -> list[float] | None:
+        """What a codeword of each stage takes on average; None without a network, as what tables
+        save is small then.
+        """
+        if not any(isinstance(table, StageNetwork) for table in self.stages):
+            return None
+        return [
+            table.expected_bits if isinstance(table, StageNetwork) else table.mean_bits
+            for table in self.stages
+        ]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a
@@ -182,6 +250,12 @@ class EntropyTables:
         """
         arrays = {}
         for number, table in enumerate(self.stages):
+            if isinstance(table, StageNetwork):
+                arrays[f"{_PREFIX}{number}.context"] = np.array([_NETWORK, 0], np.int32)
+                arrays |= {
+                    f"{_PREFIX}{number}.{part}": array for part, array in table.to_arrays().items()
+                }
+                continue
             smallest = np.uint16 if table.counts.max() < 1 << 16 else np.uint32
             arrays[f"{_PREFIX}{number}.context"] = np.array(
                 [_SOURCES.index(table.source), table.context_bits], np.int32
@@ -194,18 +268,22 @@ class EntropyTables:
         """The inverse of `to_arrays`; anything else is a `BitstreamError` that says what is
         wrong.
         """
-        count = len(arrays) // 2
-        needed = [
-            f"{_PREFIX}{number}.{part}" for number in range(count) for part in ("context", "counts")
-        ]
-        if not arrays or sorted(needed) != sorted(arrays):
+        stages: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            stage, _, part = name.partition(".")
+            stages.setdefault(stage, {})[part] = array
+        needed = [f"{_PREFIX}{number}" for number in range(len(stages))]
+        if not arrays or sorted(needed) != sorted(stages):
             raise BitstreamError(f"the entropy tables are incomplete: found {sorted(arrays)}")
         tables = []
-        for number in range(count):
+        for number, name in enumerate(needed):
             try:
-                tables.append(
-                    _stage_from(arrays[needed[2 * number]], arrays[needed[2 * number + 1]])
-                )
+                tables.append(_stage_from(stages[name]))
+            except KeyError as error:
+                raise BitstreamError(
+                    f"the entropy table of stage {number} is incomplete: found "
+                    f"{sorted(stages[name])}"
+                ) from error
             except ValueError as error:
                 raise BitstreamError(
                     f"the entropy table of stage {number} is damaged: {error}"
@@ -216,14 +294,21 @@ class EntropyTables:
             raise BitstreamError(f"the entropy tables are damaged: {error}") from error
 
 
-def _stage_from(context: np.ndarray, counts: np.ndarray) -> StageTable:
+def _stage_from(arrays: dict[str, np.ndarray]) -> StageTable | StageNetwork:
+    context = arrays.pop("context")
     if (
         context.shape != (2,)
         or context.dtype.kind not in "iu"
-        or not 0 <= context[0] < len(_SOURCES)
+        or not 0 <= context[0] <= len(_SOURCES)
     ):
         raise ValueError(
-            f"its context is a source of 0 to {len(_SOURCES) - 1} and a number of bits, not "
-            f"{context}"
+            f"its context is a source of 0 to {len(_SOURCES)} and a number of bits, not {context}"
         )
+    if context[0] == _NETWORK:
+        if context[1] != 0:
+            raise ValueError(f"a network has no context bits, not {context[1]}")
+        return StageNetwork.from_arrays(arrays)
+    counts = arrays.pop("counts")
+    if arrays:
+        raise ValueError(f"it has more than counts: {sorted(arrays)}")
     return StageTable(_SOURCES[context[0]], int(context[1]), counts)

@@ -17,7 +17,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import BitstreamError
-from .entropy import EntropyTables, StageTable, cumulative_frequencies
+from .entropy import EntropyTables, StageTable
+from .entropy_network import PRECISION_BITS, StageNetwork
+from .interval_decoder import IntervalDecoder, NoCodeError, decode_positions, decode_words
 from .layout import StageLayout
 from .stage_counts import NONE, extremes, present
 from .varint import encode_varint, take_varint
@@ -63,17 +65,17 @@ def _encode_stages(
     last = int(np.count_nonzero((codes != NONE).any(axis=(0, 2))))
     by_stage = codes[:, :last].swapaxes(0, 1).astype(np.int32, order="C")
     places: list[_Place] = []
-    previous = None
-    for number, (stage, indices) in enumerate(zip(stages[:last], by_stage, strict=True)):
+    so_far: list[np.ndarray] = []
+    for stage, indices in zip(stages[:last], by_stage, strict=True):
         words = indices >> stage.position_bits
-        _encode_words(encoder, tables, number, words, previous)
+        so_far.append(words)
+        _encode_words(encoder, tables, so_far)
         if stage.position_bits:
             inside = (words != NONE) & (words < stage.codewords - 1)
             positions = (indices & (1 << stage.position_bits) - 1)[inside]
             encoder.encode(positions, constriction.model.Uniform(1 << stage.position_bits))
         words_before, (low, _) = encoder.pos()
         places.append((words_before, low))
-        previous = words
     return encoder, places
 
 
@@ -86,8 +88,10 @@ def decode_range(
     `depths` (channels, frames) are the stages of each frame.
     """
     ends, stream = split_ends(payload, extremes(depths)[1])
-    codes = decode_stream(stream, stages, tables, depths)
-    if _ends_of(stream, _encode_stages(codes, stages, tables)[1]) != [*ends, len(stream)]:
+    codes, places = _decode_stages(stream, stages, tables, depths)
+    if places is None:
+        places = _encode_stages(codes, stages, tables)[1]
+    if _ends_of(stream, places) != [*ends, len(stream)]:
         raise BitstreamError(
             "the range-coded payload or a stage of it ends where no encoder ends it"
         )
@@ -98,28 +102,42 @@ def decode_stream(
     stream: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
 ) -> np.ndarray:
     """Decode a payload that has no ends of stages."""
-    constriction = _constriction()
+    return _decode_stages(stream, stages, tables, depths)[0]
+
+
+def _decode_stages(
+    stream: bytes, stages: Sequence[StageLayout], tables: EntropyTables, depths: np.ndarray
+) -> tuple[np.ndarray, list[_Place] | None]:
+    """The codes, and where an encoder is after each stage, where the decoder tells."""
     last = extremes(depths)[1]
-    padded = stream + bytes(-len(stream) % _WORD_BYTES)
-    decoder = constriction.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
     there = present(depths, len(stages))
     by_stage = np.full(there.shape, NONE, np.int32)
-    previous = None
+    so_far: list[np.ndarray] = []
+    by_tables = by_intervals = None
+    if any(isinstance(table, StageNetwork) for table in tables.stages[:last]):
+        by_intervals = IntervalDecoder(stream)
+    else:
+        padded = stream + bytes(-len(stream) % _WORD_BYTES)
+        words = np.frombuffer(padded, ">u4").astype(np.uint32)
+        by_tables = _constriction().queue.RangeDecoder(words)
+    places: list[_Place] = []
     for number, stage in enumerate(stages[:last]):
         try:
-            words = _decode_words(decoder, tables, number, there[number], previous)
-            positions = np.zeros_like(words)
-            if stage.position_bits:
-                inside = there[number] & (words < stage.codewords - 1)
-                model = constriction.model.Uniform(1 << stage.position_bits)
-                positions[inside] = decoder.decode(model, int(np.count_nonzero(inside)))
-        except AssertionError as error:  # constriction's word for a point outside the last interval
+            if by_intervals:
+                words = decode_words(by_intervals, tables, there[number], so_far)
+                positions = decode_positions(by_intervals, stage, words)
+                places.append(by_intervals.place)
+            else:
+                words = _decode_words(by_tables, tables, there[number], so_far)
+                positions = _decode_positions(by_tables, stage, words)
+        except (AssertionError, NoCodeError) as error:  # the former is constriction's
             raise BitstreamError(
                 f"stage {number} of the range-coded payload is no code of any index"
             ) from error
         by_stage[number] = np.where(there[number], words << stage.position_bits | positions, NONE)
-        previous = words
-    return np.ascontiguousarray(by_stage.swapaxes(0, 1))
+        so_far.append(words)
+    codes = np.ascontiguousarray(by_stage.swapaxes(0, 1))
+    return codes, places if by_intervals else None
 
 
 def _ends_of(stream: bytes, places: list[_Place]) -> list[int]:
@@ -204,9 +222,9 @@ class _RowModels(dict[int, Any]):
     all rows at once, which is faster.
     """
 
-    def __init__(self, counts: np.ndarray) -> None:
+    def __init__(self, bounds: np.ndarray) -> None:
         super().__init__()
-        self._probabilities = np.diff(cumulative_frequencies(counts)) - 1.0
+        self._probabilities = np.diff(bounds) - 1.0
 
     def __missing__(self, row: int) -> Any:
         model = _constriction().model.Categorical(self._probabilities[row], perfect=False)
@@ -220,15 +238,17 @@ _MODELS: WeakKeyDictionary[StageTable, _RowModels] = WeakKeyDictionary()
 def _models_of(table: StageTable) -> _RowModels:
     models = _MODELS.get(table)
     if models is None:
-        models = _MODELS[table] = _RowModels(table.counts)
+        models = _MODELS[table] = _RowModels(table.bounds)
     return models
 
 
-def _encode_words(
-    encoder: Any, tables: EntropyTables, number: int, words: np.ndarray, previous: np.ndarray | None
-) -> None:
-    """Encode the codewords (channels, frames) of stage `number` but for NONE."""
+def _encode_words(encoder: Any, tables: EntropyTables, so_far: list[np.ndarray]) -> None:
+    """Encode the codewords (channels, frames) of the last stage of `so_far` but for NONE."""
+    number, words = len(so_far) - 1, so_far[-1]
     table = tables.stages[number]
+    if isinstance(table, StageNetwork):
+        _encode_intervals(encoder, *tables.intervals(so_far))
+        return
     models = _models_of(table)
     if table.source == "previous_frame":
         shift = tables.context_shift(number)
@@ -237,8 +257,7 @@ def _encode_words(
     elif table.source == "none":
         encoder.encode(words[words != NONE], models[0])
     else:
-        assert previous is not None
-        shift = tables.context_shift(number)
+        shift, previous = tables.context_shift(number), so_far[-2]
         for word, before in zip(words.ravel().tolist(), previous.ravel().tolist(), strict=True):
             if word != NONE:
                 encoder.encode(word, models[before >> shift])
@@ -257,13 +276,30 @@ def _encode_chain(
             row = word >> shift
 
 
-def _decode_words(
-    decoder: Any, tables: EntropyTables, number: int, there: np.ndarray, previous: np.ndarray | None
-) -> np.ndarray:
-    """Decode the codewords (channels, frames) of stage `number`, NONE where they are not
-    `there`.
+def _encode_intervals(encoder: Any, lows: np.ndarray, highs: np.ndarray) -> None:
+    """Encode symbols by the bounds of their shares alone: each as one of three, the others being
+    what lies below and above it.
     """
+    total = 1 << PRECISION_BITS
+    below = np.where(lows > 0, lows, highs)
+    own = np.where(lows > 0, highs - lows, (total - highs) >> 1)
+    is_last = highs == total  # nothing lies above it: below it are two
+    own[is_last] = lows[is_last] - (below[is_last] >> 1)
+    below[is_last] >>= 1
+    thirds = np.stack([below, own, total - below - own], axis=1)
+    symbols = np.where(is_last, 2, lows > 0).astype(np.int32)
+    encoder.encode(symbols, _constriction().model.Categorical(perfect=False), thirds - 1.0)
+
+
+def _decode_words(
+    decoder: Any, tables: EntropyTables, there: np.ndarray, so_far: list[np.ndarray]
+) -> np.ndarray:
+    """Decode the codewords (channels, frames) of the stage after those of `so_far`, which has a
+    table; NONE where they are not `there`.
+    """
+    number = len(so_far)
     table = tables.stages[number]
+    assert isinstance(table, StageTable)
     models = _models_of(table)
     words = np.full(there.shape, NONE, np.int32)
     if table.source == "previous_frame":
@@ -275,10 +311,18 @@ def _decode_words(
     elif table.source == "none":
         words[there] = decoder.decode(models[0], int(np.count_nonzero(there)))
     else:
-        assert previous is not None
-        rows = tables.rows(number, previous, previous)
+        rows = tables.rows(number, so_far[-1], so_far[-1])
         words[there] = [decoder.decode(models[row]) for row in rows[there].tolist()]
     return words
+
+
+def _decode_positions(decoder: Any, stage: StageLayout, words: np.ndarray) -> np.ndarray:
+    positions = np.zeros_like(words)
+    if stage.position_bits:
+        inside = (words != NONE) & (words < stage.codewords - 1)
+        model = _constriction().model.Uniform(1 << stage.position_bits)
+        positions[inside] = decoder.decode(model, int(np.count_nonzero(inside)))
+    return positions
 
 
 def _decode_chain(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import itertools
 import zlib
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from codec.bitstream import (
     NONE,
     EntropyTables,
+    NetworkLayer,
     StageLayout,
+    StageNetwork,
     StageTable,
     StreamHeader,
     StreamReader,
@@ -51,11 +54,11 @@ def random_codes(rng, stages, channels, frames):
 def likely_codes(rng, stages, channels, frames, tables):
     """Indices drawn from the tables, so that range coding pays."""
     twin = twin_tables(tables, stages)
-    words = np.zeros((channels, len(stages), frames), np.int32)
-    for channel, stage, frame in np.ndindex(words.shape):
-        before = words[channel, stage, frame - 1] if frame else NONE
-        row = twin.row(stage, before, words[channel, stage - 1, frame])
-        words[channel, stage, frame] = bisect.bisect_right(row, rng.integers(range_twin.TOTAL)) - 1
+    drawn = [[[] for _ in stages] for _ in range(channels)]
+    for channel, stage, frame in np.ndindex(channels, len(stages), frames):
+        row = twin.row(stage, drawn[channel], frame)
+        drawn[channel][stage].append(bisect.bisect_right(row, rng.integers(range_twin.TOTAL)) - 1)
+    words = np.array(drawn, np.int32).reshape(channels, len(stages), frames)
     position_bits = np.array([stage.position_bits for stage in stages])[:, None]
     limits = np.array([stage.max_index for stage in stages])[:, None]
     return np.minimum(
@@ -88,9 +91,12 @@ def varied(rng, codes, packet_frames):
 
 
 def random_tables(rng, stages, largest=40_000):
-    """Tables of all three sources, with very uneven counts."""
+    """Tables of all three sources, with very uneven counts, and networks."""
     tables = []
     for number, stage in enumerate(stages):
+        if 2 <= stage.codebook_bits <= 8 and rng.random() < 0.3:
+            tables.append(random_network(rng, stage, tables))
+            continue
         source = rng.choice(["none", "previous_frame", *(["previous_stage"] if number else [])])
         giver = stages[number - 1] if source == "previous_stage" else stage
         bits = 0 if source == "none" else int(rng.integers(1, min(giver.codebook_bits, 4) + 1))
@@ -98,6 +104,31 @@ def random_tables(rng, stages, largest=40_000):
         counts = 1 + largest * rng.random((rows, stage.codewords)) ** 8
         tables.append(StageTable(str(source), bits, counts.astype(np.int64)))
     return EntropyTables(tuple(tables))
+
+
+def random_network(rng, stage, before):
+    """A network for a stage behind those of the tables `before`, which sees what it may see."""
+    dims = [table.points.shape[1] if isinstance(table, StageNetwork) else 0 for table in before]
+    dims.append(int(rng.integers(1, 4)))
+    may_see = [
+        (ahead, number)
+        for number, size in enumerate(dims)
+        for ahead in range(-2, 3)
+        if size and (number < len(before) or ahead < 0)
+    ]
+    sees = rng.permutation(may_see)[: int(rng.integers(1, len(may_see) + 1))]
+    sizes = [sum(dims[number] for _, number in sees), *rng.integers(1, 6, rng.integers(0, 3))]
+    sizes.append(stage.codewords)
+    layers = [
+        NetworkLayer(
+            rng.integers(-128, 128, (first, second)),
+            rng.integers(-5000, 5000, second),
+            int(rng.integers(3, 9)),
+        )
+        for first, second in itertools.pairwise(map(int, sizes))
+    ]
+    points = rng.integers(-128, 128, (stage.codewords, dims[-1]))
+    return StageNetwork(points, sees, tuple(layers), expected_bits=stage.codebook_bits)
 
 
 def skewed_codes(rng, stages, channels, frames):
@@ -123,10 +154,15 @@ def skewed_tables(stages):
 
 def twin_tables(tables, stages):
     """The tables as `range_twin` and `format_twin` take them."""
-    as_lists = [
-        (table.source, table.context_bits, table.counts.tolist()) for table in tables.stages
-    ]
+    as_lists = [_as_lists(table) for table in tables.stages]
     return range_twin.Tables(as_lists, [stage.codebook_bits for stage in stages])
+
+
+def _as_lists(table):
+    if isinstance(table, StageTable):
+        return table.source, table.context_bits, table.counts.tolist()
+    layers = [(la.weights.tolist(), la.biases.tolist(), la.shift) for la in table.layers]
+    return "network", table.sees.tolist(), table.points.tolist(), layers
 
 
 def write(codes, head, tables=None, samples=None):

@@ -1,10 +1,12 @@
 """A slow, readable twin of the range coder, after FORMAT.md: whole numbers of any size, no library.
 
-Tables are given as plain lists: per stage (source, context_bits, rows of counts).
+Tables are given as plain lists: per stage (source, context_bits, rows of counts), or, of a network,
+("network", what it sees, points, layers), a layer being (weights, biases, shift).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import accumulate
 
 NONE = -1  # stands in codes and words for a stage that a frame does not have
@@ -22,26 +24,68 @@ def bounds(counts):
     ]
 
 
+@cache
+def share(distance):
+    """The largest whole number whose 32nd power is at most 2^(640 - distance); none of 640 and
+    more.
+    """
+    if distance >= 640:
+        return 0
+    return next(
+        n
+        for n in range(int(2 ** (20 - distance / 32)) + 2, -1, -1)
+        if n**32 <= 2 ** (640 - distance)
+    )
+
+
+def network_bounds(sums, shift):
+    codewords, top = len(sums), max(sums)
+    shares = [share(top - value >> shift) for value in sums]
+    scale = (TOTAL - codewords) * 2**32 // sum(shares)
+    begins = [
+        k + (below * scale >> 32) for k, below in enumerate(accumulate(shares[:-1], initial=0))
+    ]
+    return [*begins, TOTAL]
+
+
 class Tables:
-    """Rows of bounds per stage, and the row that a codeword is coded with."""
+    """Rows of bounds per stage, or a network, and the row that a codeword is coded with."""
 
     def __init__(self, stages, codebook_bits):
         self.stages = [
-            (source, bits, [bounds(row) for row in rows]) for source, bits, rows in stages
+            stage if stage[0] == "network" else (*stage[:2], [bounds(row) for row in stage[2]])
+            for stage in stages
         ]
         self.codebook_bits = codebook_bits
 
-    def row(self, stage, frame_before, stage_before):
-        source, bits, rows = self.stages[stage]
+    def row(self, stage, words, frame):
+        """`words[stage][frame]` are those of a channel, of this stage only before `frame`."""
+        source, bits, rows, *_ = self.stages[stage]
+        if source == "network":
+            return network_bounds(*self.network(stage, words, frame))
         if source == "none":
             return rows[0]
         if source == "previous_frame":
-            return rows[
-                1 << bits
-                if frame_before == NONE
-                else frame_before >> self.codebook_bits[stage] - bits
+            before = frame_before(words[stage], frame)
+            return rows[1 << bits if before == NONE else before >> self.codebook_bits[stage] - bits]
+        return rows[words[stage - 1][frame] >> self.codebook_bits[stage - 1] - bits]
+
+    def network(self, stage, words, frame):
+        _, sees, _, layers = self.stages[stage]
+        values = []
+        for ahead, other in sees:
+            points = self.stages[other][2]
+            there = 0 <= frame + ahead < len(words[other])
+            word = words[other][frame + ahead] if there else NONE
+            values += [0] * len(points[0]) if word == NONE else points[word]
+        for weights, biases, shift in layers:
+            columns = zip(*weights, strict=True)
+            sums = [
+                sum(v * w for v, w in zip(values, column, strict=True)) + bias
+                for column, bias in zip(columns, biases, strict=True)
             ]
-        return rows[stage_before >> self.codebook_bits[stage - 1] - bits]
+            values = [min(max(value >> shift, 0), 255) for value in sums]
+        return sums, shift
 
 
 class Encoder:
@@ -111,17 +155,15 @@ def encode(codes, position_bits, tables):
         for channel in words:
             for frame, word in enumerate(channel[stage]):
                 if word != NONE:
-                    row = tables.row(
-                        stage, frame_before(channel[stage], frame), channel[stage - 1][frame]
-                    )
+                    row = tables.row(stage, channel, frame)
                     encoder.encode(row[word], row[word + 1])
-        share = TOTAL >> bits
+        step = TOTAL >> bits
         last = (1 << tables.codebook_bits[stage]) - 1
         for channel in codes:
             for index in channel[stage]:
                 if bits and index != NONE and index >> bits != last:
                     position = index % (1 << bits)
-                    encoder.encode(position * share, (position + 1) * share)
+                    encoder.encode(position * step, (position + 1) * step)
         lows.append((encoder.low, encoder.size))
     stream = encoder.finish()
     ends = [bytes_needed(stream, low, size) for low, size in lows[:-1]]
@@ -165,8 +207,7 @@ def decode_stream(stream, depths, position_bits, tables):
                 if depth <= stage:
                     channel[stage].append(NONE)
                     continue
-                stage_before = channel[stage - 1][frame] if stage else None
-                row = tables.row(stage, frame_before(channel[stage], frame), stage_before)
+                row = tables.row(stage, channel, frame)
                 channel[stage].append(decoder.decode(row))
         positions = [(TOTAL >> bits) * k for k in range((1 << bits) + 1)]
         last = (1 << tables.codebook_bits[stage]) - 1

@@ -32,9 +32,11 @@ def test_arrays_round_trip(rng, stages):
     again = EntropyTables.from_arrays(
         {name: array.astype(np.int64) for name, array in arrays.items()}
     )
-    for ours, theirs in zip(tables.stages, again.stages, strict=True):
-        assert (ours.source, ours.context_bits) == (theirs.source, theirs.context_bits)
-        np.testing.assert_array_equal(ours.counts, theirs.counts)
+    assert [type(table) for table in again.stages] == [type(table) for table in tables.stages]
+    stored = again.to_arrays()
+    assert sorted(stored) == sorted(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(stored[name], array)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_contexts_need_a_source():
         (lambda a: a.update(other=np.ones(2, int)), "incomplete"),
         (lambda a: a.clear(), "incomplete"),
         (
-            lambda a: a.update({"stage_1.context": np.array([3, 1])}),
+            lambda a: a.update({"stage_1.context": np.array([4, 1])}),
             "stage 1 is damaged: its context",
         ),
         (

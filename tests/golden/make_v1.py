@@ -7,11 +7,21 @@ these files stay, and stay readable. So regenerate only before the version's fir
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 
-from codec.bitstream import NONE, EntropyTables, StageLayout, StageTable, StreamHeader, StreamWriter
+from codec.bitstream import (
+    NONE,
+    EntropyTables,
+    NetworkLayer,
+    StageLayout,
+    StageNetwork,
+    StageTable,
+    StreamHeader,
+    StreamWriter,
+)
 
 FOLDER = Path(__file__).parent / "v1"
 
@@ -19,20 +29,63 @@ PLAIN = (StageLayout(10),) * 3
 SPACE_FILLING = (StageLayout(6, 2),) * 2 + (StageLayout(7),)
 
 
-def tables() -> EntropyTables:
+def stage_tables() -> tuple[StageTable, StageTable, StageTable]:
     """One stage of each context source, for 6, 6 and 7 bits."""
     rng = np.random.default_rng(11)
 
     def counts(rows: int, codewords: int) -> np.ndarray:
         return 1 + (60_000 * rng.random((rows, codewords)) ** 12).astype(np.int64)
 
-    return EntropyTables(
-        (
-            StageTable("previous_frame", 3, counts(9, 64)),
-            StageTable("none", 0, counts(1, 64)),
-            StageTable("previous_stage", 2, counts(4, 128)),
-        )
+    return (
+        StageTable("previous_frame", 3, counts(9, 64)),
+        StageTable("none", 0, counts(1, 64)),
+        StageTable("previous_stage", 2, counts(4, 128)),
     )
+
+
+def tables() -> EntropyTables:
+    """The tables of the golden streams without networks."""
+    return EntropyTables(stage_tables())
+
+
+def networks() -> EntropyTables:
+    """Two networks that see frames before and after, and a table behind them."""
+    rng = np.random.default_rng(17)
+
+    def network(codewords: int, sees: list[tuple[int, int]], *sizes: int) -> StageNetwork:
+        layers = [
+            NetworkLayer(
+                rng.integers(-128, 128, (first, second)),
+                rng.integers(-9000, 9000, second),
+                shift=7,
+            )
+            for first, second in itertools.pairwise([3 * len(sees), *sizes, codewords])
+        ]
+        points = rng.integers(-128, 128, (codewords, 3))
+        return StageNetwork(points, np.array(sees), tuple(layers), expected_bits=5.0)
+
+    of_own = network(64, [(-1, 0), (-2, 0)], 8, 4)
+    of_others = network(128, [(-1, 0), (0, 0), (2, 0), (-1, 1)], 6)
+    return EntropyTables(
+        (of_own, of_others, StageTable("previous_stage", 1, stage_tables()[2].counts[:2, :64]))
+    )
+
+
+def drawn_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Codes (1, 3, frames) of one packet as `networks` expects them."""
+    drawn: list[np.ndarray] = []
+    made = networks()
+    for table in made.stages:
+        words = np.full((1, frames), NONE)
+        drawn.append(words)
+        for frame in range(frames):
+            if isinstance(table, StageNetwork):
+                sums = table.sums(drawn, made.points)[0, frame]
+                shares = np.diff(table.shares(sums[None])[0], prepend=np.uint64(0))
+            else:
+                shares = table.counts[drawn[1][0, frame] >> 6]
+            words[0, frame] = rng.choice(len(shares), p=shares / shares.sum())
+    return np.stack(drawn, axis=1)
 
 
 def likely_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -40,7 +93,7 @@ def likely_codes(rng: np.random.Generator, frames: int) -> np.ndarray:
     codes = np.zeros((1, 3, frames), np.int32)
     words = np.zeros(3, int)
     for frame in range(frames):
-        for stage, table in enumerate(tables().stages):
+        for stage, table in enumerate(stage_tables()):
             rows = {
                 "none": 0,
                 "previous_frame": words[0] >> 3 if frame else 8,
@@ -114,6 +167,12 @@ def plain_streams() -> dict[str, Stream]:
             None,
         ),
         "range": (ranged, likely_codes(rng, 130), 98_000, tables()),
+        "networks": (
+            header((StageLayout(6), StageLayout(7), StageLayout(6)), frames=40),
+            np.concatenate([drawn_codes(rng, frames) for frames in (40, 40, 11)], axis=2),
+            91 * 320 - 200,
+            networks(),
+        ),
         "empty": (header(PLAIN), np.zeros((1, 3, 0), np.int32), 0, None),
     }
 
@@ -186,6 +245,7 @@ def regenerate(folder: Path, made: dict[str, Stream], description: str | None) -
 def main() -> None:
     regenerate(FOLDER, streams(), __doc__)
     np.savez(FOLDER / "tables.npz", **tables().to_arrays())
+    np.savez(FOLDER / "networks.npz", **networks().to_arrays())
 
 
 if __name__ == "__main__":
