@@ -16,8 +16,12 @@ from typing import Any, Literal
 import numpy as np
 
 from codec.bitstream import NONE, EntropyTables
+from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
+from codec.layouts.config import ModelConfig
+from codec.streams.allocation import allocate, frame_powers, stages_per_db
 from codec.training.data.clips import Manifest, read_manifest
+from codec.training.entropy_networks import MOST_STAGES, add_networks
 from codec.training.state import load_state, training_facts
 from codec.training.to_model_file import averaged_model, model_tables, to_checkpoint
 from codec.training.validation import (
@@ -36,6 +40,7 @@ from ...run_script import run_script, score_workers
 MANIFEST = "manifest.jsonl"
 TABLE_MINUTES = 600.0
 _MOST_SHIFTS = 8
+_PACKET_SECONDS = 2  # as files of low rates have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,10 @@ class Arguments:
     table_minutes: float = TABLE_MINUTES
     """How much training audio the entropy tables are fitted on; where there is less, it is used
     again, shifted.
+    """
+    networks: int = MOST_STAGES
+    """How many first stages may have a network in their entropy tables: smaller files, which take
+    longer to code. 0 for none.
     """
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     workers: int = 2
@@ -79,6 +88,7 @@ def main(arguments: Arguments) -> None:
             arguments.model,
             weight_type=arguments.weight_type,
             table_minutes=arguments.table_minutes,
+            networks=arguments.networks,
             stage_counts=arguments.stage_counts,
             workers=workers,
             overwrite=arguments.force,
@@ -93,6 +103,7 @@ def export(
     *,
     weight_type: Literal["float16", "float32"] = "float16",
     table_minutes: float = TABLE_MINUTES,
+    networks: int = MOST_STAGES,
     stage_counts: Sequence[int],
     workers: Executor | None = None,
     overwrite: bool = False,
@@ -102,7 +113,8 @@ def export(
     """
     model = averaged_model(state)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
-    tables = fitted_tables(to_checkpoint(model, weight_type=weight_type), manifest, table_minutes)
+    plain = to_checkpoint(model, weight_type=weight_type)
+    tables = fitted_tables(plain, manifest, table_minutes, networks)
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
     rows = rate_table(codec, clips, stages, workers)
     facts = training_facts(state) | {"validation": rows}
@@ -111,26 +123,58 @@ def export(
     print(format_rows(rows))
 
 
-def fitted_tables(checkpoint: Any, manifest: Manifest, minutes: float) -> EntropyTables:
+def fitted_tables(
+    checkpoint: Checkpoint, manifest: Manifest, minutes: float, networks: int = MOST_STAGES
+) -> EntropyTables:
     """Tables for the codes of clips spread evenly over the training data, or of all clips, several
-    times.
+    times; with a network for the first stages, up to `networks`.
 
     Each time the frames begin elsewhere: that gives other codes of the same kind, and so better
     tables.
     """
-    codec = codec_of(checkpoint)
-    rate, hop = codec.config.sample_rate_hz, codec.config.hop
+    codec, config = codec_of(checkpoint), checkpoint.config
+    rate, hop = config.sample_rate_hz, config.hop
     share = 60 * minutes / manifest.seconds
     every, times = max(1, round(1 / share)), min(max(1, round(share)), _MOST_SHIFTS)
-    codes = []
+    codes, at_rates = [], []
+    rng = np.random.default_rng(len(manifest.clips))
     for clip in manifest.clips[::every]:
         wave = read_clip(manifest.root / clip.path, rate)
         shifts = [wave[hop * time // times :] for time in range(times)]
         versions = [encoded.codes[0] for encoded in codec.encode_batch(shifts, sample_rate_hz=rate)]
         frames = min(version.shape[1] for version in versions)
         shifted = np.stack([version[:, :frames] for version in versions])
-        codes.append(shifted[..., (shifted != NONE).all((0, 1))])  # digital silence has no stages
-    return model_tables(codec.config, codes)
+        full = shifted[..., (shifted != NONE).all((0, 1))]  # digital silence has no stages
+        codes.append(full)
+        if networks:
+            waves = [np.resize(shift, frames * hop) for shift in shifts]
+            at_rates.append(
+                np.stack([_at_a_rate(*v, config, rng) for v in zip(shifted, waves, strict=True)])
+            )
+    tables = model_tables(config, codes)
+    if not networks:
+        return tables
+    points = [
+        checkpoint.weights[f"quantizer.stages.{number}.codebook"].astype(np.float32)
+        for number in range(len(config.stages))
+    ]
+    packet_frames = round(_PACKET_SECONDS * config.frame_rate_hz)
+    return add_networks(tables, at_rates, points, packet_frames=packet_frames, stages=networks)
+
+
+def _at_a_rate(
+    codes: np.ndarray, wave: np.ndarray, config: ModelConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Codes (stages, frames) of a wave as they are at one of the bitrates that the model has."""
+    bits = [stage.bits for stage in config.stages]
+    depths = allocate(
+        frame_powers(wave, config.hop)[None],
+        bits,
+        rng.uniform(bits[0], sum(bits)),
+        config.least_stages,
+        stages_per_db(config.frame_rate_hz),
+    )
+    return np.where(np.arange(len(codes))[:, None] < depths, codes, NONE)
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
