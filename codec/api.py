@@ -79,8 +79,9 @@ class Codec:
         self.facts = dict(checkpoint.facts)
         self.fingerprint = checkpoint.fingerprint()
         self._checkpoint = checkpoint
-        self._rules = StreamRules(self.config, self.fingerprint, name)
         self.tables = EntropyTables.from_arrays(checkpoint.tables) if checkpoint.tables else None
+        expected = self.tables and self.tables.expected_bits
+        self._rules = StreamRules(self.config, self.fingerprint, name, expected)
         network = load_backend(checkpoint, backend, device=device)
         self.device = network.device
         self._runner = Runner(network, self.config)

@@ -27,7 +27,14 @@ from codec import (
     cut,
     verify,
 )
-from codec.bitstream import StageLayout, fit_tables
+from codec.bitstream import (
+    NONE,
+    EntropyTables,
+    NetworkLayer,
+    StageLayout,
+    StageNetwork,
+    fit_tables,
+)
 from codec.checkpoint import Checkpoint
 
 
@@ -177,6 +184,33 @@ def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model,
     )
     with pytest.raises(BitstreamError, match="coded with the model"):
         plain.decode(encoded.to_bytes())
+
+
+def test_networks_of_the_model_let_a_bitrate_have_more_stages(tiny_model):
+    """Networks that know how often each codeword comes, and nothing more."""
+    checkpoint = Checkpoint.load(tiny_model)
+    plain = Codec(checkpoint, name="plain", device="cpu")
+    clips = [
+        plain.encode(wave_of(80_000, seed=seed), sample_rate_hz=16_000) for seed in range(20, 26)
+    ]
+    networks = []
+    for number in range(4):
+        words = np.concatenate([clip.codes[0, number] for clip in clips])
+        shares = (np.bincount(words, minlength=64) + 0.5) / (len(words) + 32)
+        biases = np.rint(32 * np.log2(shares)).astype(int)
+        layer = NetworkLayer(np.zeros((1, 64), int), biases, 0)
+        entropy = -(shares * np.log2(shares)).sum()
+        networks.append(StageNetwork(np.ones((64, 1), int), [[-1, number]], (layer,), entropy))
+    tables = EntropyTables(tuple(networks)).to_arrays()
+    clever = Codec(dataclasses.replace(checkpoint, tables=tables), name="clever", device="cpu")
+    asked = {"sample_rate_hz": 16_000, "bitrate_kbps": 0.8}
+    before, encoded = (codec.encode(wave_of(400_000), **asked) for codec in (plain, clever))
+    assert (encoded.codes != NONE).sum() > 1.05 * (before.codes != NONE).sum()
+    data = encoded.to_bytes()
+    assert len(data) * 8 / 25 == pytest.approx(800, rel=0.04)
+    np.testing.assert_array_equal(clever.decode(data).wave, clever.decode(encoded).wave)
+    with_all = clever.encode(wave_of(80_000), sample_rate_hz=16_000)
+    assert (with_all.codes != NONE).all()
 
 
 def test_recover_keeps_time_and_says_what_was_lost(tiny):

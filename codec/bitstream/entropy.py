@@ -233,16 +233,16 @@ class EntropyTables:
         return bits
 
     @cached_property
-    def expected_bits(self) -> list[float] | None:
+    def expected_bits(self) -> tuple[float, ...] | None:
         """What a codeword of each stage takes on average; None without a network, as what tables
         save is small then.
         """
         if not any(isinstance(table, StageNetwork) for table in self.stages):
             return None
-        return [
+        return tuple(
             table.expected_bits if isinstance(table, StageNetwork) else table.mean_bits
             for table in self.stages
-        ]
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The tables as integer arrays named `stage_0.context`, `stage_0.counts`, …, for a

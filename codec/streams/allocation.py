@@ -5,7 +5,10 @@ Each stage lowers the error by about the same number of dB, in proportion to the
 a frame stages in proportion to its level therefore makes errors equally audible in loud and soft
 frames. The slope was found on speech at 50 frames a second (recipes/runs/folder/RUNS.md).
 
-The stages are shared out within each packet, so that every packet keeps to the bitrate.
+The stages are shared out within each packet, so that every packet keeps to the bitrate. Without
+networks in a model's entropy tables indices count at fixed width, and what tables save makes up for
+heads, checksums and ends of stages. With networks, which save more, they count as many bits as they
+take on average, and the framing is counted too: so packets keep to the bitrate on average.
 
 A model may let frames have no stage (`ModelConfig.least_stages`). Then quiet groups of frames may
 have none, but for every fourth of a packet, from the first on: from it the decoder learns 4 times a
@@ -27,6 +30,7 @@ _STAGES_PER_DB_AND_SECOND = 7.5
 SMALLEST_POWER = 1e-10  # of a sample, -100 dBFS: levels end there
 ROUNDING = 1e-9  # of bitrates, such as 0.3 kbps in binary
 FLOOR_GROUPS = 4  # one group of so many has a stage, where the others may have none
+_FRAMING_BYTES = 5  # of a packet: 2 of a head, 4 of a CRC, less one end, that of the last stage
 SILENCE_POWER = 1e-9  # of a sample, -90 dBFS: the last bit of 16, and less
 
 
@@ -42,10 +46,26 @@ class RateAllocator:
     of a channel's frame on average, it truncates those of digital silence alone.
     """
 
-    def __init__(self, header: StreamHeader, budget_bits: float | None, least_stages: int) -> None:
+    def __init__(
+        self,
+        header: StreamHeader,
+        budget_bits: float | None,
+        least_stages: int,
+        expected_bits: Sequence[float] | None = None,
+    ) -> None:
+        """`expected_bits` are those of each stage's codewords, on average, in a model whose tables
+        have networks.
+        """
         self._hop, self._packet_frames = header.hop, header.packet_frames
         self._budget_bits = math.inf if budget_bits is None else budget_bits
-        self._bits = [stage.index_bits for stage in header.stages]
+        self._bits: list[float] = [stage.index_bits for stage in header.stages]
+        self._framing_bits = 0.0
+        if expected_bits is not None:
+            self._bits = [
+                stage.position_bits + bits
+                for stage, bits in zip(header.stages, expected_bits, strict=False)
+            ]
+            self._framing_bits = 8 / header.channels
         self._slope = stages_per_db(float(header.frame_rate_hz))
         self._least_stages = least_stages
         self._samples = np.zeros(
@@ -89,7 +109,14 @@ class RateAllocator:
     def _packet(self, codes: np.ndarray) -> np.ndarray:
         frames = codes.shape[2]
         powers = self._powers[:, :frames]
-        depths = allocate(powers, self._bits, self._budget_bits, self._least_stages, self._slope)
+        depths = allocate(
+            powers,
+            self._bits,
+            self._budget_bits,
+            self._least_stages,
+            self._slope,
+            self._framing_bits,
+        )
         self._powers = self._powers[:, frames:]
         return np.where(np.arange(codes.shape[1])[:, None] < depths[:, None], codes, NONE)
 
@@ -119,17 +146,18 @@ def frame_powers(wave: np.ndarray, hop: int) -> np.ndarray:
 
 def allocate(
     powers: np.ndarray,
-    stage_bits: Sequence[int],
+    stage_bits: Sequence[float],
     budget_bits: float,
     least_stages: int,
     slope: float,
+    framing_bits: float = 0.0,
 ) -> np.ndarray:
     """Choose the stages of each frame of a packet from the frames' powers; both are (channels,
     frames).
 
     A channel's frames take `budget_bits` on average, or as little less as can be, where stages take
     `stage_bits`, and what is stored to tell how many there are is counted too. `slope` is that of
-    `stages_per_db`.
+    `stages_per_db`. A byte of the packet's framing counts as `framing_bits`.
     """
     frames = powers.shape[1]
     starts = np.arange(0, frames, GROUP_FRAMES)
@@ -142,9 +170,9 @@ def allocate(
         silent = _silent(powers, starts)
         least[silent] = most[silent] = 0
     if budget_bits < bits[-1]:
-        budget = budget_bits * frames
+        budget = budget_bits * frames - framing_bits * _FRAMING_BYTES
         most = [
-            _share_out(slope * channel[0], *channel[1:], sizes, bits, budget)
+            _share_out(slope * channel[0], *channel[1:], sizes, bits, budget, framing_bits)
             for channel in zip(levels, least, most, strict=True)
         ]
     return np.repeat(np.array(most, np.int32), sizes, axis=1)
@@ -168,9 +196,10 @@ def _share_out(
     sizes: np.ndarray,
     bits: np.ndarray,
     budget: float,
+    end_bits: float,
 ) -> np.ndarray:
     """Distribute a channel's bits over its groups, of `sizes` frames; d stages of a frame take
-    `bits[d]`.
+    `bits[d]`, and each stage of the packet takes `end_bits` more.
 
     Groups have `least` to `most` stages. All but the least are given out one at a time: group g is
     due for stage d + 1 at d − `wished[g]`, the lowest first. Of equals the earlier group comes
@@ -186,7 +215,8 @@ def _share_out(
     while more - fewest > 1:
         given = (fewest + more) // 2
         tried = np.clip(np.count_nonzero(turn < given, axis=1), least, most)
-        if int(bits[tried] @ sizes) + depth_bits(tried, stages) <= budget:
+        ends = end_bits * int(tried.max(initial=0))
+        if float(bits[tried] @ sizes) + depth_bits(tried, stages) + ends <= budget:
             depths, fewest = tried, given
         else:
             more = given

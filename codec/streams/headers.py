@@ -20,12 +20,14 @@ __all__ = ["StreamPlan", "StreamRules"]
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """All that is decided before a stream is coded: its header, and the bits that a channel's
-    frames may take on average, None for those of all stages.
+    """All that is decided before a stream is coded: its header, the bits that a channel's frames
+    may take on average, None for those of all stages, and how many a codeword of each stage is
+    expected to take, where that is known.
     """
 
     header: StreamHeader
     budget_bits: float | None = None
+    expected_bits: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class StreamRules:
     config: ModelConfig
     fingerprint: bytes
     name: str
+    expected_bits: tuple[float, ...] | None = None
 
     def plan(
         self,
@@ -93,7 +96,8 @@ class StreamRules:
             raise ConfigError(str(error)) from error
         if bitrate is None:
             return StreamPlan(header)
-        return StreamPlan(header, float(bitrate) * (1 + ROUNDING) / float(frame_rate_hz))
+        budget_bits = float(bitrate) * (1 + ROUNDING) / float(frame_rate_hz)
+        return StreamPlan(header, budget_bits, self.expected_bits)
 
     def _bitrate(
         self, layout: tuple[StageLayout, ...], kbps: float, frame_rate_hz: Fraction

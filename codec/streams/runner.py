@@ -109,7 +109,7 @@ class Runner:
         def compute(wave: np.ndarray, _first_frame: int) -> np.ndarray:
             return self.network.encode(wave[:, None], position_bits)
 
-        allocator = RateAllocator(header, plan.budget_bits, self._config.least_stages)
+        allocator = self._allocator(plan)
         waves = whole_frames(blocks, header.hop)
         codes = windowed(
             allocator.observe(waves) if allocator.has_work else waves,
@@ -119,6 +119,11 @@ class Runner:
             items_per_frame=header.hop,
         )
         return allocator.truncate(codes) if allocator.has_work else codes
+
+    def _allocator(self, plan: StreamPlan) -> RateAllocator:
+        return RateAllocator(
+            plan.header, plan.budget_bits, self._config.least_stages, plan.expected_bits
+        )
 
     def decode(
         self, pieces: Iterable[Piece], header: StreamHeader, stages: int
@@ -177,10 +182,7 @@ class Runner:
             items_per_frame=hop,
             nothing=np.zeros((len(position_bits), 0), np.int32),
         )
-        allocators = [
-            RateAllocator(plan.header, plan.budget_bits, self._config.least_stages)
-            for plan in plans
-        ]
+        allocators = [self._allocator(plan) for plan in plans]
         return [
             allocate_clip(clip, wave, allocator, hop) if allocator.has_work else clip
             for clip, wave, allocator in zip(codes, waves, allocators, strict=True)

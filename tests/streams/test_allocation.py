@@ -57,11 +57,18 @@ def levels_of(powers: np.ndarray) -> np.ndarray:
     bits=st.lists(st.integers(1, 12), min_size=2, max_size=16),
     share=st.floats(0, 1),
     least_stages=st.integers(0, 1),
+    expected=st.sampled_from([1, 0.87]),
+    framing=st.sampled_from([0.0, 4.0, 8.0]),
 )
-def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
+def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages, expected, framing):
+    bits = [expected * stage for stage in bits]
     powers = 10 ** rng.uniform(-8.9, -1, (1, frames))
     budget = bits[0] + share * (sum(bits) - bits[0])
-    depths = allocate(powers, bits, budget, least_stages, SLOPE)
+    depths = allocate(powers, bits, budget, least_stages, SLOPE, framing)
+
+    def cost(tried):
+        return cost_bits(tried, bits) + framing * (5 + tried.max())
+
     least = least_depths(-(-frames // GROUP_FRAMES), least_stages).repeat(GROUP_FRAMES)[
         None, :frames
     ]
@@ -69,14 +76,14 @@ def test_the_budget_is_kept_and_spent(rng, frames, bits, share, least_stages):
     assert (depths >= least).all()
     assert depths.max() <= len(bits)
     if (depths > least).any() and (depths < len(bits)).any():
-        assert cost_bits(depths, bits) <= budget * frames
+        assert cost(depths) <= budget * frames + 1e-9
     levels = levels_of(powers)
     free = depths[0] > least[0]  # of those above their least, a louder frame has no fewer stages
     assert (np.diff(depths[0][free][np.argsort(levels[0][free])]) >= 0).all()
     if depths.min() < len(bits):  # another one for the group whose turn it is would be too many
         due = np.where(depths < len(bits), depths - SLOPE * levels, np.inf)
         one_more = depths + (due <= due.min() + 1e-9)
-        assert (one_more == len(bits)).all() or cost_bits(one_more, bits) > budget * frames
+        assert (one_more == len(bits)).all() or cost(one_more) > budget * frames - 1e-9
 
 
 def test_every_fourth_group_of_a_pause_has_a_stage():
@@ -164,6 +171,36 @@ def test_an_allocator_takes_pieces_of_any_size(piece):
         np.testing.assert_array_equal(np.count_nonzero(packet != NONE, axis=1), depths)
         there = packet != NONE
         np.testing.assert_array_equal(packet[there], codes[..., span][there])
+
+
+def test_expected_bits_and_framing_count_where_they_are_known():
+    """Twice as many stages of half the bits; what a packet's framing takes, channels share."""
+    stages = (StageLayout(6, 1), *(StageLayout(6),) * 7)
+    header = StreamHeader(
+        fingerprint=bytes(6),
+        model_rate_hz=1000,
+        original_rate_hz=1000,
+        hop=20,
+        channels=2,
+        packet_frames=20,
+        stages=stages,
+    )
+    wave = np.random.default_rng(4).standard_normal((2, 400)).astype(np.float32)
+    allocator = RateAllocator(header, 14.5, 1, [2.5, *[3.0] * 20])
+    (codes,) = allocator.truncate([observed_codes(allocator, wave, len(stages))])
+    depths = np.count_nonzero(codes != NONE, axis=1)
+    powers, bits = frame_powers(wave, 20), [3.5] + [3.0] * 7
+    np.testing.assert_array_equal(depths, allocate(powers, bits, 14.5, 1, SLOPE, 4.0))
+    assert depths.mean() > 3.5
+    plain = RateAllocator(header, 14.5, 1)
+    (codes,) = plain.truncate([observed_codes(plain, wave, len(stages))])
+    assert np.count_nonzero(codes != NONE, axis=1).mean() < 2.3
+
+
+def observed_codes(allocator, wave, stages):
+    """Codes of a wave that the allocator has observed."""
+    assert len(list(allocator.observe([wave]))) == 1
+    return np.zeros((len(wave), stages, wave.shape[1] // 20), np.int32)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 20, 64])
