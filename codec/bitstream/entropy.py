@@ -142,6 +142,10 @@ class EntropyTables:
                 )
 
     @cached_property
+    def has_networks(self) -> bool:
+        return any(isinstance(table, StageNetwork) for table in self.stages)
+
+    @cached_property
     def points(self) -> list[np.ndarray | None]:
         """The points of each stage that has a network, with zeros for NONE."""
         return [
@@ -237,7 +241,7 @@ class EntropyTables:
         """What a codeword of each stage takes on average; None without a network, as what tables
         save is small then.
         """
-        if not any(isinstance(table, StageNetwork) for table in self.stages):
+        if not self.has_networks:
             return None
         return tuple(
             table.expected_bits if isinstance(table, StageNetwork) else table.mean_bits

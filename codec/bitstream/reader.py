@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,10 +16,12 @@ from .framing import End, Framing, Unit, sum_of
 from .header import read_header
 from .packet_run import Coding, PacketRun, RawPacket
 from .packing import unpack_fixed
-from .range_coding import decode_range
+from .range_coding import decode_range, decode_ranges
 from .recovery import FARTHEST, Loss, Recovery
 from .source import ByteSource
 from .stage_counts import equal_depths
+
+_FRAMES_AT_ONCE = 2000  # over all channels and packets that are decoded side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,8 @@ class StreamReader:
         """
         if tables is not None:
             tables.check_fits(self.header.stages)
-        for raw in self.raw_packets(recover=recover):
-            codes = None
-            if raw.payload is not None:
+        for raw, codes in self._decoded(tables, recover):
+            if raw.payload is not None and codes is None:
                 try:
                     codes = self.decode(raw, tables)
                 except BitstreamError as error:
@@ -130,6 +132,34 @@ class StreamReader:
                 raw.offset,
                 raw.size_bytes,
             )
+
+    def _decoded(
+        self, tables: EntropyTables | None, recover: bool
+    ) -> Iterator[tuple[RawPacket, np.ndarray | None]]:
+        """The packets, and the codes of those that are decoded side by side."""
+        header = self.header
+        count = max(_FRAMES_AT_ONCE // (header.channels * header.packet_frames), 1)
+        for run in self.runs(recover=recover):
+            packets = run.packets() if isinstance(run, PacketRun) else self._lost_packets(run)
+            while some := list(itertools.islice(packets, count)):
+                yield from zip(some, self._side_by_side(some, tables), strict=True)
+
+    def _side_by_side(
+        self, packets: Sequence[RawPacket], tables: EntropyTables | None
+    ) -> list[np.ndarray | None]:
+        """The codes of packets where it is worth while to decode several at once, and none of them
+        is at fault.
+        """
+        if tables is None or not tables.has_networks or len(packets) == 1:
+            return [None] * len(packets)
+        payloads = {p.index: p.payload for p in packets if p.payload and p.coding == "range"}
+        depths = [packet.depths for packet in packets if packet.index in payloads]
+        try:
+            decoded = decode_ranges([*payloads.values()], self.header.stages, tables, depths)
+        except BitstreamError:
+            return [None] * len(packets)
+        codes = dict(zip(payloads, decoded, strict=True))
+        return [codes.get(packet.index) for packet in packets]
 
     def decode(self, raw: RawPacket, tables: EntropyTables | None = None) -> np.ndarray:
         """Decode a packet that is not lost to codes (channels, stages, frames), int32."""
