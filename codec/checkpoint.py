@@ -327,6 +327,7 @@ def _tensors_of(path: str | PathLike[str], file: Any) -> dict[str, np.ndarray]:
 _NUMPY_NAMES = {
     "F16": "float16",
     "F32": "float32",
+    "I8": "int8",
     "U16": "uint16",
     "U32": "uint32",
     "I32": "int32",
@@ -338,7 +339,7 @@ def _misplaced(name: str, type_name: str) -> str | None:
     if name.startswith(_WEIGHTS):
         allowed = ("float16", "float32")
     elif name.startswith(_TABLES):
-        allowed = ("uint16", "uint32", "int32")
+        allowed = ("int8", "uint16", "uint32", "int32")
     else:
         return f"{name!r}, which belongs to no part of a model"
     return (

@@ -186,7 +186,7 @@ def test_entropy_tables_of_the_model_shrink_files_and_change_no_code(tiny_model,
         plain.decode(encoded.to_bytes())
 
 
-def test_networks_of_the_model_let_a_bitrate_have_more_stages(tiny_model):
+def test_networks_of_the_model_let_a_bitrate_have_more_stages(tiny_model, tmp_path):
     """Networks that know how often each codeword comes, and nothing more."""
     checkpoint = Checkpoint.load(tiny_model)
     plain = Codec(checkpoint, name="plain", device="cpu")
@@ -202,7 +202,9 @@ def test_networks_of_the_model_let_a_bitrate_have_more_stages(tiny_model):
         entropy = -(shares * np.log2(shares)).sum()
         networks.append(StageNetwork(np.ones((64, 1), int), [[-1, number]], (layer,), entropy))
     tables = EntropyTables(tuple(networks)).to_arrays()
-    clever = Codec(dataclasses.replace(checkpoint, tables=tables), name="clever", device="cpu")
+    dataclasses.replace(checkpoint, tables=tables).save(tmp_path / "clever.safetensors")
+    clever = Codec.load(tmp_path / "clever.safetensors", device="cpu")
+    assert clever.fingerprint != plain.fingerprint
     asked = {"sample_rate_hz": 16_000, "bitrate_kbps": 0.8}
     before, encoded = (codec.encode(wave_of(400_000), **asked) for codec in (plain, clever))
     assert (encoded.codes != NONE).sum() > 1.05 * (before.codes != NONE).sum()

@@ -226,7 +226,7 @@ def test_what_cannot_be_stored_leaves_no_file(checkpoint, tmp_path):
         ),
         (
             {"tables": {"stage_0.counts": np.ones(3)}},
-            "'entropy.stage_0.counts' of the type float64, not uint16",
+            "'entropy.stage_0.counts' of the type float64, not int8",
         ),
         ({"facts": {"loss": float("nan")}}, "plain JSON"),
         ({"facts": {"loss": np.float32(1)}}, "plain JSON"),
@@ -352,7 +352,7 @@ def test_foreign_tensors_are_refused(checkpoint, tmp_path):
             "'optimizer.step', which belongs to no part of a model",
         ),
         ({"model.a": np.zeros(1, np.int64)}, "'model.a' of the type I64, not float16 or float32"),
-        ({"entropy.stage_0.counts": np.zeros(1, np.float32)}, "of the type float32, not uint16 or"),
+        ({"entropy.stage_0.counts": np.zeros(1, np.float32)}, "of the type float32, not int8 or"),
     ]
     for tensors, message in cases:
         write_raw(path, checkpoint, tensors)
