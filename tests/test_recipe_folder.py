@@ -22,7 +22,8 @@ import tyro
 from synthesis import synthesize_speech, write_corpus
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from codec import Codec
+from codec import PRESETS, Codec
+from codec.bitstream import NONE
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
 from codec.training import state as training_state
@@ -131,6 +132,35 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
         assert [codes.shape[0] for codes in given["codes"]] == [times] * clips
     versions = given["codes"][0]
     assert len(np.unique(versions, axis=0)) == 8
+
+
+def test_networks_are_fitted_on_codes_of_many_rates(run, monkeypatch):
+    manifest = read_manifest(run / model_file.MANIFEST)
+    checkpoint = Checkpoint.load(run / "model.safetensors")
+    given = {}
+
+    def add_networks(tables, codes, points, **options):
+        given.update(codes=codes, points=points, **options)
+        return tables
+
+    monkeypatch.setattr(model_file, "add_networks", add_networks)
+    model_file.fitted_tables(checkpoint, manifest, 600)
+    depths = [np.count_nonzero(clip != NONE, axis=1) for clip in given["codes"]]
+    assert [len(clip) for clip in depths] == [8] * 4
+    assert len({int(depth.sum()) for clip in depths for depth in clip}) > 4
+    stages = checkpoint.config.stages
+    assert [points.shape[0] for points in given["points"]] == [s.codewords for s in stages]
+    assert given["packet_frames"] == round(2 * checkpoint.config.frame_rate_hz)
+    assert given["stages"] == 6
+    given.clear()
+    model_file.fitted_tables(checkpoint, manifest, 600, 0)
+    assert not given
+
+
+def test_a_model_for_calls_has_no_networks():
+    assert [name for name, make in PRESETS.items() if model_file._is_for_calls(make())] == [
+        "speech_16khz_live"
+    ]
 
 
 def test_the_model_file_says_how_it_was_made(run):

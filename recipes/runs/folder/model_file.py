@@ -58,9 +58,9 @@ class Arguments:
     """How much training audio the entropy tables are fitted on; where there is less, it is used
     again, shifted.
     """
-    networks: int = MOST_STAGES
+    networks: int | None = None
     """How many first stages may have a network in their entropy tables: smaller files, which take
-    longer to code. 0 for none.
+    longer to code. By default 6, and none in a model for calls.
     """
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
     workers: int = 2
@@ -103,7 +103,7 @@ def export(
     *,
     weight_type: Literal["float16", "float32"] = "float16",
     table_minutes: float = TABLE_MINUTES,
-    networks: int = MOST_STAGES,
+    networks: int | None = None,
     stage_counts: Sequence[int],
     workers: Executor | None = None,
     overwrite: bool = False,
@@ -124,7 +124,7 @@ def export(
 
 
 def fitted_tables(
-    checkpoint: Checkpoint, manifest: Manifest, minutes: float, networks: int = MOST_STAGES
+    checkpoint: Checkpoint, manifest: Manifest, minutes: float, networks: int | None = None
 ) -> EntropyTables:
     """Tables for the codes of clips spread evenly over the training data, or of all clips, several
     times; with a network for the first stages, up to `networks`.
@@ -133,6 +133,8 @@ def fitted_tables(
     tables.
     """
     codec, config = codec_of(checkpoint), checkpoint.config
+    if networks is None:
+        networks = 0 if _is_for_calls(config) else MOST_STAGES
     rate, hop = config.sample_rate_hz, config.hop
     share = 60 * minutes / manifest.seconds
     every, times = max(1, round(1 / share)), min(max(1, round(share)), _MOST_SHIFTS)
@@ -160,6 +162,11 @@ def fitted_tables(
     ]
     packet_frames = round(_PACKET_SECONDS * config.frame_rate_hz)
     return add_networks(tables, at_rates, points, packet_frames=packet_frames, stages=networks)
+
+
+def _is_for_calls(config: ModelConfig) -> bool:
+    """Whether packets hold few frames, of which a network sees little, and have little time."""
+    return config.transform is not None and bool(config.transform.encoder_look_ahead)
 
 
 def _at_a_rate(
