@@ -19,7 +19,7 @@ MOST_STAGES = 6  # that have a network: the later ones hold less, and each takes
 _OWN_STAGES = 4  # the first stages also see themselves in frames before, which takes more time
 _BEFORE, _AFTER = 2, 2  # frames that are seen
 _HIDDEN = (256, 64)
-_BATCH, _PASSES, _MOST_STEPS = 512, 10, 8000
+_BATCH, _PASSES, _MOST_STEPS = 512, 15, 8000
 _LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 1e-2
 _HELD_OUT_EVERY = 8  # clips
 _FEWEST_BITS = 2  # of a codebook that has a network
@@ -156,7 +156,7 @@ def _fit(number: int, words: Tensor, points: Sequence[np.ndarray]) -> StageNetwo
     with torch.no_grad():
         layers[-1].bias.copy_(torch.log(shares / shares.sum()))
     model = nn.Sequential(*itertools.chain(*((layer, nn.ReLU()) for layer in layers)))[:-1]
-    steps = min(_MOST_STEPS, max(1, _PASSES * len(frames) // _BATCH))
+    steps = min(_MOST_STEPS, max(1, _PASSES * words.shape[1] // _BATCH))
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     for step in range(steps):
         for group in optimizer.param_groups:
