@@ -24,7 +24,6 @@ _LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 1e-2
 _HELD_OUT_EVERY = 8  # clips
 _FEWEST_BITS = 2  # of a codebook that has a network
 _LEAST_GAIN = 0.02  # of the bits of the table that a network replaces
-_SHORT_EVERY, _SHORT_FRAMES = 4, 6  # every fourth version is cut into packets as calls have them
 _LARGEST_WEIGHT, _LARGEST_UNIT = 127, 255
 _MOST_CLIPPED = 1e-3  # of the values of a hidden layer
 _CALIBRATION_FRAMES = 8192
@@ -47,7 +46,7 @@ def add_networks(
             no more stages.
         points: vectors (codewords, dims) of each stage's codewords, which the networks see in
             their place.
-        packet_frames: of files; every fourth version is cut into short packets instead.
+        packet_frames: of the packets that files will have.
         stages: how many may have a network.
         report: is told of each network.
 
@@ -82,16 +81,12 @@ def add_networks(
 def _packets(
     clip: np.ndarray, packet_frames: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Cut a clip's versions into packets (stages, frames)."""
-    for number, version in enumerate(clip):
-        is_short = number % _SHORT_EVERY == _SHORT_EVERY - 1
-        longest = _SHORT_FRAMES if is_short else packet_frames
-        start = 0
-        while start < version.shape[1]:
-            stop = start + (int(rng.integers(1, longest + 1)) if is_short or not start else longest)
-            if (version[0, start:stop] != NONE).any():
-                yield version[:, start:stop]
-            start = stop
+    """Cut a clip's versions into packets (stages, frames), of which the first may be short."""
+    for version in clip:
+        stops = range(int(rng.integers(1, packet_frames + 1)), version.shape[1], packet_frames)
+        for packet in np.split(version, stops, axis=1):
+            if (packet[0] != NONE).any():
+                yield packet
 
 
 def _as_integers(points: np.ndarray) -> np.ndarray:
