@@ -78,6 +78,7 @@ class Tables:
             there = 0 <= frame + ahead < len(words[other])
             word = words[other][frame + ahead] if there else NONE
             values += [0] * len(points[0]) if word == NONE else points[word]
+        sums, shift = [], 0
         for weights, biases, shift in layers:
             columns = zip(*weights, strict=True)
             sums = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codec.bitstream import NONE, EntropyTables, NetworkLayer, StageLayout, StageNetwork
+from codec.bitstream import NONE, EntropyTables, NetworkLayer, StageLayout, StageNetwork, StageTable
 from codec.bitstream.entropy_network import find, word_bounds
 from codec.errors import BitstreamError
 
@@ -169,8 +169,10 @@ def test_long_packets_are_coded_in_pieces():
 
 def test_expected_bits():
     """Of a table they follow from its counts; without a network nothing is expected."""
-    plain = skewed_tables([StageLayout(2)] * 2)
+    plain = skewed_tables([StageLayout(2)])
     assert plain.expected_bits is None
-    shares = plain.stages[1].counts[0] / plain.stages[1].counts.sum()
-    found = EntropyTables((network(expected_bits=1.75), plain.stages[1])).expected_bits
+    (table,) = plain.stages
+    assert isinstance(table, StageTable)
+    shares = table.counts[0] / table.counts.sum()
+    found = EntropyTables((network(expected_bits=1.75), table)).expected_bits
     assert found == pytest.approx([1.75, -(shares * np.log2(shares)).sum()])

@@ -193,10 +193,11 @@ def test_bits_spent_are_the_entropy(source, frames):
     rows = (1 << context_bits) + (source == "previous_frame")
     counts = (1 + 60_000 * rng.random((rows, 256)) ** 6).astype(np.int64)
     static = StageTable("none", 0, counts[:1])
-    tables = EntropyTables((static, StageTable(source, context_bits, counts), static))
+    stage_tables = (static, StageTable(source, context_bits, counts), static)
+    tables = EntropyTables(stage_tables)
     codes = np.zeros((1, 3, frames), np.int32)
     bits = 0.0
-    for stage, table in enumerate(tables.stages):
+    for stage, table in enumerate(stage_tables):
         for frame in range(frames):
             row = 0
             if table.source == "previous_frame":
