@@ -210,7 +210,7 @@ def _main(arguments: Arguments) -> None:
         state, model = load_state(arguments.out), arguments.out / MODEL
         save_discriminators(state, arguments.out / DISCRIMINATORS)
         plot(arguments.out, arguments.out / CURVES, force=True)
-        _say("fitting entropy tables and measuring, which can take some minutes")
+        _say("fitting entropy tables and measuring: minutes, or half an hour on a core")
         export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
         _say(f"made {model}, {arguments.out / DISCRIMINATORS} and {arguments.out / CURVES}")
 
