@@ -231,10 +231,13 @@ class EntropyTables:
             words.append(codes[None, number] >> stage.position_bits)  # NONE stays
             own = words[-1]
             inside = np.count_nonzero((own != NONE) & (own < stage.codewords - 1))
-            lows, highs = self.intervals(words)
-            spent = PRECISION_BITS - np.log2(highs - lows)
-            bits[number] = spent.sum() + stage.position_bits * inside
+            bits[number] = self.word_length_bits(words) + stage.position_bits * inside
         return bits
+
+    def word_length_bits(self, words: Sequence[np.ndarray]) -> float:
+        """What an ideal coder spends on the last stage's codewords; `words` as in `intervals`."""
+        lows, highs = self.intervals(words)
+        return float((PRECISION_BITS - np.log2(highs - lows)).sum())
 
     @cached_property
     def expected_bits(self) -> tuple[float, ...] | None:

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import BitstreamError
-from .entropy import EntropyTables, StageTable
+from .entropy import EntropyTables, StageTable, cumulative_frequencies
 from .entropy_network import PRECISION_BITS, StageNetwork
 from .interval_decoding import NoCodeError, decode_side_by_side
 from .layout import StageLayout
@@ -99,8 +99,6 @@ def decode_ranges(
     """What `decode_range` gives of payloads of equally many frames, which takes less time where
     tables have networks; a `BitstreamError` where it raises one.
     """
-    if not payloads:
-        return []
     split = [
         split_ends(payload, extremes(of_packet)[1])
         for payload, of_packet in zip(payloads, depths, strict=True)
@@ -250,9 +248,9 @@ class _RowModels(dict[int, Any]):
     all rows at once, which is faster.
     """
 
-    def __init__(self, bounds: np.ndarray) -> None:
+    def __init__(self, counts: np.ndarray) -> None:
         super().__init__()
-        self._probabilities = np.diff(bounds) - 1.0
+        self._probabilities = np.diff(cumulative_frequencies(counts)) - 1.0
 
     def __missing__(self, row: int) -> Any:
         model = _constriction().model.Categorical(self._probabilities[row], perfect=False)
@@ -266,7 +264,7 @@ _MODELS: WeakKeyDictionary[StageTable, _RowModels] = WeakKeyDictionary()
 def _models_of(table: StageTable) -> _RowModels:
     models = _MODELS.get(table)
     if models is None:
-        models = _MODELS[table] = _RowModels(table.bounds)
+        models = _MODELS[table] = _RowModels(table.counts)
     return models
 
 

@@ -150,9 +150,11 @@ class StreamReader:
         """The codes of packets where it is worth while to decode several at once, and none of them
         is at fault.
         """
-        if tables is None or not tables.has_networks or len(packets) == 1:
+        if tables is None or not tables.has_networks:
             return [None] * len(packets)
         payloads = {p.index: p.payload for p in packets if p.payload and p.coding == "range"}
+        if len(payloads) < 2:
+            return [None] * len(packets)
         depths = [packet.depths for packet in packets if packet.index in payloads]
         try:
             decoded = decode_ranges([*payloads.values()], self.header.stages, tables, depths)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..bitstream import NONE, EntropyTables, NetworkLayer, StageNetwork
-from ..bitstream.entropy_network import PRECISION_BITS, SCORES_PER_OCTAVE
+from ..bitstream.entropy_network import SCORES_PER_OCTAVE
 
 FEWEST_FRAMES = 20_000
 MOST_STAGES = 6  # that have a network: the later ones hold less, and each takes time to code
@@ -112,11 +112,10 @@ def _side_by_side(packets: Sequence[np.ndarray]) -> Tensor:
 
 def _code_length(tables: EntropyTables, number: int, packets: Sequence[np.ndarray]) -> float:
     """Bits of stage `number` of all packets."""
-    bits = 0.0
-    for packet in packets:
-        lows, highs = tables.intervals([packet[None, stage] for stage in range(number + 1)])
-        bits += float((PRECISION_BITS - np.log2(highs - lows)).sum())
-    return bits
+    return sum(
+        tables.word_length_bits([packet[None, stage] for stage in range(number + 1)])
+        for packet in packets
+    )
 
 
 def _seen(number: int) -> list[tuple[int, int]]:

@@ -142,18 +142,22 @@ def test_three_stages_for_twenty_decibels_at_50_frames_a_second():
     assert set(stepped[0, 30:] - stepped[0, 29]) <= {3, 4}
 
 
-@pytest.mark.parametrize("piece", [1, 7, 100])
-def test_an_allocator_takes_pieces_of_any_size(piece):
-    rng = np.random.default_rng(2)
-    header = StreamHeader(
+def stereo_header(stages):
+    return StreamHeader(
         fingerprint=bytes(6),
         model_rate_hz=1000,
         original_rate_hz=1000,
         hop=20,
         channels=2,
         packet_frames=20,
-        stages=(StageLayout(5),) * 6,
+        stages=stages,
     )
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+def test_an_allocator_takes_pieces_of_any_size(piece):
+    rng = np.random.default_rng(2)
+    header = stereo_header((StageLayout(5),) * 6)
     wave = (rng.standard_normal((2, 20 * 47)) * 10 ** rng.uniform(-4, 0, (2, 1))).astype(np.float32)
     codes = rng.integers(0, 32, (2, 6, 47)).astype(np.int32)
     allocator = RateAllocator(header, 12.0, 1)  # .6 kbps
@@ -176,15 +180,7 @@ def test_an_allocator_takes_pieces_of_any_size(piece):
 def test_expected_bits_and_framing_count_where_they_are_known():
     """Twice as many stages of half the bits; what a packet's framing takes, channels share."""
     stages = (StageLayout(6, 1), *(StageLayout(6),) * 7)
-    header = StreamHeader(
-        fingerprint=bytes(6),
-        model_rate_hz=1000,
-        original_rate_hz=1000,
-        hop=20,
-        channels=2,
-        packet_frames=20,
-        stages=stages,
-    )
+    header = stereo_header(stages)
     wave = np.random.default_rng(4).standard_normal((2, 400)).astype(np.float32)
     allocator = RateAllocator(header, 14.5, 1, [2.5, *[3.0] * 20])
     (codes,) = allocator.truncate([observed_codes(allocator, wave, len(stages))])
