@@ -13,23 +13,26 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
-Report = Callable[[int, "int | None"], None]  # done, and of how much where that is known
+Report = Callable[[float, "int | None"], None]  # done, and of how much where that is known
 
 
 @contextmanager
-def progress_on_stderr(label: str, *, unit: Literal["bytes", "files"]) -> Iterator[Report]:
-    """Show progress, and give a function to report it to."""
+def progress_on_stderr(label: str, *, unit: Literal["bytes", "files", "share"]) -> Iterator[Report]:
+    """Show progress, in counts or as a share, and give a function to report it to."""
     console = Console(stderr=True)
     if not console.is_terminal:
         print(label, file=sys.stderr, flush=True)
-    counts = (
-        (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
-    )
+    counts = {
+        "bytes": (DownloadColumn(), TransferSpeedColumn()),
+        "files": (MofNCompleteColumn(),),
+        "share": (TaskProgressColumn(),),
+    }[unit]
     columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)

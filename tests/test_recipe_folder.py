@@ -7,12 +7,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
+import math
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +37,7 @@ from recipes.runs.folder import model_file, train
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = shlex.split("""
-    --preset tiny --cpu --threads 1 --workers 1 --speakers folder
+    --settings.precision no --preset tiny --cpu --threads 1 --workers 1 --speakers folder
     --stage-counts 1,4,12 --log-every-steps 3
     --settings.steps 18 --settings.max-minutes None --settings.batch-size 4
     --settings.segment-seconds 0.32
@@ -132,6 +135,46 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
         assert [codes.shape[0] for codes in given["codes"]] == [times] * clips
     versions = given["codes"][0]
     assert len(np.unique(versions, axis=0)) == 8
+
+
+def test_tables_are_fitted_on_fewer_codes_where_time_is_short(run, monkeypatch):
+    manifest = read_manifest(run / model_file.MANIFEST)
+    monkeypatch.setattr(model_file, "model_tables", lambda _config, codes: codes)
+    checkpoint = Checkpoint.load(run / "model.safetensors")
+    assert len(model_file.fitted_tables(checkpoint, manifest, 600, 0, until=time.monotonic())) == 1
+    soon = time.monotonic() + 600
+    assert len(model_file.fitted_tables(checkpoint, manifest, 600, 0, until=soon)) == 4
+
+
+def test_fewer_clips_are_scored_where_time_is_short(monkeypatch):
+    """By a clock that moves on a second each time it is read."""
+    scored = []
+    monkeypatch.setattr(model_file, "monotonic", itertools.count(0.0).__next__)
+    monkeypatch.setattr(
+        model_file, "rate_table", lambda _codec, clips, *_, **__: scored.append(clips)
+    )
+    clips = list(range(10))
+    for until in (math.inf, 7.0, 0.0):
+        model_file._scores(None, clips, [1], None, until)
+    assert scored == [clips, [0], [0, 1, 3, 5, 6, 8], [0], [0]]
+
+
+def test_minutes_are_all_of_a_run(speech, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(train, "export", lambda *_, until, **__: given.update(until=until))
+    more = ("--settings.steps", "1", "--settings.max-minutes", "10")
+    words = [*arguments(speech, tmp_path / "out"), *more]
+    begun = time.monotonic()
+    train_here(words)
+    assert given["until"] - begun == pytest.approx(600, abs=60)
+    state = training_state.load_state(tmp_path / "out")
+    assert state["settings"]["max_minutes"] == 8.0
+    # Where training took longer than it should have, half of what was left for the end.
+    state["elapsed_s"] = 700.0
+    training_state.save_state(tmp_path / "out", state)
+    begun = time.monotonic()
+    train_here(words)
+    assert given["until"] - begun == pytest.approx(60, abs=30)
 
 
 def test_networks_are_fitted_on_codes_of_many_rates(run, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ _BATCH, _PASSES, _MOST_STEPS = 512, 15, 8000
 _LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 1e-2
 _HELD_OUT_EVERY = 8  # clips
 _FEWEST_BITS = 2  # of a codebook that has a network
+_FITTING_SHARE = 0.8  # of a stage's time; then it is measured
 _LEAST_GAIN = 0.02  # of the bits of the table that a network replaces
 _LARGEST_WEIGHT, _LARGEST_UNIT = 127, 255
 _MOST_CLIPPED = 1e-3  # of the values of a hidden layer
@@ -36,7 +38,9 @@ def add_networks(
     *,
     packet_frames: int,
     stages: int = MOST_STAGES,
+    until: float = math.inf,
     report: Callable[[str], None] = print,
+    progress: Callable[[float, int], None] = lambda done, stages: None,
 ) -> EntropyTables:
     """Replace the tables of the first stages by networks, as far as these save bits.
 
@@ -48,7 +52,9 @@ def add_networks(
             their place.
         packet_frames: of the packets that files will have.
         stages: how many may have a network.
+        until: when to be done (`time.monotonic`), with networks that were trained less, or fewer.
         report: is told of each network.
+        progress: is told how many stages are done, the part of one too, and of how many.
 
     Returns:
         Other tables; the same where there are fewer than `FEWEST_FRAMES` frames.
@@ -64,9 +70,16 @@ def add_networks(
     words = _side_by_side(fitted)
     networks: list[StageNetwork] = []
     for number in range(len(grid)):
-        if tables.stages[number].codebook_bits < _FEWEST_BITS:
+        if tables.stages[number].codebook_bits < _FEWEST_BITS or monotonic() >= until:
             break
-        network = _fit(number, words, grid)
+        left = len(grid) - number
+        network = _fit(
+            number,
+            words,
+            grid,
+            seconds=_FITTING_SHARE * (until - monotonic()) / left,
+            progress=lambda part, done=number: progress(done + part, len(grid)),
+        )
         used = [packet for packet in held_out if (packet[number] != NONE).any()]
         count = sum(np.count_nonzero(packet[number] != NONE) for packet in used)
         spent = _code_length(EntropyTables((*networks, network)), number, used) / count
@@ -75,6 +88,7 @@ def add_networks(
         if spent > before * (1 - _LEAST_GAIN):
             break
         networks.append(StageNetwork(network.points, network.sees, network.layers, spent))
+    progress(len(grid), len(grid))
     return EntropyTables((*networks, *tables.stages[len(networks) :]))
 
 
@@ -126,8 +140,17 @@ def _seen(number: int) -> list[tuple[int, int]]:
     return others + own
 
 
-def _fit(number: int, words: Tensor, points: Sequence[np.ndarray]) -> StageNetwork:
-    """Train the network of stage `number` on codewords (stages, frames), and round it."""
+def _fit(
+    number: int,
+    words: Tensor,
+    points: Sequence[np.ndarray],
+    *,
+    seconds: float,
+    progress: Callable[[float], None],
+) -> StageNetwork:
+    """Train the network of stage `number` on codewords (stages, frames) for at most so long, and
+    round it.
+    """
     seen = _seen(number)
     unit = _size(points[0])  # inputs are near 1 in training
     vectors = [torch.from_numpy(np.concatenate([p, p[:1] * 0]) / unit).float() for p in points]
@@ -152,9 +175,14 @@ def _fit(number: int, words: Tensor, points: Sequence[np.ndarray]) -> StageNetwo
     model = nn.Sequential(*itertools.chain(*((layer, nn.ReLU()) for layer in layers)))[:-1]
     steps = min(_MOST_STEPS, max(1, _PASSES * words.shape[1] // _BATCH))
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    begun = monotonic()
     for step in range(steps):
+        done = max(step / steps, (monotonic() - begun) / seconds)
+        if done >= 1:
+            break
+        progress(done)
         for group in optimizer.param_groups:
-            group["lr"] = _LEARNING_RATE * (1 - step / steps)
+            group["lr"] = _LEARNING_RATE * (1 - done)
         some = frames[torch.randint(len(frames), (_BATCH,), generator=generator)]
         loss = functional.cross_entropy(model(inputs(some)), words[number, some])
         optimizer.zero_grad()

@@ -96,6 +96,11 @@ class RunLog:
             )
             print(f"step {step} {event}  {shown}", file=sys.stderr, flush=True)
 
+    def say(self, words: str) -> None:
+        """A line on the terminal, above the bar."""
+        if self.is_main:
+            self.progress.console.print(words, highlight=False)
+
     def show(self, step: int, progress: float) -> None:
         """Move the bar on the terminal."""
         self.progress.update(self.task, completed=progress, step=step, note=self.note)

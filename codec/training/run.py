@@ -144,9 +144,12 @@ class _Run:
         trainer = self.trainer
         energy_left: list[float] = []
         if not trainer.started:
+            if trainer.quantizing or trainer.model.config.transform:
+                self.log.say("layers and stages that are new start from data")
             with at_once(self.clock):
                 energy_left = trainer.start(self.batches)
         if not trainer.quantizing and self.clock.progress >= trainer.quantize_from:
+            self.log.say("the quantizer's stages start from data")
             energy_left = trainer.start_quantizing(self.batches)
         if not all(map(math.isfinite, energy_left)):
             raise TrainingError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,20 +83,23 @@ def rate_table(
     clips: Sequence[HeldOut],
     stage_counts: Sequence[int],
     workers: Executor | None = None,
+    progress: Callable[[int, int], None] = lambda done, clips: None,
 ) -> list[dict[str, Any]]:
     """One row per stage count: kbps really spent (the whole `.dvq` file's bits) and the mean of
     each measure.
 
     A measure that fails on a clip is left out of the mean and counted in `failed`. Metrics run in
-    `workers`.
+    `workers`; `progress` is told how many clips are done.
     """
     rate = codec.config.sample_rate_hz
+    done = itertools.count(1)
     evaluation = evaluate(
         [NamedSignal.mono(clip.name, clip.wave, rate) for clip in clips],
         model_candidates(codec, stage_counts=stage_counts),
         data="held out",
         metrics=MEASURES,
         workers=workers or 1,
+        on_reference=lambda _name, _decoded: progress(next(done), len(clips)),
     )
     return [
         _row(stages, system)

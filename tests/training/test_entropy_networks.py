@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from bitstream.examples import header, read_codes, write
@@ -84,6 +86,28 @@ def test_few_frames_have_no_network():
     few = list(clips(count=CLIPS, frames=FRAMES - 1))
     tables = fit_tables(few, LAYOUT)
     assert add_networks(tables, few, POINTS, packet_frames=50) is tables
+
+
+def test_networks_are_trained_less_where_time_is_short(monkeypatch):
+    """By a clock that moves on a second each time it is read."""
+    monkeypatch.setattr(entropy_networks, "FEWEST_FRAMES", 100)
+    monkeypatch.setattr(entropy_networks, "_LEAST_GAIN", -9.0)
+    monkeypatch.setattr(entropy_networks, "monotonic", itertools.count(0.0).__next__)
+    codes = list(clips(frames=200))
+    tables = fit_tables(codes, LAYOUT)
+    done = []
+    options = {"packet_frames": 50, "report": lambda _: None}
+    made = add_networks(
+        tables, codes, POINTS, until=100.0, progress=lambda *p: done.append(p), **options
+    )
+    assert isinstance(made.stages[1], StageNetwork)
+    assert done == sorted(done)
+    assert done[-1] == (3, 3)
+    parts = [part for part, of in done if part < 1]
+    assert 20 < len(parts) < 45
+    assert parts[-1] > 0.9
+    late = add_networks(tables, codes, POINTS, until=0.0, **options)
+    assert late.stages == tables.stages
 
 
 def test_the_same_codes_give_the_same_networks(monkeypatch):

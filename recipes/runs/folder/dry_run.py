@@ -4,6 +4,7 @@ behind.
 
 from __future__ import annotations
 
+import math
 from time import monotonic
 
 import torch
@@ -23,6 +24,7 @@ def settings_line(settings: TrainingConfig, device: torch.device) -> str:
     discriminators = len(settings.discriminator.periods) + len(settings.discriminator.windows)
     drawn = settings.discriminators_per_step or discriminators
     where = f"{torch.get_num_threads()} CPU thread(s)" if device.type == "cpu" else str(device)
+    where += "" if settings.precision == "no" else f", {settings.precision}"
     length = "" if settings.steps is None else f"{settings.steps} steps, "
     length += "" if settings.max_minutes is None else f"{settings.max_minutes:g} minutes, "
     return (
@@ -32,8 +34,10 @@ def settings_line(settings: TrainingConfig, device: torch.device) -> str:
     )
 
 
-def expectation(trainer: Trainer, batches: Batches, manifest: Manifest) -> str:
-    """Lines that say what the run would take. The trainer is spoilt afterwards."""
+def expectation(trainer: Trainer, batches: Batches, manifest: Manifest, end_minutes: float) -> str:
+    """Lines that say what the run would take, with `end_minutes` after training. The trainer is
+    spoilt afterwards.
+    """
     settings = trainer.settings
     started = monotonic()
     if not trainer.started:
@@ -46,13 +50,14 @@ def expectation(trainer: Trainer, batches: Batches, manifest: Manifest) -> str:
     for step in range(1, 1 + _STEPS):
         float(trainer.step(batches(step), 1.0).figures["total"])  # the host waits for the device
     seconds = (monotonic() - started) / _STEPS
-    by_time = 60 * settings.max_minutes / seconds if settings.max_minutes else float("inf")
-    steps = max(1, int(min(settings.steps or float("inf"), by_time)))
+    left = 60 * settings.max_minutes - initialised if settings.max_minutes else math.inf
+    steps = max(1, int(min(settings.steps or math.inf, left / seconds)))
+    end = f"{end_minutes:.1f}" if end_minutes < math.inf else "up to half an hour on a core"
     hours = steps * settings.batch_size * settings.segment_seconds / 3600
     lines = [
         f"steps     {steps:,}, of {seconds:.2f} s each with discriminators",
-        f"time      {steps * seconds / 60:.0f} minutes, {initialised / 60:.1f} of them to start; "
-        f"then the last scores",
+        f"time      {initialised / 60:.1f} minutes to start, {steps * seconds / 60:.1f} of "
+        f"training, {end} for entropy tables and scores",
         f"heard     {hours:.1f} hours, {hours * 3600 / manifest.seconds:.1f} times the "
         f"{manifest.seconds / 3600:.1f} "
         "hours of the data",

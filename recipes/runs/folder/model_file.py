@@ -7,14 +7,18 @@ python -m recipes.runs.folder.model_file --run runs/mine --validation speech/val
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 import numpy as np
 
+from codec import Codec
 from codec.bitstream import NONE, EntropyTables
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
@@ -33,14 +37,18 @@ from codec.training.validation import (
     read_held_out,
 )
 
+from ...held_out import spread
 from ...markdown import table
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
+from ...stderr_progress import progress_on_stderr
 
 MANIFEST = "manifest.jsonl"
 TABLE_MINUTES = 600.0
 _MOST_SHIFTS = 8
 _PACKET_SECONDS = 2  # as files of low rates have them
+_TABLES_SHARE = 0.7  # of the time there is; the scores take the rest
+_CODING_SHARE = 0.5  # of the time for tables, where networks take the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,30 +115,64 @@ def export(
     stage_counts: Sequence[int],
     workers: Executor | None = None,
     overwrite: bool = False,
+    until: float = math.inf,
 ) -> None:
     """Write the model file, with the facts of its training and its scores on `clips` (from coded
     files).
+
+    It is done at `until` (`time.monotonic`) or soon after it: tables are then fitted to fewer
+    codes, and fewer clips are scored.
     """
     model = averaged_model(state)
     stages = [count for count in stage_counts if count <= len(model.config.stages)]
     plain = to_checkpoint(model, weight_type=weight_type)
-    tables = fitted_tables(plain, manifest, table_minutes, networks)
+    tables = fitted_tables(
+        plain, manifest, table_minutes, networks, until=_part(until, _TABLES_SHARE)
+    )
     codec = codec_of(to_checkpoint(model, weight_type=weight_type, tables=tables))
-    rows = rate_table(codec, clips, stages, workers)
+    rows = _scores(codec, clips, stages, workers, until)
     facts = training_facts(state) | {"validation": rows}
     checkpoint = to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts)
     checkpoint.save(path, overwrite=overwrite)
     print(format_rows(rows))
 
 
+def _part(until: float, share: float) -> float:
+    """When `share` of the time from now on is over."""
+    return monotonic() + share * (until - monotonic())
+
+
+def _scores(
+    codec: Codec,
+    clips: Sequence[HeldOut],
+    stages: Sequence[int],
+    workers: Executor | None,
+    until: float,
+) -> list[dict[str, Any]]:
+    """The `rate_table` of as many clips as can be scored in the time."""
+    if until < math.inf:
+        begun = monotonic()
+        rate_table(codec, clips[:1], stages, workers)
+        now = monotonic()
+        clips = spread(clips, max(1, int((until - now) / (now - begun))))
+    label = f"scoring {len(clips)} clips with {len(stages)} numbers of stages"
+    with progress_on_stderr(label, unit="files") as report:
+        return rate_table(codec, clips, stages, workers, progress=report)
+
+
 def fitted_tables(
-    checkpoint: Checkpoint, manifest: Manifest, minutes: float, networks: int | None = None
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    minutes: float,
+    networks: int | None = None,
+    *,
+    until: float = math.inf,
 ) -> EntropyTables:
     """Tables for the codes of clips spread evenly over the training data, or of all clips, several
     times; with a network for the first stages, up to `networks`.
 
     Each time the frames begin elsewhere: that gives other codes of the same kind, and so better
-    tables.
+    tables. Where `until` comes first, there are fewer codes, of clips drawn from all.
     """
     codec, config = codec_of(checkpoint), checkpoint.config
     if networks is None:
@@ -140,19 +182,31 @@ def fitted_tables(
     every, times = max(1, round(1 / share)), min(max(1, round(share)), _MOST_SHIFTS)
     codes, at_rates = [], []
     rng = np.random.default_rng(len(manifest.clips))
-    for clip in manifest.clips[::every]:
-        wave = read_clip(manifest.root / clip.path, rate)
-        shifts = [wave[hop * time // times :] for time in range(times)]
-        versions = [encoded.codes[0] for encoded in codec.encode_batch(shifts, sample_rate_hz=rate)]
-        frames = min(version.shape[1] for version in versions)
-        shifted = np.stack([version[:, :frames] for version in versions])
-        full = shifted[..., (shifted != NONE).all((0, 1))]  # digital silence has no stages
-        codes.append(full)
-        if networks:
-            waves = [np.resize(shift, frames * hop) for shift in shifts]
-            at_rates.append(
-                np.stack([_at_a_rate(*v, config, rng) for v in zip(shifted, waves, strict=True)])
-            )
+    clips = manifest.clips[::every]
+    coding_until = _part(until, _CODING_SHARE if networks else 1.0)
+    label = f"entropy tables: coding {len(clips)} clips, {times} time(s) each"
+    with progress_on_stderr(label, unit="share") as report:
+        begun = monotonic()
+        for done, chosen in enumerate(rng.permutation(len(clips)), start=1):
+            wave = read_clip(manifest.root / clips[chosen].path, rate)
+            shifts = [wave[hop * time // times :] for time in range(times)]
+            encoded = codec.encode_batch(shifts, sample_rate_hz=rate)
+            versions = [one.codes[0] for one in encoded]
+            frames = min(version.shape[1] for version in versions)
+            shifted = np.stack([version[:, :frames] for version in versions])
+            full = shifted[..., (shifted != NONE).all((0, 1))]  # digital silence has no stages
+            codes.append(full)
+            if networks:
+                waves = [np.resize(shift, frames * hop) for shift in shifts]
+                at_rates.append(
+                    np.stack(
+                        [_at_a_rate(*v, config, rng) for v in zip(shifted, waves, strict=True)]
+                    )
+                )
+            now = monotonic()
+            if now >= coding_until:
+                break
+            report(max(done / len(clips), (now - begun) / (coding_until - begun)), 1)
     tables = model_tables(config, codes)
     if not networks:
         return tables
@@ -160,8 +214,18 @@ def fitted_tables(
         checkpoint.weights[f"quantizer.stages.{number}.codebook"].astype(np.float32)
         for number in range(len(config.stages))
     ]
-    packet_frames = round(_PACKET_SECONDS * config.frame_rate_hz)
-    return add_networks(tables, at_rates, points, packet_frames=packet_frames, stages=networks)
+    label = f"entropy tables: networks for up to {networks} stages"
+    with progress_on_stderr(label, unit="share") as report:
+        return add_networks(
+            tables,
+            at_rates,
+            points,
+            packet_frames=round(_PACKET_SECONDS * config.frame_rate_hz),
+            stages=networks,
+            until=until,
+            report=lambda words: print(words, file=sys.stderr, flush=True),
+            progress=report,
+        )
 
 
 def _is_for_calls(config: ModelConfig) -> bool:

@@ -37,7 +37,7 @@ class Arguments:
     out: Path
     """The run's folder."""
     minutes: float = 11.0
-    """Of training; the tables and the evaluation take some more."""
+    """Of training, entropy tables and scores; the evaluation comes after them."""
     rehearse: bool = False
     """A few small steps and two clips, to see that everything works."""
 

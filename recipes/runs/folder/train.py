@@ -6,12 +6,13 @@ and its scores.
         --settings.max-minutes 30
 
 Settings follow from the machine: on a GPU large batches and all discriminators, on CPU cores small
-batches and one spectral discriminator a step; `--dry-run` says what the run would take. Stopped at
-any moment (SIGTERM, Ctrl-C, a crash), the same command goes on from the last saved state. In
-`--out`: `manifest.jsonl`, `rejected.txt`, `state.pt` (all that is needed to go on, discriminators
-included), `metrics.jsonl`, a TensorBoard folder, and at the end `model.safetensors`, which
-`Codec.load` and `diveq-codec --model` take, `discriminators.safetensors` and `curves.png`. On
-several machines, all see the same `--out`.
+batches and one spectral discriminator a step; `--dry-run` says what the run would take.
+`--settings.max-minutes` is all of it, entropy tables and scores too, but for reading the audio.
+Stopped at any moment (SIGTERM, Ctrl-C, a crash), the same command goes on from the last saved
+state. In `--out`: `manifest.jsonl`, `rejected.txt`, `state.pt` (all that is needed to go on,
+discriminators included), `metrics.jsonl`, a TensorBoard folder, and at the end
+`model.safetensors`, which `Codec.load` and `diveq-codec --model` take,
+`discriminators.safetensors` and `curves.png`. On several machines, all see the same `--out`.
 
 Several processes on CPUs are started by torchrun; `accelerate launch --cpu` starts only one,
 without a word:
@@ -22,12 +23,14 @@ without a word:
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
+from time import monotonic
 from typing import Any, Literal
 
 import torch
@@ -55,7 +58,11 @@ from ...run_script import run_script, score_workers
 from ...stderr_progress import progress_on_stderr
 from .dry_run import expectation, settings_line
 from .model_file import MANIFEST, export
+from .processor import fastest_precision, keep_freed_memory
 from .step_crops import Place, Share, open_batches
+
+# Of the minutes that a run is given, at most: entropy tables, networks and the last scores.
+_END_SHARE, _MOST_END_MINUTES = 0.2, 30.0
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
@@ -150,9 +157,11 @@ def main(arguments: Arguments) -> None:
 
 
 def _main(arguments: Arguments) -> None:
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    settings, config = arguments.settings, model_config(arguments)
+    end_minutes = _end_minutes(arguments.settings)
+    settings, config = _of_training(arguments.settings, end_minutes), model_config(arguments)
     accelerator = Accelerator(
         cpu=arguments.cpu,
         mixed_precision=settings.precision,
@@ -177,9 +186,9 @@ def _main(arguments: Arguments) -> None:
     if arguments.init_discriminators and not trainer.steps:
         load_discriminators(trainer, arguments.init_discriminators)
     if accelerator.is_main_process:
-        _say(settings_line(settings, accelerator.device))
+        _say(settings_line(arguments.settings, accelerator.device))
     if arguments.dry_run:
-        _say(expectation(trainer, batches, manifest))
+        _say(expectation(trainer, batches, manifest, end_minutes))
         return
     if trainer.steps and accelerator.is_main_process:
         _say(
@@ -187,6 +196,7 @@ def _main(arguments: Arguments) -> None:
         )
     clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
+    over = monotonic() + 60 * (settings.max_minutes or 0) - start.elapsed_s + 60 * end_minutes
     with score_workers(arguments.workers) as workers:
         done = train(
             trainer,
@@ -210,8 +220,16 @@ def _main(arguments: Arguments) -> None:
         state, model = load_state(arguments.out), arguments.out / MODEL
         save_discriminators(state, arguments.out / DISCRIMINATORS)
         plot(arguments.out, arguments.out / CURVES, force=True)
-        _say("fitting entropy tables and measuring: minutes, or half an hour on a core")
-        export(state, manifest, clips, model, stage_counts=counts, workers=workers, overwrite=True)
+        export(
+            state,
+            manifest,
+            clips,
+            model,
+            stage_counts=counts,
+            workers=workers,
+            overwrite=True,
+            until=max(over, monotonic() + 60 * end_minutes / 2),
+        )
         _say(f"made {model}, {arguments.out / DISCRIMINATORS} and {arguments.out / CURVES}")
 
 
@@ -220,12 +238,28 @@ def _say(text: str) -> None:
 
 
 def settings_of_this_machine(**changes: Any) -> TrainingConfig:
-    """Settings for a GPU where there is one, in bf16; else for CPU cores, most of which have no
-    bf16.
+    """Settings for a GPU where there is one; else for CPU cores, in the precision that is faster
+    there.
     """
     if torch.cuda.is_available():
         return TrainingConfig(precision="bf16", **changes)
-    return TrainingConfig.for_cpu(**changes)
+    return TrainingConfig.for_cpu(precision=fastest_precision(), **changes)
+
+
+def _end_minutes(settings: TrainingConfig) -> float:
+    """How much of the run's time is left for what comes after training; infinite where it is steps
+    that are counted.
+    """
+    if settings.max_minutes is None:
+        return math.inf
+    return min(_END_SHARE * settings.max_minutes, _MOST_END_MINUTES)
+
+
+def _of_training(settings: TrainingConfig, end_minutes: float) -> TrainingConfig:
+    """The settings without the minutes of the end."""
+    if settings.max_minutes is None:
+        return settings
+    return dataclasses.replace(settings, max_minutes=settings.max_minutes - end_minutes)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:

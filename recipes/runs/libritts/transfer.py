@@ -164,5 +164,5 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _ignore(_done: int, _total: int | None) -> None:
+def _ignore(_done: float, _total: int | None) -> None:
     """No progress."""
