@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["THREADS_VARIABLE", "allowed_threads"]
+__all__ = ["THREADS_VARIABLE", "allowed_processors", "allowed_threads"]
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 
@@ -14,6 +14,11 @@ def allowed_threads() -> int:
     wanted = os.environ.get(THREADS_VARIABLE, "")
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
+    return allowed_processors()
+
+
+def allowed_processors() -> int:
+    """Return the number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # Linux alone knows which processors we may use
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -29,6 +29,26 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({}, None),
+        ({"OMP_NUM_THREADS": "1"}, None),  # the user's own
+        ({"OMP_NUM_THREADS": "1", "ACCELERATE_MIXED_PRECISION": "no"}, 8),
+        ({"OMP_NUM_THREADS": "3", "ACCELERATE_MIXED_PRECISION": "no"}, None),
+        ({"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "2"}, 4),
+        ({"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": "16"}, 1),
+    ],
+)
+def test_what_a_launcher_starts_shares_the_processors(monkeypatch, environment, threads):
+    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processor, "allowed_processors", lambda: 8)
+    assert processor.threads_of_launched() == threads
+
+
 @pytest.mark.parametrize(("bf16_seconds", "precision"), [(0.5, "bf16"), (0.9, "no"), (12.0, "no")])
 def test_bf16_is_taken_where_it_is_clearly_faster(monkeypatch, bf16_seconds, precision):
     monkeypatch.setattr(processor, "_seconds", lambda m: bf16_seconds if m.itemsize == 2 else 1.0)

@@ -15,7 +15,7 @@ from codec.training.trainer import Batches, Trainer
 
 from ...memory import peak_memory_mb
 
-_STEPS = 3  # that are timed, after one that is not
+_STEPS = 8  # that are timed, after one that is not
 _BYTES_PER_SAMPLE = 2
 
 

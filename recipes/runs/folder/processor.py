@@ -1,13 +1,17 @@
-"""Adapts training to the processor: bf16 where it is faster, and freed memory that is kept."""
+"""Adapts training to the processor: all its cores, bf16 where it is faster, and freed memory that
+is kept.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from time import perf_counter
 
 import torch
 
+from codec.threads import THREADS_VARIABLE, allowed_processors
 from codec.training.settings import Precision
 
 _SIZE, _TRIALS = 512, 5  # milliseconds in all, where bf16 is computed at all
@@ -15,6 +19,16 @@ _WORTH = 1.3  # times as fast as fp32: conversions take some of it back
 
 _MOST_MAPPED, _TRIM_ABOVE, _ASK_FOR = -4, -1, -2  # names of glibc's `mallopt`
 _KEPT_BYTES, _ASKED_BYTES = 2**31 - 1, 2**26
+
+
+def threads_of_launched() -> int | None:
+    """Return this process's share of the processors where a launcher has set it to one thread, as
+    `accelerate launch` and torchrun do unless they are told otherwise; else None.
+    """
+    launched = {"ACCELERATE_MIXED_PRECISION", "LOCAL_WORLD_SIZE"} & os.environ.keys()
+    if not launched or os.environ.get(THREADS_VARIABLE) != "1":
+        return None
+    return max(1, allowed_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def fastest_precision() -> Precision:

@@ -58,7 +58,7 @@ from ...run_script import run_script, score_workers
 from ...stderr_progress import progress_on_stderr
 from .dry_run import expectation, settings_line
 from .model_file import MANIFEST, export
-from .processor import fastest_precision, keep_freed_memory
+from .processor import fastest_precision, keep_freed_memory, threads_of_launched
 from .step_crops import Place, Share, open_batches
 
 # Of the minutes that a run is given, at most: entropy tables, networks and the last scores.
@@ -114,7 +114,9 @@ class Arguments:
     accelerate launch.
     """
     threads: int | None = None
-    """CPU threads; None leaves PyTorch's choice."""
+    """CPU threads of each process; None: all processors, shared by the processes, or what
+    OMP_NUM_THREADS says, but for the 1 that launchers set.
+    """
     speakers: Literal["folder", "prefix", "libritts"] = "prefix"
     """How a path names its speaker."""
     bank: Place = "auto"
@@ -158,8 +160,8 @@ def main(arguments: Arguments) -> None:
 
 def _main(arguments: Arguments) -> None:
     keep_freed_memory()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    if threads := arguments.threads or threads_of_launched():
+        torch.set_num_threads(threads)
     end_minutes = _end_minutes(arguments.settings)
     settings, config = _of_training(arguments.settings, end_minutes), model_config(arguments)
     accelerator = Accelerator(
