@@ -40,7 +40,9 @@ def test_the_run_on_a_gpu_starts_from_the_shipped_model(tmp_path, rehearse):
     places = {"data": tmp_path, "validation": tmp_path, "out": tmp_path}
     run = on_gpu.training(on_gpu.Arguments(**places, rehearse=rehearse))
     assert run.init is not None
-    assert Checkpoint.load(run.init).config == train.model_config(run)
+    before, config = Checkpoint.load(run.init).config, train.model_config(run)
+    assert config.frame_rate_hz == before.frame_rate_hz / 2
+    assert config.stages == 2 * before.stages
     assert (run.settings.max_minutes, run.settings.precision) == (
         11.0,
         "no" if rehearse else "bf16",

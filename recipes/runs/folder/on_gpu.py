@@ -2,9 +2,9 @@
 
     python -m recipes.runs.folder.on_gpu --data speech/train --validation speech/val --out runs/gpu
 
-It goes on from the shipped model against wider discriminators, all in every step, of periods too;
-they start anew. `--rehearse` does the same with a few small steps and two clips, on a CPU as well.
-Stopped, the same command goes on. In `--out`: what `recipes.runs.folder.train` leaves, and in
+It makes `speech_16khz_25hz` of the shipped model, against wider discriminators, all in every step,
+of periods too; they start anew. `--rehearse` does the same with a few small steps and two clips, on
+a CPU as well. Stopped, the same command goes on. In `--out`: what `recipes.runs.folder.train` leaves, and in
 `evaluation/` what `recipes.measure.compare` does.
 """
 
@@ -68,6 +68,7 @@ def training(arguments: Arguments) -> train.Arguments:
         adversarial_from=0.0,
         gradient_clip=125.0,
         loudness_weight=0.2,
+        periodicity_weight=20.0,
         ema_decay=0.998,
         discriminator=DISCRIMINATORS,
     )
@@ -75,12 +76,13 @@ def training(arguments: Arguments) -> train.Arguments:
         data=arguments.data,
         validation=arguments.validation,
         out=arguments.out,
+        preset="speech_16khz_25hz",
         init=find_model(DEFAULT_MODEL),
         level_dbfs=(-34.0, -14.0),
         settings=settings,
         validation_clips=8,
         final_clips=8,
-        stage_counts=(3, 6, 12),
+        stage_counts=(3, 6, 12, 24),
         validate_every_minutes=5.0,
         save_every_minutes=2.0,
         workers=8,
