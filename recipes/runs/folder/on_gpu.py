@@ -4,8 +4,8 @@
 
 It makes `speech_16khz_25hz` of the shipped model, against wider discriminators, all in every step,
 of periods too; they start anew. `--rehearse` does the same with a few small steps and two clips, on
-a CPU as well. Stopped, the same command goes on. In `--out`: what `recipes.runs.folder.train` leaves, and in
-`evaluation/` what `recipes.measure.compare` does.
+a CPU as well. Stopped, the same command goes on. In `--out`: what `recipes.runs.folder.train`
+leaves, and in `evaluation/` what `recipes.measure.compare` does.
 """
 
 from __future__ import annotations
