@@ -20,10 +20,10 @@ if sys.argv[1] == "keep":
     keep_freed_memory()
 def step():
     return torch.ones(2**22) + 1
-for _ in range(3):
+for _ in range(10):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(20):
     step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -73,4 +73,4 @@ def test_freed_memory_is_kept():
         )
         for how in ("keep", "give")
     }
-    assert faults["keep"] < 100 < faults["give"]
+    assert faults["keep"] < faults["give"] / 5
