@@ -12,14 +12,14 @@ import pytest
 from recipes.runs.folder import processor
 
 ROOT = Path(__file__).parents[2]
-# Steps with two large tensors each, and how often the system had to give memory in the later ones.
+# Steps with two tensors of 64 MB, larger than what glibc learns to keep, and how often the system had to give memory in the later ones.
 FAULTS = """
 import resource, sys, torch
 from recipes.runs.folder.processor import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def step():
-    return torch.ones(2**22) + 1
+    return torch.ones(2**24) + 1
 for _ in range(10):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
