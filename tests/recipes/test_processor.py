@@ -12,7 +12,8 @@ import pytest
 from recipes.runs.folder import processor
 
 ROOT = Path(__file__).parents[2]
-# Steps with two tensors of 64 MB, larger than what glibc learns to keep, and how often the system had to give memory in the later ones.
+# Steps with two tensors of 64 MB, more than glibc learns to keep, and how often the system had to
+# give memory in the later ones.
 FAULTS = """
 import resource, sys, torch
 from recipes.runs.folder.processor import keep_freed_memory
