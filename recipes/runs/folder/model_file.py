@@ -177,7 +177,6 @@ def fitted_tables(
     codec, config = codec_of(checkpoint), checkpoint.config
     if networks is None:
         networks = 0 if _is_for_calls(config) else MOST_STAGES
-    rate, hop = config.sample_rate_hz, config.hop
     share = 60 * minutes / manifest.seconds
     every, times = max(1, round(1 / share)), min(max(1, round(share)), _MOST_SHIFTS)
     codes, at_rates = [], []
@@ -188,21 +187,12 @@ def fitted_tables(
     with progress_on_stderr(label, unit="share") as report:
         begun = monotonic()
         for done, chosen in enumerate(rng.permutation(len(clips)), start=1):
-            wave = read_clip(manifest.root / clips[chosen].path, rate)
-            shifts = [wave[hop * time // times :] for time in range(times)]
-            encoded = codec.encode_batch(shifts, sample_rate_hz=rate)
-            versions = [one.codes[0] for one in encoded]
-            frames = min(version.shape[1] for version in versions)
-            shifted = np.stack([version[:, :frames] for version in versions])
-            full = shifted[..., (shifted != NONE).all((0, 1))]  # digital silence has no stages
-            codes.append(full)
+            wave = read_clip(manifest.root / clips[chosen].path, config.sample_rate_hz)
+            versions, waves = _shifted(codec, wave, times)
+            codes.append(versions[..., (versions != NONE).all((0, 1))])  # silence has no stages
             if networks:
-                waves = [np.resize(shift, frames * hop) for shift in shifts]
-                at_rates.append(
-                    np.stack(
-                        [_at_a_rate(*v, config, rng) for v in zip(shifted, waves, strict=True)]
-                    )
-                )
+                pairs = zip(versions, waves, strict=True)
+                at_rates.append(np.stack([_at_a_rate(*pair, config, rng) for pair in pairs]))
             now = monotonic()
             if now >= coding_until:
                 break
@@ -226,6 +216,18 @@ def fitted_tables(
             report=lambda words: print(words, file=sys.stderr, flush=True),
             progress=report,
         )
+
+
+def _shifted(codec: Codec, wave: np.ndarray, times: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Codes (times, stages, frames) of a wave whose frames begin elsewhere each time, and the
+    samples of these frames.
+    """
+    rate, hop = codec.config.sample_rate_hz, codec.config.hop
+    shifts = [wave[hop * time // times :] for time in range(times)]
+    versions = [encoded.codes[0] for encoded in codec.encode_batch(shifts, sample_rate_hz=rate)]
+    frames = min(version.shape[1] for version in versions)
+    waves = [np.resize(shift, frames * hop) for shift in shifts]
+    return np.stack([version[:, :frames] for version in versions]), waves
 
 
 def _is_for_calls(config: ModelConfig) -> bool:
