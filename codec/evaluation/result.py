@@ -8,11 +8,11 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError
 from ..files.json_dataclass import from_plain
+from ..files.json_file import read_json
 from ..files.output import atomic_output
 from ..metrics import METRICS, Metric, Score
 
@@ -229,7 +229,7 @@ def read_evaluation(path: str | PathLike[str]) -> Evaluation:
         ConfigError: It cannot be read, or is no evaluation.
     """
     try:
-        return Evaluation.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return Evaluation.from_dict(read_json(path))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..files.json_file import read_json
 
 __all__ = ["Heard", "ListeningResult", "listening_result"]
 
@@ -98,7 +98,7 @@ def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     """One listener's file, checked as far as it is used."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         if found["format"] != FORMAT or found["test"] not in ("mushra", "abx"):
             raise ValueError(f"its format is {found['format']!r}, expected {FORMAT!r}")
         _values(found)
