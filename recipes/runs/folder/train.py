@@ -61,8 +61,8 @@ from .model_file import MANIFEST, export
 from .processor import fastest_precision, keep_freed_memory, threads_of_launched
 from .step_crops import Place, Share, open_batches
 
-# Of the minutes that a run is given, at most: entropy tables, networks and the last scores.
-_END_SHARE, _MOST_END_MINUTES = 0.2, 30.0
+# Of the minutes that a run is given, for entropy tables, networks and the last scores.
+_END_SHARE, _LEAST_END_MINUTES, _MOST_END_MINUTES = 0.2, 1.0, 30.0
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
@@ -230,7 +230,7 @@ def _main(arguments: Arguments) -> None:
             stage_counts=counts,
             workers=workers,
             overwrite=True,
-            until=max(over, monotonic() + 60 * end_minutes / 2),
+            until=_until(over, state),
         )
         _say(f"made {model}, {arguments.out / DISCRIMINATORS} and {arguments.out / CURVES}")
 
@@ -262,6 +262,18 @@ def _of_training(settings: TrainingConfig, end_minutes: float) -> TrainingConfig
     if settings.max_minutes is None:
         return settings
     return dataclasses.replace(settings, max_minutes=settings.max_minutes - end_minutes)
+
+
+def _until(over: float, state: dict[str, Any]) -> float:
+    """When the end of a run should be over: with the run's minutes, or sooner where steps ended it
+    early, or later where it was late.
+    """
+    if over == math.inf:
+        return over
+    by_training = state["elapsed_s"] * _END_SHARE / (1 - _END_SHARE)
+    most = min(max(by_training, 60 * _LEAST_END_MINUTES), 60 * _MOST_END_MINUTES)
+    now = monotonic()
+    return now + min(max(over - now, most / 2), most)
 
 
 def model_config(arguments: Arguments) -> ModelConfig:
