@@ -28,7 +28,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from codec import PRESETS, Codec
 from codec.bitstream import NONE
 from codec.checkpoint import Checkpoint
-from codec.errors import CheckpointError
+from codec.errors import AudioError, CheckpointError, ConfigError, OutputError
 from codec.training import state as training_state
 from codec.training.data.clips import read_manifest
 from codec.training.logs import METRICS, read_metrics
@@ -276,6 +276,9 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path):
     before = model.read_bytes()
     with pytest.raises(CheckpointError, match="exists already"):
         model_file.main(again)
+    nowhere = dataclasses.replace(again, model=tmp_path / "nowhere" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        model_file.main(nowhere)
     assert model.read_bytes() == before
 
 
@@ -292,6 +295,40 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_p
         r"memory    \d.\d GB",
     ):
         assert re.search(f"^{line}$", said.err, re.MULTILINE), said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (("--data", "{elsewhere}"), r"lists speaker\S+, which is not of --data \S+: give the data"),
+        (("--subsets", "broken"), r"which is not of --data \S+ and its --subsets: give the data"),
+        (
+            ("--data", "{speech}/train/broken", "--out", "{new}"),
+            r"no usable audio below .*broken; ",
+        ),
+        (("--out", "{new}/file/run"), r"cannot write to .*file/run: Not a directory"),
+        (("--validation", "{new}"), r"no audio files below .*new"),
+        (("--threads", "0"), r"threads is at least 1, not 0"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(run, speech, tmp_path, more, reason):
+    places = {name: tmp_path / name for name in ("elsewhere", "new")}
+    for place in places.values():
+        place.mkdir()
+    (places["new"] / "file").touch()
+    before = sorted(run.iterdir())
+    words = [word.format(speech=speech, **places) for word in more]
+    with pytest.raises((ConfigError, OutputError, AudioError), match=reason):
+        train_here([*arguments(speech, run), *words])
+    assert sorted(run.iterdir()) == before
+    assert not (places["new"] / "manifest.jsonl").exists()
+
+
+def test_a_short_run_is_measured_on_few_clips(speech, tmp_path):
+    parsed = tyro.cli(train.Arguments, args=arguments(speech, tmp_path))
+    for minutes, clips in ((None, 12), (1.0, 2), (5.0, 5), (600.0, 12)):
+        settings = dataclasses.replace(parsed.settings, max_minutes=minutes)
+        assert train._validation_clips(dataclasses.replace(parsed, settings=settings)) == clips
 
 
 def test_an_error_is_one_line(speech, tmp_path, monkeypatch, capfd):

@@ -240,7 +240,10 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _exists(target: Path) -> str:
-    return f"{target} exists already; choose another name, or allow overwriting (overwrite=True)"
+    return (
+        f"{target} exists already; choose another name, or allow overwriting (overwrite=True, or "
+        f"--force)"
+    )
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:

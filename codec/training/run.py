@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ class _Run:
                 energy_left = trainer.start(self.batches)
         if not trainer.quantizing and self.clock.progress >= trainer.quantize_from:
             self.log.say("the quantizer's stages start from data")
-            energy_left = trainer.start_quantizing(self.batches)
+            # later in the run, steps would be lost
+            with nullcontext() if trainer.steps else at_once(self.clock):
+                energy_left = trainer.start_quantizing(self.batches)
         if not all(map(math.isfinite, energy_left)):
             raise TrainingError(
                 f"the latents at step {trainer.steps} are not finite, so that the codebooks cannot "
@@ -216,6 +219,7 @@ class _Run:
 
     def _validate(self) -> None:
         if self.trainer.accelerator.is_main_process and self.trainer.quantizing:
+            self.log.say("measuring held-out clips")
             with at_once(self.clock):
                 figures = self.validate(self.trainer.averaged, self.log, self.trainer.steps)
             self.log.write(self.trainer.steps, "validation", figures)

@@ -374,12 +374,18 @@ def _differences(theirs: Any, ours: Any, name: str = "") -> dict[str, tuple[Any,
     }
 
 
+def _short(value: Any) -> str:
+    """A value of a configuration, of which a tuple of parts is known by how many there are."""
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        return f"of {len(value)}"
+    return reprlib.repr(value)
+
+
 def _refuse(path: Path, what: str, changed: dict[str, tuple[Any, Any]]) -> None:
     if not changed:
         return
     listed = [
-        f"{name} {reprlib.repr(theirs)}, not {reprlib.repr(ours)}"
-        for name, (theirs, ours) in changed.items()
+        f"{name} {_short(theirs)}, not {_short(ours)}" for name, (theirs, ours) in changed.items()
     ]
     more = f"; and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     raise CheckpointError(

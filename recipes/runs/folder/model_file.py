@@ -83,6 +83,10 @@ def main(arguments: Arguments) -> None:
             f"{arguments.model} exists already; choose another name, or allow overwriting with "
             f"--force"
         )
+    if not arguments.model.parent.is_dir():
+        raise CheckpointError(
+            f"cannot write {arguments.model}: there is no folder {arguments.model.parent}"
+        )
     state = load_state(arguments.run)
     manifest = read_manifest(arguments.run / MANIFEST)
     clips = read_held_out(

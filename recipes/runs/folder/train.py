@@ -37,7 +37,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codec import PRESETS
-from codec.errors import ConfigError
+from codec.errors import ConfigError, OutputError
 from codec.files.stop import Stopped
 from codec.layouts.config import ModelConfig
 from codec.layouts.stage_kinds import StageKind
@@ -63,6 +63,9 @@ from .step_crops import Place, Share, open_batches
 
 # Of the minutes that a run is given, for entropy tables, networks and the last scores.
 _END_SHARE, _LEAST_END_MINUTES, _MOST_END_MINUTES = 0.2, 1.0, 30.0
+
+_VALIDATION_CLIPS = 12
+_CHECKED_CLIPS = 100  # of a manifest, spread over it
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
@@ -134,8 +137,10 @@ class Arguments:
         default_factory=lambda: settings_of_this_machine(max_minutes=30.0)
     )
 
-    validation_clips: int = 12
-    """How many clips are measured during the run."""
+    validation_clips: int | None = None
+    """How many clips are measured during the run; None: 12, and fewer where it lasts fewer
+    minutes.
+    """
     final_clips: int | None = None
     """How many clips are measured at its end; None is all."""
     stage_counts: StageCounts = (1, 2, 3, 4, 6, 8, 10, 12, 14, 20, 28)
@@ -160,6 +165,9 @@ def main(arguments: Arguments) -> None:
 
 def _main(arguments: Arguments) -> None:
     keep_freed_memory()
+    if arguments.threads is not None and arguments.threads < 1:
+        raise ConfigError(f"threads is at least 1, not {arguments.threads}")
+    audio_files(arguments.validation)  # before an hour of reading the other ones
     if threads := arguments.threads or threads_of_launched():
         torch.set_num_threads(threads)
     end_minutes = _end_minutes(arguments.settings)
@@ -204,7 +212,9 @@ def _main(arguments: Arguments) -> None:
             trainer,
             batches,
             arguments.out,
-            validate=Validator(spread(clips, arguments.validation_clips), counts, workers=workers),
+            validate=Validator(
+                spread(clips, _validation_clips(arguments)), counts, workers=workers
+            ),
             elapsed_s=start.elapsed_s,
             origin=start.origin,
             log_every_steps=arguments.log_every_steps,
@@ -264,6 +274,13 @@ def _of_training(settings: TrainingConfig, end_minutes: float) -> TrainingConfig
     return dataclasses.replace(settings, max_minutes=settings.max_minutes - end_minutes)
 
 
+def _validation_clips(arguments: Arguments) -> int:
+    if arguments.validation_clips is not None:
+        return arguments.validation_clips
+    minutes = arguments.settings.max_minutes or _VALIDATION_CLIPS
+    return min(max(2, round(minutes)), _VALIDATION_CLIPS)
+
+
 def _until(over: float, state: dict[str, Any]) -> float:
     """When the end of a run should be over: with the run's minutes, or sooner where steps ended it
     early, or later where it was late.
@@ -300,14 +317,34 @@ def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
 
 def _manifest(arguments: Arguments) -> Manifest:
     path = arguments.out / MANIFEST
-    if not path.exists():
-        arguments.out.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        _check_manifest(read_manifest(path, root=arguments.data), path, arguments)
+    else:
+        try:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write to {arguments.out}: {error.strerror}") from error
         clips, rejected = _read_folders(arguments)
         lines = [f"{file.path}: {file.reason}\n" for file in rejected]
-        (arguments.out / "rejected.txt").write_text("".join(lines), encoding="utf-8")
+        rejections = arguments.out / "rejected.txt"
+        rejections.write_text("".join(lines), encoding="utf-8")
+        if not clips:
+            raise ConfigError(f"no usable audio below {arguments.data}; {rejections} says why")
         write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)
         _say(f"{len(clips)} clips, {len(rejected)} files rejected")
     return read_manifest(path, root=arguments.data)
+
+
+def _check_manifest(manifest: Manifest, path: Path, arguments: Arguments) -> None:
+    """Refuse clips of a run in this folder that are not of the data asked for."""
+    for clip in spread(manifest.clips, _CHECKED_CLIPS):
+        in_subset = map(PurePosixPath(clip.path).is_relative_to, arguments.subsets or ("",))
+        if not (any(in_subset) and (manifest.root / clip.path).is_file()):
+            raise ConfigError(
+                f"{path} lists {clip.path}, which is not of --data {arguments.data}"
+                f"{' and its --subsets' if arguments.subsets else ''}: give the data that the run "
+                f"began with, or begin in another folder"
+            )
 
 
 def _read_folders(arguments: Arguments) -> tuple[list[TrainingClip], list[Rejected]]:
