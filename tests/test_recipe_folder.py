@@ -100,6 +100,7 @@ def run(speech, tmp_path_factory) -> Path:
     assert re.search(
         r"stopped at step \d+, and saved: the same command goes on from here\n$", errors
     ), errors
+    time.sleep(1.0)  # TensorBoard reads its files in the order of the second that they began in
     said, told = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
         train_here(arguments(speech, out))
