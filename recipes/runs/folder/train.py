@@ -50,7 +50,7 @@ from codec.training.run import train
 from codec.training.settings import TrainingConfig
 from codec.training.state import load_discriminators, load_state, open_run, save_discriminators
 from codec.training.trainer import Trainer
-from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
+from codec.training.validation import Validator, audio_files, read_held_out
 
 from ...held_out import spread
 from ...rates import StageCounts
@@ -167,7 +167,7 @@ def _main(arguments: Arguments) -> None:
     keep_freed_memory()
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigError(f"threads is at least 1, not {arguments.threads}")
-    audio_files(arguments.validation)  # before an hour of reading the other ones
+    held_out = audio_files(arguments.validation)  # before an hour of reading the other ones
     if threads := arguments.threads or threads_of_launched():
         torch.set_num_threads(threads)
     end_minutes = _end_minutes(arguments.settings)
@@ -204,9 +204,11 @@ def _main(arguments: Arguments) -> None:
         _say(
             f"goes on at step {trainer.steps}, after {start.elapsed_s / 60:.1f} minutes of training"
         )
-    clips = _held_out(arguments, config.sample_rate_hz) if accelerator.is_main_process else []
+    clips = []
+    if accelerator.is_main_process:
+        clips = read_held_out(spread(held_out, arguments.final_clips), config.sample_rate_hz)
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
-    over = monotonic() + 60 * (settings.max_minutes or 0) - start.elapsed_s + 60 * end_minutes
+    over = monotonic() + 60 * (arguments.settings.max_minutes or math.inf) - start.elapsed_s
     with score_workers(arguments.workers) as workers:
         done = train(
             trainer,
@@ -317,9 +319,7 @@ def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
 
 def _manifest(arguments: Arguments) -> Manifest:
     path = arguments.out / MANIFEST
-    if path.exists():
-        _check_manifest(read_manifest(path, root=arguments.data), path, arguments)
-    else:
+    if not path.exists():
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -332,7 +332,9 @@ def _manifest(arguments: Arguments) -> Manifest:
             raise ConfigError(f"no usable audio below {arguments.data}; {rejections} says why")
         write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)
         _say(f"{len(clips)} clips, {len(rejected)} files rejected")
-    return read_manifest(path, root=arguments.data)
+    manifest = read_manifest(path, root=arguments.data)
+    _check_manifest(manifest, path, arguments)
+    return manifest
 
 
 def _check_manifest(manifest: Manifest, path: Path, arguments: Arguments) -> None:
@@ -379,12 +381,6 @@ def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
         seed=arguments.settings.seed,
         level_dbfs=arguments.level_dbfs,
         augment=arguments.augment,
-    )
-
-
-def _held_out(arguments: Arguments, sample_rate_hz: int) -> list[HeldOut]:
-    return read_held_out(
-        spread(audio_files(arguments.validation), arguments.final_clips), sample_rate_hz
     )
 
 
