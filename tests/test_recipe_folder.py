@@ -275,7 +275,7 @@ def test_another_run_begins_from_its_portable_state(run, speech, tmp_path):
         run=tmp_path / "tuned", validation=speech / "val", model=model, stage_counts=(2,), workers=1
     )
     before = model.read_bytes()
-    with pytest.raises(CheckpointError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         model_file.main(again)
     nowhere = dataclasses.replace(again, model=tmp_path / "nowhere" / "model.safetensors")
     with pytest.raises(CheckpointError, match="there is no folder"):

@@ -23,6 +23,7 @@ __all__ = [
     "atomic_path",
     "is_being_written",
     "is_special_file",
+    "refuse_existing",
     "remove_stale_part",
     "scratch_path",
 ]
@@ -41,6 +42,13 @@ def abandon_outputs() -> None:
     for path in list(_unfinished):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def refuse_existing(*targets: Path, overwrite: bool) -> None:
+    """Raise `OutputError` where a target exists, unless it may be replaced."""
+    for target in targets:
+        if not overwrite and target.exists():
+            raise OutputError(_exists(target))
 
 
 def is_special_file(path: str | os.PathLike[str]) -> bool:
@@ -235,15 +243,11 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise OutputError(f"cannot write {target}: it is a folder; give a file name")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
-    if not overwrite and target.exists():
-        raise OutputError(_exists(target))
+    refuse_existing(target, overwrite=overwrite)
 
 
 def _exists(target: Path) -> str:
-    return (
-        f"{target} exists already; choose another name, or allow overwriting (overwrite=True, or "
-        f"--force)"
-    )
+    return f"{target} exists already; --force, or overwrite=True in Python, replaces it"
 
 
 def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DiveqCodecError
-from ..files.output import atomic_output
+from ..files.output import atomic_output, refuse_existing
 from .logs import METRICS, read_metrics
 
 Points = tuple[list[float], list[float]]  # time, value (NaN: none)
@@ -309,10 +309,7 @@ def main(metrics: Path, out: Path, /, force: bool = False) -> None:
         out: The PNG to write.
         force: Overwrite an existing file.
     """
-    if out.exists() and not force:
-        raise ConfigError(
-            f"{out} exists already; choose another name, or allow overwriting with --force"
-        )
+    refuse_existing(out, overwrite=force)
     path = metrics / METRICS if metrics.is_dir() else metrics
     try:
         records = read_metrics(path)

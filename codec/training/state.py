@@ -29,7 +29,7 @@ from torch import Tensor
 from ..backends.torch_backend import TorchBackend
 from ..checkpoint import SUFFIX, Checkpoint
 from ..errors import CheckpointError, ConfigError, DiveqCodecError
-from ..files.output import atomic_output
+from ..files.output import atomic_output, refuse_existing
 from ..layouts.config import ModelConfig
 from ..layouts.transform.transform_network import TransformDecoder, TransformEncoder
 from ..layouts.transform.transform_start import join_latents, limit_look_ahead, pass_new_blocks
@@ -403,10 +403,7 @@ def main(run: Path, out: Path, /, force: bool = False) -> None:
         out: The file to write.
         force: Overwrite an existing file.
     """
-    if out.exists() and not force:
-        raise CheckpointError(
-            f"{out} exists already; choose another name, or allow overwriting with --force"
-        )
+    refuse_existing(out, overwrite=force)
     _write(out, portable(load_state(run)))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 

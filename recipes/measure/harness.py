@@ -24,7 +24,6 @@ from ..stderr_progress import Report, progress_on_stderr
 __all__ = [
     "ClipArguments",
     "Scoring",
-    "refuse_existing",
     "scoring",
 ]
 
@@ -54,17 +53,6 @@ class ClipArguments:
 
     def sources(self) -> list[Source]:
         return spread(find_sources(self.data), self.clips)
-
-
-def refuse_existing(*paths: Path, force: bool) -> None:
-    """Refuse to replace a file, before the work, not after it.
-
-    Raises:
-        ConfigError: One exists, and `force` is not set.
-    """
-    for path in paths:
-        if path.exists() and not force:
-            raise ConfigError(f"{path} exists already; choose another name, or give --force")
 
 
 class Scoring:

@@ -17,12 +17,12 @@ from codec import DEFAULT_MODEL, Codec, atomic_output
 from codec.errors import ConfigError
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import Signal, Source, find_sources
+from codec.files.output import refuse_existing
 from codec.report.spectrogram import Axes, spectrogram_png
 from codec.training.validation import read_clip
 
 from ..rates import Bitrates
 from ..run_script import run_script
-from .harness import refuse_existing
 
 _PANEL_INCHES = (9.2, 1.75)
 _DOTS_PER_INCH = 100
@@ -49,7 +49,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    refuse_existing(arguments.out, force=arguments.force)
+    refuse_existing(arguments.out, overwrite=arguments.force)
     source = find_clip(find_sources(arguments.data), arguments.clip)
     codec = Codec.load(arguments.model)
     rate = codec.config.sample_rate_hz

@@ -138,7 +138,5 @@ def test_export_lists_what_it_wrote(call, folder, tiny):
     ]
     again = call("export", tiny, "graphs")
     assert again.code == 1
-    assert again.error.endswith(
-        "choose another name, or allow overwriting (overwrite=True, or --force)"
-    )
+    assert again.error.endswith("exists already; --force, or overwrite=True in Python, replaces it")
     assert call("export", tiny, "graphs", "--force").code == 0

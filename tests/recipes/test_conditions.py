@@ -12,7 +12,7 @@ import pytest
 from synthesis import synthesize_speech, write_corpus
 
 from codec import Codec
-from codec.errors import AudioError, ConfigError
+from codec.errors import AudioError, ConfigError, OutputError
 from codec.evaluation.result import Clip, Evaluation, Reference, System
 from codec.evaluation.signal import find_sources
 from codec.evaluation.summary import summarise
@@ -262,9 +262,7 @@ def test_a_run_writes_a_table_and_its_figures(tmp_path, tiny_model, capsys):
     assert "| - | - |" in next(
         line for line in text.splitlines() if line.startswith(f"| {MUSIC} |")
     )
-    with pytest.raises(
-        ConfigError, match=r"of\.v1\.json exists already; choose another name, or give --force"
-    ):
+    with pytest.raises(OutputError, match=r"of\.v1\.json exists already; --force"):
         main(arguments)
 
 

@@ -9,7 +9,7 @@ import pytest
 from synthesis import synthesize_speech, tone, write_corpus
 
 from codec import Codec
-from codec.errors import ConfigError
+from codec.errors import ConfigError, OutputError
 from codec.evaluation.signal import find_sources
 from recipes.measure.pictures import Arguments, draw, find_clip, main, versions
 
@@ -31,9 +31,7 @@ def test_a_picture_has_a_panel_for_each_version(tmp_path, tiny_model):
     assert high - 30 == pytest.approx(
         2 * (low - 30), abs=2
     )  # four panels, and two; 30 pixels below them
-    with pytest.raises(
-        ConfigError, match=r"3\.png exists already; choose another name, or give --force"
-    ):
+    with pytest.raises(OutputError, match=r"3\.png exists already; --force"):
         main(arguments)
 
 

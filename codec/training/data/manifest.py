@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 
 from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
-from ...errors import AudioError, DiveqCodecError, ManifestError, OutputError
-from ...files.output import atomic_output, is_special_file
+from ...errors import AudioError, DiveqCodecError, ManifestError
+from ...files.output import atomic_output, is_special_file, refuse_existing
 from .clips import (
     LEVELS_PER_SECOND,
     LOWEST_LEVEL_DB,
@@ -248,11 +248,7 @@ def main(
     from rich.progress import Progress as Bar
 
     rejected_path = out.with_suffix(".rejected.jsonl")
-    for path in (out, rejected_path):
-        if path.exists() and not force:
-            raise OutputError(
-                f"{path} exists already; choose another name, or allow overwriting with --force"
-            )
+    refuse_existing(out, rejected_path, overwrite=force)
     console = Console(stderr=True)
     with Bar(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)

@@ -25,10 +25,11 @@ from codec.evaluation.model_candidate import ModelCandidate, model_candidates
 from codec.evaluation.recordings import Recordings
 from codec.evaluation.result import Evaluation
 from codec.evaluation.signal import Source
+from codec.files.output import refuse_existing
 
 from ...rates import Bitrates, StageCounts
 from ...run_script import run_script
-from ..harness import ClipArguments, refuse_existing, scoring
+from ..harness import ClipArguments, scoring
 from .codec2 import codec2_peers
 from .neural import LAYOUTS, neural_peers, threads
 from .opus_tools import opus_peers
@@ -80,7 +81,7 @@ class Arguments(ClipArguments):
 
 
 def main(arguments: Arguments) -> None:
-    refuse_existing(arguments.out / RESULT, force=arguments.force)
+    refuse_existing(arguments.out / RESULT, overwrite=arguments.force)
     torch.set_num_threads(arguments.threads)
     sources = arguments.sources()
     evaluation = _with_timed(arguments, sources, _evaluate(arguments, sources))

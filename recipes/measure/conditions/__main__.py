@@ -18,12 +18,13 @@ from typing import Literal
 from codec import DEFAULT_MODEL, Codec, atomic_output
 from codec.evaluation.model_candidate import model_candidates
 from codec.evaluation.signal import Source, find_sources
+from codec.files.output import refuse_existing
 from codec.training.data.manifest import SPEAKER_RULES
 
 from ...held_out import spread
 from ...rates import Bitrates
 from ...run_script import run_script
-from ..harness import ClipArguments, refuse_existing, scoring
+from ..harness import ClipArguments, scoring
 from .changed_clips import CONDITIONS, MUSIC, ChangedClip, Corpus, music_clips
 from .condition_tables import MeasuredCondition, as_plain, as_tables
 
@@ -47,7 +48,7 @@ class Arguments(ClipArguments):
 
 def main(arguments: Arguments) -> None:
     paths = [arguments.out.with_name(arguments.out.name + suffix) for suffix in (".json", ".md")]
-    refuse_existing(*paths, force=arguments.force)
+    refuse_existing(*paths, overwrite=arguments.force)
     codec = Codec.load(arguments.model)
     measured = measure(arguments, codec)
     clips = len(measured[0].evaluation.references)

@@ -22,6 +22,7 @@ from codec import Codec
 from codec.bitstream import NONE, EntropyTables
 from codec.checkpoint import Checkpoint
 from codec.errors import CheckpointError
+from codec.files.output import refuse_existing
 from codec.layouts.config import ModelConfig
 from codec.streams.allocation import allocate, frame_powers, stages_per_db
 from codec.training.data.clips import Manifest, read_manifest
@@ -78,11 +79,8 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    if arguments.model.exists() and not arguments.force:  # before an hour of scoring, not after it
-        raise CheckpointError(
-            f"{arguments.model} exists already; choose another name, or allow overwriting with "
-            f"--force"
-        )
+    # before an hour of scoring, not after it
+    refuse_existing(arguments.model, overwrite=arguments.force)
     if not arguments.model.parent.is_dir():
         raise CheckpointError(
             f"cannot write {arguments.model}: there is no folder {arguments.model.parent}"

@@ -254,7 +254,7 @@ def test_command(libritts, tmp_path):
     assert again.returncode == 1
     assert (
         again.stderr.strip()
-        == f"error: {out} exists already; choose another name, or allow overwriting with --force"
+        == f"error: {out} exists already; --force, or overwrite=True in Python, replaces it"
     )
 
 
