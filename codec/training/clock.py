@@ -46,6 +46,11 @@ class Clock:
         return bool(requests > 0)
 
     @property
+    def stopped_by(self) -> int:
+        """The signal that ended the run, or 0; SIGTERM stands for that of another process."""
+        return (self.stop_signal or signal.SIGTERM) if self.stop else 0
+
+    @property
     def progress(self) -> float:
         settings = self.trainer.settings
         by_steps = self.trainer.steps / settings.steps if settings.steps else 0.0

@@ -44,9 +44,9 @@ def train(
     save_every_minutes: float = 5.0,
     validate_every_minutes: float = 10.0,
     data_facts: dict[str, Any] | None = None,
-) -> bool:
-    """Train until the budget is spent (True) or a stop signal came (False); the state is saved in
-    both cases.
+) -> int:
+    """Train until the budget is spent (returns 0) or a stop signal came (returns its number); the
+    state is saved in both cases.
 
     SIGTERM and the first SIGINT (Ctrl-C) stop after the step; a second SIGINT interrupts at once,
     without saving. While codebooks are initialised and while the model is validated, where nothing
@@ -82,7 +82,7 @@ def train(
     clock = Clock(trainer, elapsed_s)
     if clock.progress >= 1:
         trainer.accelerator.end_training()  # as after a run
-        return True
+        return 0
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"data": data_facts or {}, "origin": origin, "commit": code_commit()}
     with (
@@ -95,7 +95,7 @@ def train(
             Every(60 * save_every_minutes, clock),
             Every(60 * validate_every_minutes, clock),
         )
-    return clock.progress >= 1 and not clock.stop
+    return clock.stopped_by
 
 
 @dataclass

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_all_methods_of_a_seed_start_from_one_state(start, corpus, tmp_path, mon
     def stopped(trainer, batches, folder, **_):
         stage = trainer.model.quantizer.stages[0]
         seen[folder.name.split("-")[1]] = trainer.state_dict(), stage.use.clone(), batches(3)
-        return False
+        return signal.SIGTERM
 
     monkeypatch.setattr(codec_runs, "train", stopped)
     for method in ("ema", "sf_diveq", "diveq_sum"):

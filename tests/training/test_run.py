@@ -31,7 +31,7 @@ def no_validation(*_: Any) -> dict[str, Any]:
     return {}
 
 
-def run(trainer: Trainer, folder: Path, data=batches, **options: Any) -> bool:
+def run(trainer: Trainer, folder: Path, data=batches, **options: Any) -> int:
     """Go on with the folder's run, or begin it, and log every step."""
     start = open_run(trainer, folder)
     defaults = {"validate": no_validation, "log_every_steps": 1, "save_every_minutes": NEVER}
@@ -43,7 +43,7 @@ def run(trainer: Trainer, folder: Path, data=batches, **options: Any) -> bool:
 def finished(tmp_path_factory) -> Path:
     """The folder of an unbroken run of DiVeQ stages; not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
-    assert run(small_trainer(folder), folder) is True
+    assert run(small_trainer(folder), folder) == 0
     return folder
 
 
@@ -87,7 +87,7 @@ def test_a_run_of_steps_is_logged_validated_and_saved(tmp_path):
         run(
             trainer, tmp_path, validate=validate, log_every_steps=5, data_facts={"folder": "speech"}
         )
-        is True
+        == 0
     )
     assert validated == [(trainer.averaged, 12)]
     assert [(record["step"], record["event"]) for record in read_metrics(tmp_path / METRICS)] == [
@@ -150,7 +150,7 @@ def test_a_run_of_minutes_saves_and_validates_by_its_clock(tmp_path, monkeypatch
             save_every_minutes=0.25,
             validate_every_minutes=0.5,
         )
-        is True
+        == 0
     )
     # Seconds after each step: 6 12 18 24 30, validation to 42, 48 54 60.
     assert (saved, validated) == ([3, 5, 6, 8], [5, 8])
@@ -173,7 +173,7 @@ def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkey
     validated: list[int] = []
     changes = {"steps": None, "max_minutes": 1.5, "quantize_from": 0.0}
     for stops in ([5], []):
-        done = run(
+        stopped_by = run(
             small_trainer(tmp_path, **changes),
             tmp_path,
             data,
@@ -181,7 +181,7 @@ def test_a_resumed_run_of_minutes_keeps_its_time_and_its_rhythm(tmp_path, monkey
             validate=lambda _model, _log, step: validated.append(step) or {},
         )
         now[0] += 3600  # the machine was away
-        assert done is not bool(stops)
+        assert stopped_by == (signal.SIGTERM if stops else 0)
     # The start of the codebooks reads 4 batches: 30 s after the first step.
     assert steps_of(tmp_path, "train") == list(range(1, 12))
     assert validated == [1, 11]  # at 30 and 90 s; the stop came at 60, and is not kept waiting
@@ -223,7 +223,7 @@ def test_a_stop_in_the_last_step_is_no_end(tmp_path):
         return step(*arguments)
 
     trainer.step = last_step  # pyright: ignore[reportAttributeAccessIssue]
-    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) is False
+    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) == signal.SIGTERM
     assert load_state(tmp_path)["trainer"]["steps"] == 2
     assert validated == []
 
@@ -237,7 +237,7 @@ def test_a_stop_while_the_state_is_saved_spares_the_validation(tmp_path, monkeyp
     monkeypatch.setattr(run_module, "save_state", save)
     trainer = small_trainer(tmp_path, steps=1, quantize_from=0.0, adversarial_from=1.0)
     validated: list[int] = []
-    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) is False
+    assert run(trainer, tmp_path, validate=lambda *_: validated.append(1) or {}) == signal.SIGTERM
     assert validated == []
 
 
@@ -255,14 +255,17 @@ def test_a_run_stopped_and_killed_ends_as_an_unbroken_one(kind, finished, tmp_pa
     unbroken, broken = finished, tmp_path / "broken"
     if kind != "diveq":
         unbroken = tmp_path / "unbroken"
-        assert run(small_trainer(unbroken, kind), unbroken) is True
-    assert run(small_trainer(broken, kind), broken, failing_from(2, send(signal.SIGTERM))) is False
+        assert run(small_trainer(unbroken, kind), unbroken) == 0
+    assert (
+        run(small_trainer(broken, kind), broken, failing_from(2, send(signal.SIGTERM)))
+        == signal.SIGTERM
+    )
     assert load_state(broken)["trainer"]["steps"] == 3  # the step in which the signal came is done
     with pytest.raises(OSError, match="the machine is gone"):
         run(small_trainer(broken, kind), broken, failing_from(8, crash))
     assert steps_of(broken, "train") == [1, 2, 3, 4, 5, 6, 7, 8]
     torch.manual_seed(12345)  # whatever else draws random numbers
-    assert run(small_trainer(broken, kind), broken) is True
+    assert run(small_trainer(broken, kind), broken) == 0
 
     assert_equal_states(load_state(broken)["trainer"], load_state(unbroken)["trainer"])
     one, other = (
@@ -281,10 +284,13 @@ def test_a_run_stopped_and_killed_ends_as_an_unbroken_one(kind, finished, tmp_pa
 
 
 def test_a_cut_off_line_of_the_log_is_dropped(tmp_path):
-    assert run(small_trainer(tmp_path), tmp_path, failing_from(2, send(signal.SIGTERM))) is False
+    assert (
+        run(small_trainer(tmp_path), tmp_path, failing_from(2, send(signal.SIGTERM)))
+        == signal.SIGTERM
+    )
     with (tmp_path / METRICS).open("a") as file:
         file.write('{"step": 3, "event": "tr')
-    assert run(small_trainer(tmp_path), tmp_path) is True
+    assert run(small_trainer(tmp_path), tmp_path) == 0
     assert steps_of(tmp_path, "train") == list(range(1, 13))
     for line in (tmp_path / METRICS).read_text().splitlines():
         json.loads(line)
@@ -293,7 +299,7 @@ def test_a_cut_off_line_of_the_log_is_dropped(tmp_path):
 def test_ctrl_c_stops_and_a_second_one_interrupts(tmp_path):
     once, twice = tmp_path / "once", tmp_path / "twice"
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    assert run(small_trainer(once), once, failing_from(1, send(signal.SIGINT))) is False
+    assert run(small_trainer(once), once, failing_from(1, send(signal.SIGINT))) == signal.SIGINT
     assert load_state(once)["trainer"]["steps"] == 2
     with pytest.raises(KeyboardInterrupt):
         run(small_trainer(twice), twice, failing_from(1, send(signal.SIGINT, signal.SIGINT)))
@@ -304,13 +310,13 @@ def test_ctrl_c_stops_and_a_second_one_interrupts(tmp_path):
 def test_a_finished_run_is_left_as_it_is(finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert run(small_trainer(tmp_path), tmp_path) is True
+    assert run(small_trainer(tmp_path), tmp_path) == 0
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
 
 def test_more_steps_continue_a_finished_run(finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    assert run(small_trainer(tmp_path, steps=14), tmp_path) is True
+    assert run(small_trainer(tmp_path, steps=14), tmp_path) == 0
     assert steps_of(tmp_path, "train") == list(range(1, 15))
 
 
@@ -328,7 +334,7 @@ def broken_from(first: int, last: float = float("inf")) -> Any:
 def test_broken_steps_that_persist_end_the_run_and_keep_the_state(tmp_path, monkeypatch, looked_at):
     assert (
         run(small_trainer(tmp_path, steps=400), tmp_path, failing_from(2, send(signal.SIGTERM)))
-        is False
+        == signal.SIGTERM
     )
     saved = (tmp_path / STATE).read_bytes()
     trainer = small_trainer(tmp_path, steps=400)
@@ -349,7 +355,7 @@ def test_broken_steps_that_persist_end_the_run_and_keep_the_state(tmp_path, monk
 
 def test_a_few_broken_steps_are_counted_and_survived(tmp_path):
     trainer = small_trainer(tmp_path)
-    assert run(trainer, tmp_path, broken_from(8, 10)) is True
+    assert run(trainer, tmp_path, broken_from(8, 10)) == 0
     records = {
         record["step"]: record
         for record in read_metrics(tmp_path / METRICS)

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -210,7 +209,7 @@ def _main(arguments: Arguments) -> None:
     counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
     over = monotonic() + 60 * (arguments.settings.max_minutes or math.inf) - start.elapsed_s
     with score_workers(arguments.workers) as workers:
-        done = train(
+        stop_signal = train(
             trainer,
             batches,
             arguments.out,
@@ -224,11 +223,11 @@ def _main(arguments: Arguments) -> None:
             validate_every_minutes=arguments.validate_every_minutes,
             data_facts=_data_facts(arguments, manifest),
         )
-        if not done:
+        if stop_signal:
             words = (
                 f"stopped at step {trainer.steps}, and saved: the same command goes on from here"
             )
-            raise Stopped(signal.SIGTERM, words)
+            raise Stopped(stop_signal, words)
         if not accelerator.is_main_process:
             return
         state, model = load_state(arguments.out), arguments.out / MODEL

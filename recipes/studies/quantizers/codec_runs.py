@@ -128,7 +128,7 @@ def train_and_score(run: CodecRun, setup: Setup, start: Start) -> dict[str, Any]
         if run.start == "kmeans":
             _trust_start(trainer)
     began = time.process_time(), trainer.steps
-    if not train(
+    if train(
         trainer,
         batches,
         folder,
