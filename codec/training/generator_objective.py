@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..layouts.config import ModelConfig
 from .objective.discriminators import Discriminators, Verdict
 from .objective.losses import (
     SpectralCriterion,
@@ -27,6 +28,8 @@ from .settings import TrainingConfig
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+_EXCITATION_PERIODICITY = 20.0  # a twelfth of all terms
+
 
 class Objective(nn.Module):
     """The distances between an estimate and its reference, and both sides of the adversarial game.
@@ -35,14 +38,14 @@ class Objective(nn.Module):
     spectral distances, discriminators, and the stretch of the crop that these hear.
     """
 
-    def __init__(self, sample_rate_hz: int, settings: TrainingConfig) -> None:
+    def __init__(self, model: ModelConfig, settings: TrainingConfig) -> None:
         super().__init__()
+        sample_rate_hz = model.sample_rate_hz
         self.settings = settings
+        self.periodicity_weight = _periodicity_weight(model, settings)
         self.spectral = SpectralCriterion(sample_rate_hz, settings.audible_range_db)
         self.loudness = LoudnessCriterion(sample_rate_hz)
-        self.periodicity = (
-            PeriodicityCriterion(sample_rate_hz) if settings.periodicity_weight else None
-        )
+        self.periodicity = PeriodicityCriterion(sample_rate_hz) if self.periodicity_weight else None
         self.discriminators = Discriminators(settings.discriminator)
 
     def distances(
@@ -88,10 +91,19 @@ class Objective(nn.Module):
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum of terms."""
-        weights = {"features": "feature_weight"}
-        return torch.stack(
-            [getattr(self.settings, weights.get(n, f"{n}_weight")) * t for n, t in terms.items()]
-        ).sum()
+        return torch.stack([self._weight(name) * term for name, term in terms.items()]).sum()
+
+    def _weight(self, name: str) -> float:
+        if name == "periodicity":
+            return self.periodicity_weight
+        return getattr(self.settings, "feature_weight" if name == "features" else f"{name}_weight")
+
+
+def _periodicity_weight(model: ModelConfig, settings: TrainingConfig) -> float:
+    if settings.periodicity_weight is not None:
+        return settings.periodicity_weight
+    has_excitation = model.transform is not None and model.transform.excitation_bands > 0
+    return _EXCITATION_PERIODICITY if has_excitation else 0.0
 
 
 def _drawn(count: int, wanted: int, generator: torch.Generator) -> list[int]:

@@ -68,7 +68,7 @@ class TrainingConfig:
     stft_weight: float = 1.0
     waveform_weight: float = 1.0
     loudness_weight: float = 0.1
-    periodicity_weight: float = 0.0  # 20 is about right for a decoder with an excitation
+    periodicity_weight: float | None = None  # None: 20 for a decoder with an excitation, else 0
     adversarial_weight: float = 2.5
     feature_weight: float = 2.5
     discriminators_per_step: int | None = None  # drawn anew for each step; None: all
@@ -98,8 +98,9 @@ class TrainingConfig:
             field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")
         ]
         for name in (*_NOT_NEGATIVE, *weights):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is at least 0, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} is at least 0, not {value}")
         for name in _SHARES:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

@@ -56,7 +56,7 @@ class Trainer:
         self.settings, self.accelerator, self.device = settings, accelerator, accelerator.device
         torch.manual_seed(settings.seed)
         self.model = CodecModel(model).to(self.device)
-        self.objective = Objective(model.sample_rate_hz, settings).to(self.device)
+        self.objective = Objective(model, settings).to(self.device)
         self.discriminator = self.objective.discriminators
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = self._generator_optimiser()

@@ -261,15 +261,19 @@ def test_every_phase_gives_its_figures():
     assert names == [spectral, spectral, spectral | adversarial, spectral | adversarial]
 
 
-def test_periodicity_counts_where_it_has_a_weight():
-    figures = [
-        trainer(run=settings(periodicity_weight=weight)).step(crops(0), 0.0).figures
-        for weight in (0.0, 20.0)
-    ]
-    assert "periodicity" not in figures[0]
-    torch.testing.assert_close(
-        figures[1]["total"], figures[0]["total"] + 20 * figures[1]["periodicity"]
-    )
+@pytest.mark.parametrize(("excitation_bands", "weight"), [(0, 20.0), (1, None), (1, 0.0)])
+def test_periodicity_counts_where_it_has_a_weight(excitation_bands, weight):
+    """By default where the decoder has an excitation."""
+    model = tiny_transform(excitation_bands=excitation_bands)
+    figures = trainer(model, settings(periodicity_weight=weight)).step(crops(0), 0.0).figures
+    spectral = trainer(model, settings(periodicity_weight=0.0)).step(crops(0), 0.0).figures
+    assert ("periodicity" in figures) is (weight != 0.0)
+    difference = 20 * figures["periodicity"] if weight != 0.0 else torch.zeros(())
+    torch.testing.assert_close(figures["total"], spectral["total"] + difference)
+
+
+def test_without_an_excitation_periodicity_does_not_count_by_default():
+    assert "periodicity" not in trainer().step(crops(0), 0.0).figures
 
 
 def test_fine_tuning_starts_from_the_averaged_weights():

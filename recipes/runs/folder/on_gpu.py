@@ -68,7 +68,6 @@ def training(arguments: Arguments) -> train.Arguments:
         adversarial_from=0.0,
         gradient_clip=125.0,
         loudness_weight=0.2,
-        periodicity_weight=20.0,
         ema_decay=0.998,
         discriminator=DISCRIMINATORS,
     )
