@@ -310,6 +310,11 @@ def test_a_dry_run_says_what_the_run_would_take_and_leaves_nothing(speech, tmp_p
         (("--out", "{new}/file/run"), r"cannot write to .*file/run: Not a directory"),
         (("--validation", "{new}"), r"no audio files below .*new"),
         (("--threads", "0"), r"threads is at least 1, not 0"),
+        (("--validation-clips", "0"), r"validation_clips is at least 1, not 0"),
+        (("--final-clips", "0"), r"final_clips is at least 1, not 0"),
+        (("--stages", "0"), r"stages is at least 1, not 0"),
+        (("--data-workers", "-1"), r"data_workers is at least 0, not -1"),
+        (("--stage-counts", "5,6"), r"the model has 4 stages, and all of stage_counts are more"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(run, speech, tmp_path, more, reason):

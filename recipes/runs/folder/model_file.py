@@ -21,7 +21,7 @@ import numpy as np
 from codec import Codec
 from codec.bitstream import NONE, EntropyTables
 from codec.checkpoint import Checkpoint
-from codec.errors import CheckpointError
+from codec.errors import CheckpointError, ConfigError
 from codec.files.output import refuse_existing
 from codec.layouts.config import ModelConfig
 from codec.streams.allocation import allocate, frame_powers, stages_per_db
@@ -77,6 +77,12 @@ class Arguments:
     force: bool = False
     """Overwrite an existing model file."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.table_minutes < math.inf:
+            raise ConfigError(f"table_minutes is positive, not {self.table_minutes}")
+        if self.workers < 1:
+            raise ConfigError(f"workers is at least 1, not {self.workers}")
+
 
 def main(arguments: Arguments) -> None:
     # before an hour of scoring, not after it
@@ -126,7 +132,7 @@ def export(
     codes, and fewer clips are scored.
     """
     model = averaged_model(state)
-    stages = [count for count in stage_counts if count <= len(model.config.stages)]
+    stages = stage_counts_of(model.config, stage_counts)
     plain = to_checkpoint(model, weight_type=weight_type)
     tables = fitted_tables(
         plain, manifest, table_minutes, networks, until=_part(until, _TABLES_SHARE)
@@ -137,6 +143,15 @@ def export(
     checkpoint = to_checkpoint(model, weight_type=weight_type, tables=tables, facts=facts)
     checkpoint.save(path, overwrite=overwrite)
     print(format_rows(rows))
+
+
+def stage_counts_of(config: ModelConfig, stage_counts: Sequence[int]) -> list[int]:
+    """Those of the numbers of stages that the model has."""
+    stages = len(config.stages)
+    counts = [count for count in stage_counts if count <= stages]
+    if not counts:
+        raise ConfigError(f"the model has {stages} stages, and all of stage_counts are more")
+    return counts
 
 
 def _part(until: float, share: float) -> float:

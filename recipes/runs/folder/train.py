@@ -26,6 +26,8 @@ import dataclasses
 import math
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -47,16 +49,22 @@ from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.plot import main as plot
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
-from codec.training.state import load_discriminators, load_state, open_run, save_discriminators
-from codec.training.trainer import Trainer
-from codec.training.validation import Validator, audio_files, read_held_out
+from codec.training.state import (
+    RunStart,
+    load_discriminators,
+    load_state,
+    open_run,
+    save_discriminators,
+)
+from codec.training.trainer import Batches, Trainer
+from codec.training.validation import HeldOut, Validator, audio_files, read_held_out
 
 from ...held_out import spread
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
 from ...stderr_progress import progress_on_stderr
 from .dry_run import expectation, settings_line
-from .model_file import MANIFEST, export
+from .model_file import MANIFEST, export, stage_counts_of
 from .processor import fastest_precision, keep_freed_memory, threads_of_launched
 from .step_crops import Place, Share, open_batches
 
@@ -153,6 +161,14 @@ class Arguments:
     workers: int = 2
     """Processes that score, and that read files for the manifest; 1 does both in this one."""
 
+    def __post_init__(self) -> None:
+        for name in ("threads", "stages", "bits", "validation_clips", "final_clips", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is at least 1, not {value}")
+        if self.data_workers < 0:
+            raise ConfigError(f"data_workers is at least 0, not {self.data_workers}")
+
 
 def main(arguments: Arguments) -> None:
     if arguments.dry_run:
@@ -164,13 +180,45 @@ def main(arguments: Arguments) -> None:
 
 def _main(arguments: Arguments) -> None:
     keep_freed_memory()
-    if arguments.threads is not None and arguments.threads < 1:
-        raise ConfigError(f"threads is at least 1, not {arguments.threads}")
     held_out = audio_files(arguments.validation)  # before an hour of reading the other ones
+    counts = stage_counts_of(model_config(arguments), arguments.stage_counts)
     if threads := arguments.threads or threads_of_launched():
         torch.set_num_threads(threads)
-    end_minutes = _end_minutes(arguments.settings)
-    settings, config = _of_training(arguments.settings, end_minutes), model_config(arguments)
+    run = _open(arguments)
+    is_first = run.trainer.accelerator.is_main_process
+    if is_first:
+        _say(settings_line(arguments.settings, run.trainer.device))
+    if arguments.dry_run:
+        minutes = _end_minutes(arguments.settings)
+        _say(expectation(run.trainer, run.batches, run.manifest, minutes))
+        return
+    if run.trainer.steps and is_first:
+        minutes = run.start.elapsed_s / 60
+        _say(f"goes on at step {run.trainer.steps}, after {minutes:.1f} minutes of training")
+    clips = []
+    if is_first:
+        rate = run.trainer.model.config.sample_rate_hz
+        clips = read_held_out(spread(held_out, arguments.final_clips), rate)
+    over = monotonic() + 60 * (arguments.settings.max_minutes or math.inf) - run.start.elapsed_s
+    with score_workers(arguments.workers) as workers:
+        validated = spread(clips, _validation_clips(arguments))
+        _train(arguments, run, Validator(validated, counts, workers=workers))
+        if is_first:
+            _finish(arguments.out, run.manifest, clips, counts, workers, over)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What trains, on what, and where it goes on."""
+
+    trainer: Trainer
+    batches: Batches
+    manifest: Manifest
+    start: RunStart
+
+
+def _open(arguments: Arguments) -> _Run:
+    settings, config = _of_training(arguments.settings), model_config(arguments)
     accelerator = Accelerator(
         cpu=arguments.cpu,
         mixed_precision=settings.precision,
@@ -194,56 +242,50 @@ def _main(arguments: Arguments) -> None:
     start = open_run(trainer, arguments.out, init=arguments.init)
     if arguments.init_discriminators and not trainer.steps:
         load_discriminators(trainer, arguments.init_discriminators)
-    if accelerator.is_main_process:
-        _say(settings_line(arguments.settings, accelerator.device))
-    if arguments.dry_run:
-        _say(expectation(trainer, batches, manifest, end_minutes))
-        return
-    if trainer.steps and accelerator.is_main_process:
-        _say(
-            f"goes on at step {trainer.steps}, after {start.elapsed_s / 60:.1f} minutes of training"
-        )
-    clips = []
-    if accelerator.is_main_process:
-        clips = read_held_out(spread(held_out, arguments.final_clips), config.sample_rate_hz)
-    counts = [count for count in arguments.stage_counts if count <= len(config.stages)]
-    over = monotonic() + 60 * (arguments.settings.max_minutes or math.inf) - start.elapsed_s
-    with score_workers(arguments.workers) as workers:
-        stop_signal = train(
-            trainer,
-            batches,
-            arguments.out,
-            validate=Validator(
-                spread(clips, _validation_clips(arguments)), counts, workers=workers
-            ),
-            elapsed_s=start.elapsed_s,
-            origin=start.origin,
-            log_every_steps=arguments.log_every_steps,
-            save_every_minutes=arguments.save_every_minutes,
-            validate_every_minutes=arguments.validate_every_minutes,
-            data_facts=_data_facts(arguments, manifest),
-        )
-        if stop_signal:
-            words = (
-                f"stopped at step {trainer.steps}, and saved: the same command goes on from here"
-            )
-            raise Stopped(stop_signal, words)
-        if not accelerator.is_main_process:
-            return
-        state, model = load_state(arguments.out), arguments.out / MODEL
-        save_discriminators(state, arguments.out / DISCRIMINATORS)
-        plot(arguments.out, arguments.out / CURVES, force=True)
-        export(
-            state,
-            manifest,
-            clips,
-            model,
-            stage_counts=counts,
-            workers=workers,
-            overwrite=True,
-            until=_until(over, state),
-        )
-        _say(f"made {model}, {arguments.out / DISCRIMINATORS} and {arguments.out / CURVES}")
+    return _Run(trainer, batches, manifest, start)
+
+
+def _train(arguments: Arguments, run: _Run, validate: Validator) -> None:
+    stop_signal = train(
+        run.trainer,
+        run.batches,
+        arguments.out,
+        validate=validate,
+        elapsed_s=run.start.elapsed_s,
+        origin=run.start.origin,
+        log_every_steps=arguments.log_every_steps,
+        save_every_minutes=arguments.save_every_minutes,
+        validate_every_minutes=arguments.validate_every_minutes,
+        data_facts=_data_facts(arguments, run.manifest),
+    )
+    if stop_signal:
+        at = f"stopped at step {run.trainer.steps}"
+        raise Stopped(stop_signal, f"{at}, and saved: the same command goes on from here")
+
+
+def _finish(
+    folder: Path,
+    manifest: Manifest,
+    clips: Sequence[HeldOut],
+    stage_counts: Sequence[int],
+    workers: Executor | None,
+    over: float,
+) -> None:
+    """Write model, discriminators and curves, until about `over` (`time.monotonic`)."""
+    state = load_state(folder)
+    save_discriminators(state, folder / DISCRIMINATORS)
+    export(
+        state,
+        manifest,
+        clips,
+        folder / MODEL,
+        stage_counts=stage_counts,
+        workers=workers,
+        overwrite=True,
+        until=_until(over, state),
+    )
+    plot(folder, folder / CURVES, force=True)
+    _say(f"made {folder / MODEL}, {folder / DISCRIMINATORS} and {folder / CURVES}")
 
 
 def _say(text: str) -> None:
@@ -268,11 +310,12 @@ def _end_minutes(settings: TrainingConfig) -> float:
     return min(_END_SHARE * settings.max_minutes, _MOST_END_MINUTES)
 
 
-def _of_training(settings: TrainingConfig, end_minutes: float) -> TrainingConfig:
+def _of_training(settings: TrainingConfig) -> TrainingConfig:
     """The settings without the minutes of the end."""
     if settings.max_minutes is None:
         return settings
-    return dataclasses.replace(settings, max_minutes=settings.max_minutes - end_minutes)
+    minutes = settings.max_minutes - _end_minutes(settings)
+    return dataclasses.replace(settings, max_minutes=minutes)
 
 
 def _validation_clips(arguments: Arguments) -> int:
@@ -297,8 +340,11 @@ def _until(over: float, state: dict[str, Any]) -> float:
 def model_config(arguments: Arguments) -> ModelConfig:
     """The preset, with the number and size of stages asked for."""
     config = PRESETS[arguments.preset](kind=arguments.kind)
-    stage = dataclasses.replace(config.stages[0], bits=arguments.bits or config.stages[0].bits)
-    return dataclasses.replace(config, stages=(stage,) * (arguments.stages or len(config.stages)))
+    stage = config.stages[0]
+    if arguments.bits is not None:
+        stage = dataclasses.replace(stage, bits=arguments.bits)
+    stages = len(config.stages) if arguments.stages is None else arguments.stages
+    return dataclasses.replace(config, stages=(stage,) * stages)
 
 
 def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
