@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .results import Encoded
 from .runner import Piece, Runner
 
 __all__ = ["Pipeline"]
+
+_Kind = TypeVar("_Kind", bound=Hashable)
 
 
 class Pipeline:
@@ -36,18 +39,26 @@ class Pipeline:
         """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are
         computed at once.
         """
-        if not plans:
-            return []
         resampled = [
             _whole_at_model_rate(wave, plan.header) for wave, plan in zip(waves, plans, strict=True)
         ]
-        clips = self._runner.encode_batch(resampled, plans, self._frames(batch_seconds))
-        return [
-            # codes of a clip's own: a view would keep its whole batch in memory
-            Encoded(
-                codes=codes.copy(), samples=wave.shape[1], header=plan.header, tables=self._tables
+        codes: dict[int, np.ndarray] = {}
+        for _, numbers in _alike([plan.header.stages for plan in plans]):
+            made = self._runner.encode_batch(
+                [resampled[number] for number in numbers],
+                [plans[number] for number in numbers],
+                self._frames(batch_seconds),
             )
-            for codes, wave, plan in zip(clips, waves, plans, strict=True)
+            # a clip's own codes: a view would keep its whole batch in memory
+            codes.update(zip(numbers, map(np.copy, made), strict=True))
+        return [
+            Encoded(
+                codes=codes[number],
+                samples=waves[number].shape[1],
+                header=plan.header,
+                tables=self._tables,
+            )
+            for number, plan in enumerate(plans)
         ]
 
     def decode(
@@ -83,8 +94,7 @@ class Pipeline:
             for clip, count in zip(clips, kept, strict=True)
         ]
         waves: dict[int, np.ndarray] = {}
-        for layout in set(layouts):
-            numbers = [number for number in range(len(clips)) if layouts[number] == layout]
+        for layout, numbers in _alike(layouts):
             codes = [clips[number].codes[:, : len(layout)] for number in numbers]
             made = self._runner.decode_batch(codes, layout, self._frames(batch_seconds))
             waves.update(zip(numbers, made, strict=True))
@@ -107,6 +117,14 @@ class Pipeline:
 
     def _frames(self, seconds: float) -> int:
         return max(1, int(seconds * self._rules.config.frame_rate_hz))
+
+
+def _alike(kinds: Sequence[_Kind]) -> list[tuple[_Kind, list[int]]]:
+    """Each kind, and at which numbers it stands."""
+    numbers: dict[_Kind, list[int]] = {}
+    for number, kind in enumerate(kinds):
+        numbers.setdefault(kind, []).append(number)
+    return list(numbers.items())
 
 
 def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:

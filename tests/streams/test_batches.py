@@ -162,6 +162,16 @@ def test_streams_of_different_layouts_decode_in_one_call(tiny, waves, tmp_path):
         np.testing.assert_allclose(audio.wave, tiny.decode(clip).wave, rtol=0, atol=1e-5)
 
 
+def test_clips_whose_streams_have_different_stages_encode_in_one_call(tiny, waves):
+    """At this bitrate one channel has room for a number of stages, eight only for one."""
+    options = {"sample_rate_hz": 16_000, "bitrate_kbps": 0.3174}
+    clips = [waves[3], np.tile(waves[3], (8, 1)), waves[5]]
+    alone = [tiny.encode(clip, **options) for clip in clips]
+    assert len(alone[0].header.stages) > len(alone[1].header.stages)
+    together = tiny.encode_batch(clips, **options)
+    assert [clip.to_bytes() for clip in together] == [clip.to_bytes() for clip in alone]
+
+
 def test_nothing_is_a_batch_too_and_faults_are_told(tiny, tiny_model):
     assert tiny.encode_batch([], sample_rate_hz=16_000) == []
     assert tiny.decode_batch([]) == []
