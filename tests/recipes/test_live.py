@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
+import soundfile
 from synthesis import synthesize_speech
 
-from codec import ConfigError
+from codec import ConfigError, OutputError
+from recipes.live import both_ends
 from recipes.live.network import LossyNetwork
 from recipes.live.opus import Opus
 
@@ -46,3 +50,20 @@ def test_opus_is_in_time_and_hides_losses():
     assert (
         Opus(kbps=12, packet_ms=60, loss=0.1).decode(packets, lost, len(wave)).shape == wave.shape
     )
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_call_from_file_to_file_is_whole(loss, tmp_path, capsys):
+    source, target = tmp_path / "speech.wav", tmp_path / "heard.wav"
+    wave = synthesize_speech(2.51, seed=3)
+    soundfile.write(source, wave, 16_000)
+    call = both_ends.Call(source=str(source), target=str(target), loss=loss)
+    both_ends.main(call)
+    heard, rate = soundfile.read(target, dtype="float32")
+    assert rate == 16_000
+    late = len(heard) - len(wave)
+    assert 0 <= late < 0.2 * 16_000  # of a packet, and the frames around it
+    told = ast.literal_eval(capsys.readouterr().out)
+    assert (told["lost"] > 0) is (loss > 0)
+    with pytest.raises(OutputError, match="exists already"):
+        both_ends.main(call)
