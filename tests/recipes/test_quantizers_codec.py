@@ -288,6 +288,13 @@ def fake(method: str, seed: int, gain: float = 0.0, **run) -> dict:
     }
 
 
+def test_a_table_says_what_was_measured():
+    runs = [fake("ste", 0, commitment=0.25)]
+    assert codec_tables.residual_scores({"codec": runs}).endswith("; 3 clips of 4 s.")
+    runs[0]["budget"] |= {"clips": None, "clip_seconds": None}  # as `whole_codec` by default
+    assert codec_tables.residual_scores({"codec": runs}).endswith("; all clips.")
+
+
 def test_scores_of_codecs_stand_by_method_and_weight():
     runs = [fake("start", seed) for seed in (0, 1)]
     runs += [fake("ste", seed, commitment=weight) for seed in (0, 1) for weight in (0.25, 0.05)]

@@ -78,14 +78,19 @@ def _with_budget(table: str, runs: Sequence[Result]) -> str:
     sizes = {
         f"{run['run']['steps']} steps of {run['budget']['batch']} crops of "
         f"{run['budget']['seconds']:g} s, rate "
-        f"{run['budget']['learning_rate']:g}; {run['budget']['clips']} clips of "
-        f"{run['budget']['clip_seconds']:g} s"
+        f"{run['budget']['learning_rate']:g}; {_measured(run['budget'])}"
         for run in trained
     }
     return (
         f"{table}\n\n{len(trained)} runs, {seeds} seed{'s' * (seeds != 1)}; "
         f"{' or '.join(sorted(sizes))}."
     )
+
+
+def _measured(budget: dict[str, Any]) -> str:
+    clips, seconds = budget["clips"], budget["clip_seconds"]  # None: all of them, whole
+    which = "all clips" if clips is None else f"{clips} clips"
+    return which if seconds is None else f"{which} of {seconds:g} s"
 
 
 def _scores(runs: Sequence[Result], columns: Sequence[tuple[int, str]]) -> list[list[str]]:
