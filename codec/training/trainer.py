@@ -170,11 +170,12 @@ class Trainer:
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         figures: dict[str, Tensor] = {}
         statistics: list[list[StageStatistics]] = []
-        parts = batch.chunk(self.settings.accumulate)
-        for part, kept in zip(
-            parts, self._active_stages(batch).chunk(self.settings.accumulate), strict=True
-        ):
-            output = self._reconstruct(part, kept, progress)
+        parts, kept, lost = (
+            whole.chunk(self.settings.accumulate)
+            for whole in (batch, self._active_stages(batch), self._lost(batch))
+        )
+        for part, part_kept, part_lost in zip(parts, kept, lost, strict=True):
+            output = self._reconstruct(part, part_kept, part_lost, progress)
             losses = self._backward(output, part, adversarial, 1 / len(parts))
             for name, value in losses.items():
                 figures[name] = figures.get(name, 0) + value / len(parts)
@@ -189,7 +190,9 @@ class Trainer:
         average([figures[name] for name in sorted(figures)])
         return StepResult(figures=figures, statistics=merged)
 
-    def _reconstruct(self, wave: Tensor, active_stages: Tensor, progress: float) -> ModelOutput:
+    def _reconstruct(
+        self, wave: Tensor, active_stages: Tensor, lost: Tensor, progress: float
+    ) -> ModelOutput:
         position_bits = (
             self.settings.position_bits if progress >= self.settings.table_from else None
         )
@@ -199,7 +202,7 @@ class Trainer:
             output = self.model(
                 wave,
                 active_stages=active_stages,
-                lost=self._lost(wave),
+                lost=lost,
                 position_bits=position_bits,
             )
         # The scale of the latent means nothing: the stages' normalisation undoes it. Yet the
@@ -318,10 +321,8 @@ class Trainer:
             self._generator(),
         )
 
-    def _lost(self, wave: Float[Tensor, "batch 1 time"]) -> Bool[Tensor, "batch frames"] | None:
+    def _lost(self, wave: Float[Tensor, "batch 1 time"]) -> Bool[Tensor, "batch frames"]:
         config = self.model.config
-        if not config.conceals:
-            return None
         generator = torch.Generator().manual_seed(
             (self.settings.seed * 1_000_003 + self.steps) * 1_009 + self.accelerator.process_index
         )

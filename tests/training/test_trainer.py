@@ -138,7 +138,8 @@ def test_a_broken_gradient_changes_nothing_and_is_counted():
 def test_the_gradient_leaves_the_latents_scale_alone():
     subject = trainer()
     subject.start_quantizing(crops)
-    output = subject._reconstruct(crops(0), torch.tensor([0, 1, 2, 2])[:, None].expand(-1, 10), 0.3)
+    kept = torch.tensor([0, 1, 2, 2])[:, None].expand(-1, 10)
+    output = subject._reconstruct(crops(0), kept, torch.zeros_like(kept, dtype=torch.bool), 0.3)
     (gradient,) = torch.autograd.grad(output.wave.square().sum(), output.latent)
     along = (gradient * output.latent).sum() / (gradient.norm() * output.latent.norm())
     assert gradient.norm() > 0
@@ -152,6 +153,24 @@ def test_micro_batches_add_up_to_the_batch():
         subject.step(crops(0), 0.0)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(parts.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_clips_lose_the_same_frames_in_micro_batches():
+    lost = []
+    for accumulate in (1, 2):
+        subject = trainer(
+            tiny_transform(conceals=True), settings(accumulate=accumulate, lost_share=1.0)
+        )
+        seen: list[torch.Tensor] = []
+        subject.model.register_forward_pre_hook(
+            lambda _model, _wave, named, seen=seen: seen.append(named["lost"]), with_kwargs=True
+        )
+        subject.start_quantizing(crops)
+        subject.step(crops(0), 0.0)
+        lost.append(torch.cat(seen[-accumulate:]))
+    assert torch.equal(*lost)
+    assert lost[0].any(1).all()
+    assert not torch.equal(*lost[0].chunk(2))
 
 
 def test_dropped_stages_are_shared_out_by_level():
