@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from .audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, AudioWriter, open_audio
     from .backends.onnx.export_graphs import export_onnx
     from .bitstream import StreamHeader, StreamInfo, StreamReader, cut, read_info, verify
-    from .checkpoint import (
-        DEFAULT_MODEL,
-        LIVE_MODEL,
-        ModelInfo,
-        found_models,
-        model_info,
-        shipped_models,
-    )
     from .demo import serve_demo
     from .errors import (
         AudioError,
@@ -44,6 +36,14 @@ if TYPE_CHECKING:
     from .layouts.config import MAX_RATE_HZ, MIN_RATE_HZ, ModelConfig, StageConfig
     from .layouts.presets import PRESETS
     from .metrics import DEFAULT_METRICS, METRICS, Metric, absent_metrics
+    from .model_lookup import (
+        DEFAULT_MODEL,
+        LIVE_MODEL,
+        ModelInfo,
+        found_models,
+        model_info,
+        shipped_models,
+    )
     from .report import ListeningResult, listening_page, listening_result, report_page
     from .streams.live import LiveDecoder, LiveEncoder
     from .streams.results import Audio, DecodedFile, Encoded, EncodedFile
@@ -57,7 +57,7 @@ _HOMES = {
     "api": ("Codec",),
     "audio": ("AUDIO_SUFFIXES", "WRITABLE_SUFFIXES", "AudioWriter", "open_audio"),
     "bitstream": ("StreamHeader", "StreamInfo", "StreamReader", "cut", "read_info", "verify"),
-    "checkpoint": (
+    "model_lookup": (
         "DEFAULT_MODEL",
         "LIVE_MODEL",
         "ModelInfo",

@@ -24,10 +24,11 @@ from .bitstream import (
     StreamWriter,
 )
 from .bitstream.layout import MAX_CHANNELS
-from .checkpoint import DEFAULT_MODEL, Checkpoint, model_name, model_with_fingerprint
+from .checkpoint import Checkpoint
 from .errors import ConfigError
 from .hub import find_pretrained, pretrained_name, push_model, save_model
 from .layouts.config import ModelConfig
+from .model_lookup import DEFAULT_MODEL, model_name, model_with_fingerprint
 from .streams.arguments import (
     OutputRate,
     open_output,

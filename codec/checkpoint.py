@@ -10,16 +10,13 @@ file's checksum: loading compares it with the content.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,11 +28,7 @@ from .layouts.config import ModelConfig
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
-DEFAULT_MODEL = "speech_16khz"  # the shipped model that encodes where none is named
-LIVE_MODEL = "speech_16khz_live"  # the shipped model for calls, which looks little ahead
 FINGERPRINT_BYTES = 6
-RUN_MODEL = "model.safetensors"  # what a training run calls its model
-MODELS_VARIABLE = "DIVEQ_MODELS"  # folders of models, with the separator of PATH between them
 
 _WEIGHTS, _TABLES = "model.", "entropy."
 _INFINITE_HALF = 0x7C00  # the bits of a float16, but for its sign; NaNs are above
@@ -110,7 +103,7 @@ class Checkpoint:
                 version; the message says which.
         """
         with _open(path) as file:
-            header = _read_header(path, file)
+            header = _header(path, file)
             tensors = _tensors_of(path, file)
         checkpoint = cls(
             config=header.config,
@@ -151,131 +144,23 @@ class Checkpoint:
         return weights | {_TABLES + name: tensor for name, tensor in self.tables.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """A shipped model, as its file's header describes it."""
-
-    name: str
-    path: Path
-    fingerprint: bytes
-    config: ModelConfig
-    facts: Mapping[str, Any]
-    size_bytes: int
-
-
-def shipped_models() -> list[ModelInfo]:
-    """The models that came with the package, by name; only the files' headers are read."""
-    return [model_info(path) for path in _model_files(_models_folder())]
-
-
-def found_models() -> list[ModelInfo]:
-    """The models that are found by name: the shipped ones, and those in the folders that
-    $DIVEQ_MODELS lists.
-    """
-    models = []
-    for path in _found_files().values():
-        with contextlib.suppress(CheckpointError):  # these folders may hold other files, too
-            models.append(model_info(path))
-    return models
-
-
-def model_info(path: str | Path) -> ModelInfo:
-    """Read what a model file, or that of a run's folder, states about itself, without its
-    weights.
-    """
-    path = _in_folder(Path(path))
-    with _open(path) as file:
-        header = _read_header(path, file)
-    return ModelInfo(
-        name=model_name(path),
-        path=path,
-        fingerprint=header.fingerprint,
-        config=header.config,
-        facts=header.facts,
-        size_bytes=path.stat().st_size,
-    )
-
-
-def find_model(name_or_path: str | PathLike[str]) -> Path:
-    """Return the file of a model's name, or the path itself; for a run's folder, the model file in
-    it.
-
-    Names are those of shipped models, and of files in the folders that $DIVEQ_MODELS lists.
-    """
-    if is_model_name(name_or_path):
-        return _found_files()[str(name_or_path)]
-    path = _in_folder(Path(name_or_path))
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise CheckpointError(
-            f"the folder {name_or_path} holds no {RUN_MODEL}: has its run come to its end?"
-        )
-    raise CheckpointError(f"no model file at {name_or_path}, and no model of that name; {_known()}")
-
-
-def is_model_name(name: str | PathLike[str]) -> bool:
-    """Whether a model is found by this name; a file or folder that is called so comes after it."""
-    return str(name) in _found_files()
-
-
-def model_with_fingerprint(fingerprint: bytes) -> Path:
-    """The model that a stream's fingerprint names, among those that are found by name."""
-    for info in found_models():
-        if info.fingerprint == fingerprint:
-            return info.path
-    raise CheckpointError(
-        f"no model at hand has the fingerprint {fingerprint.hex()}: name its file by --model "
-        f"(Codec.load), or put it "
-        f"into a folder that {MODELS_VARIABLE} lists; {_known()}"
-    )
-
-
-def _known() -> str:
-    return f"known: {', '.join(_found_files()) or 'none'}"
-
-
-def model_name(path: Path) -> str:
-    """Return the display name of a model file: its own name, or that of its run's folder."""
-    return path.resolve().parent.name if path.name == RUN_MODEL else path.stem
-
-
-def _found_files() -> dict[str, Path]:
-    """The shipped models, and those in the folders that the environment lists and in runs below
-    them, by name.
-    """
-    folders = [Path(name) for name in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if name]
-    files = [*_model_files(_models_folder())]
-    for folder in folders:
-        files += [*_model_files(folder), *sorted(folder.glob(f"*/{RUN_MODEL}"))]
-    by_name: dict[str, Path] = {}
-    for path in files:
-        by_name.setdefault(model_name(path), path)
-    return by_name
-
-
-def _model_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"))
-
-
-def _in_folder(path: Path) -> Path:
-    """The model file of a run's folder, where there is one; else the path itself."""
-    return path / RUN_MODEL if (path / RUN_MODEL).is_file() else path
-
-
-def _models_folder() -> Path:
-    installed, in_a_checkout = (
-        Path(__file__).parent / "checkpoints",
-        Path(__file__).parents[1] / "checkpoints",
-    )
-    return installed if installed.is_dir() else in_a_checkout
-
-
 @dataclass(frozen=True)
-class _Header:
+class Header:
+    """What a model file says about itself before its tensors."""
+
     config: ModelConfig
     fingerprint: bytes
     facts: dict[str, Any]
+
+
+def read_header(path: str | PathLike[str]) -> Header:
+    """Read a model file's header, without its tensors.
+
+    Raises:
+        CheckpointError: There is no such file, or it is not a model file of this version.
+    """
+    with _open(path) as file:
+        return _header(path, file)
 
 
 def _open(path: str | PathLike[str]) -> Any:
@@ -291,7 +176,7 @@ def _open(path: str | PathLike[str]) -> Any:
         raise CheckpointError(f"{path} is not a readable model file: {error}") from error
 
 
-def _read_header(path: str | PathLike[str], file: Any) -> _Header:
+def _header(path: str | PathLike[str], file: Any) -> Header:
     metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         found = repr(metadata["format"]) if "format" in metadata else "none"
@@ -311,7 +196,7 @@ def _read_header(path: str | PathLike[str], file: Any) -> _Header:
         raise CheckpointError(
             f"{path} has a damaged header: its facts or its fingerprint cannot be read"
         )
-    return _Header(config, fingerprint, facts)
+    return Header(config, fingerprint, facts)
 
 
 def _tensors_of(path: str | PathLike[str], file: Any) -> dict[str, np.ndarray]:

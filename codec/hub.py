@@ -12,13 +12,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import SUFFIX, Checkpoint, find_model, is_model_name
+from .checkpoint import SUFFIX, Checkpoint
 from .errors import CheckpointError, ConfigError, OutputError
 from .files.output import atomic_output
+from .model_lookup import MODEL_FILE, find_model, is_model_name
 
 __all__ = ["find_pretrained", "pretrained_name", "push_model", "save_model"]
 
-MODEL_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.json", "README.md"
+CONFIG_FILE, CARD_FILE = "config.json", "README.md"
 _HUB_ID = re.compile(r"(?!.*(--|\.\.))\b[\w.-]+\b/\b[\w.-]+\b")
 
 

@@ -19,7 +19,8 @@ import torch
 
 from codec import AUDIO_SUFFIXES, DEFAULT_MODEL, Codec
 from codec.backends.torch_backend import TorchBackend
-from codec.checkpoint import Checkpoint, find_model
+from codec.checkpoint import Checkpoint
+from codec.model_lookup import find_model
 
 
 @dataclass

@@ -21,17 +21,11 @@ from small_models import tiny_filterbank, tiny_transform
 
 from codec.api import Codec
 from codec.bitstream import StageLayout, fit_tables
-from codec.checkpoint import (
-    FORMAT,
-    Checkpoint,
-    find_model,
-    found_models,
-    model_info,
-    model_with_fingerprint,
-)
+from codec.checkpoint import FORMAT, Checkpoint
 from codec.errors import CheckpointError
 from codec.layouts.config import ModelConfig, StageConfig
 from codec.layouts.presets import tiny
+from codec.model_lookup import find_model, model_info
 
 FACTS = {
     "steps": 7,
@@ -432,38 +426,6 @@ def test_forged_weights_that_are_no_numbers_are_refused(checkpoint, tmp_path, pa
         match=f"cannot code: the tensor 'model.{name}' holds NaN or infinite values",
     ):
         Checkpoint.load(path)
-
-
-# --- how models are found
-
-
-def test_models_of_ones_own_are_found_by_name_and_by_fingerprint(checkpoint, tmp_path, monkeypatch):
-    other = make_checkpoint(seed=5)
-    checkpoint.save(tmp_path / "mine.safetensors")
-    (tmp_path / "runs" / "first").mkdir(parents=True)
-    other.save(tmp_path / "runs" / "first" / "model.safetensors")
-    (tmp_path / "llm.safetensors").write_bytes(b"something else")
-    monkeypatch.setenv("DIVEQ_MODELS", os.pathsep.join([str(tmp_path), "", str(tmp_path / "runs")]))
-    assert find_model("mine") == tmp_path / "mine.safetensors"
-    assert find_model("first") == tmp_path / "runs/first/model.safetensors"
-    assert {"speech_16khz", "mine", "first"} <= {model.name for model in found_models()}
-    assert model_with_fingerprint(other.fingerprint()) == find_model("first")
-    assert Codec.load("first", device="cpu").name == "first"
-    monkeypatch.delenv("DIVEQ_MODELS")
-    with pytest.raises(
-        CheckpointError, match=r"name its file by --model \(Codec.load\), or .* DIVEQ_MODELS lists"
-    ):
-        model_with_fingerprint(other.fingerprint())
-
-
-def test_a_run_stands_for_its_model(checkpoint, tmp_path):
-    with pytest.raises(
-        CheckpointError, match=r"holds no model\.safetensors: has its run come to its end\?"
-    ):
-        find_model(tmp_path)
-    checkpoint.save(tmp_path / "model.safetensors")
-    assert find_model(tmp_path) == tmp_path / "model.safetensors"
-    assert model_info(tmp_path).name == tmp_path.name
 
 
 def test_a_saved_model_codes_as_the_one_in_memory(checkpoint, tmp_path):

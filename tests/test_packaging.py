@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from codec.checkpoint import DEFAULT_MODEL
+from codec.model_lookup import DEFAULT_MODEL
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("codec", "cli", "checkpoints", "recipes", "tests")

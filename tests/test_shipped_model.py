@@ -10,8 +10,8 @@ from synthesis import synthesize_speech
 
 import codec.streams.runner
 from codec import Codec, shipped_models
-from codec.checkpoint import DEFAULT_MODEL
 from codec.metrics import estoi, si_sdr
+from codec.model_lookup import DEFAULT_MODEL
 from codec.torch_module import DiveqCodecModel
 from codec.training.validation import read_clip
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codec import DEFAULT_MODEL, ConfigError, atomic_output, model_info
-from codec.checkpoint import find_model
+from codec.model_lookup import find_model
 from codec.training.data.manifest import SPEAKER_RULES
 
 from ..run_script import run_script

@@ -17,11 +17,12 @@ from codec import CheckpointError, Codec, ConfigError
 from codec.backends import load_backend
 from codec.backends.onnx.onnx_backend import OnnxBackend
 from codec.backends.torch_backend import TorchBackend, tf32
-from codec.checkpoint import DEFAULT_MODEL, Checkpoint, find_model
+from codec.checkpoint import Checkpoint
 from codec.layouts.config import LOST, ModelConfig, StageConfig
 from codec.layouts.noise import decoder_noise
 from codec.layouts.presets import PRESETS, tiny
 from codec.model import CodecModel
+from codec.model_lookup import DEFAULT_MODEL, find_model
 from codec.training.validation import read_clip
 
 WAVE_TOLERANCE = 1e-5  # waves of level 1; both sum in float32, in their own order

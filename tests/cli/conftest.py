@@ -114,8 +114,8 @@ def library(tiny):
 @pytest.fixture
 def shipped(models, monkeypatch) -> Path:
     """The models of this folder as if they had come with the package, tiny as the default one."""
-    monkeypatch.setattr("codec.checkpoint._models_folder", lambda: models)
-    monkeypatch.setattr("codec.checkpoint.DEFAULT_MODEL", "tiny")
+    monkeypatch.setattr("codec.model_lookup._models_folder", lambda: models)
+    monkeypatch.setattr("codec.model_lookup.DEFAULT_MODEL", "tiny")
     return models
 
 

@@ -109,7 +109,7 @@ def test_wrong_models(call, coded, models, names, arguments, line):
 
 def test_a_stream_of_no_shipped_model(call, coded, monkeypatch, tmp_path_factory):
     empty = tmp_path_factory.mktemp("none")
-    monkeypatch.setattr("codec.checkpoint._models_folder", lambda: empty)
+    monkeypatch.setattr("codec.model_lookup._models_folder", lambda: empty)
     fails(
         call,
         "decode coded.dvq",

@@ -40,14 +40,14 @@ def test_tells_people_the_same(call, shipped, library):
 
 
 def test_describes_a_file_which_is_not_the_default_one(call, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("codec.checkpoint._models_folder", lambda: tmp_path)
-    monkeypatch.setattr("codec.checkpoint.DEFAULT_MODEL", "tiny")
+    monkeypatch.setattr("codec.model_lookup._models_folder", lambda: tmp_path)
+    monkeypatch.setattr("codec.model_lookup.DEFAULT_MODEL", "tiny")
     facts = json.loads(call("models", tiny, "--json").out)
     assert (facts["path"], facts["default"]) == (tiny, False)
 
 
 def test_without_any(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("codec.checkpoint._models_folder", lambda: tmp_path)
+    monkeypatch.setattr("codec.model_lookup._models_folder", lambda: tmp_path)
     result = call("models")
     assert (result.code, result.out) == (0, "")
     assert (

@@ -11,9 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ...checkpoint import Checkpoint, find_model
+from ...checkpoint import Checkpoint
 from ...errors import CheckpointError, OutputError
 from ...files.output import atomic_output
+from ...model_lookup import find_model
 from .model_graphs import model_graphs
 
 __all__ = ["export_onnx"]

@@ -21,8 +21,8 @@ from typing import Any, Literal
 import torch
 
 from codec import atomic_output
-from codec.checkpoint import DEFAULT_MODEL
 from codec.errors import ConfigError
+from codec.model_lookup import DEFAULT_MODEL
 from codec.training.to_model_file import code_commit
 
 from ...markdown import table

@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.checkpoint import DEFAULT_MODEL, find_model
+from codec.model_lookup import DEFAULT_MODEL, find_model
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 
