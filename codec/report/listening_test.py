@@ -64,15 +64,17 @@ def listening_page(evaluation: str | PathLike[str], *, clips: int = 8) -> str:
             f"{evaluation}: no clip has recordings of its reference and of a system{reason}"
         )
     identity = hashlib.sha256(found.to_json().encode()).hexdigest()[:16]
+    offered = [
+        {"id": clip_anchor(clip.clip), "name": found.references[clip.clip].name} for clip in heard
+    ]
+    key = _key(found, heard, identity)
     facts = {
         "evaluation": identity,
+        "trials_id": _trials_id(offered, key),
         "data": found.data,
         "anchor": ANCHOR_NAME,
-        "clips": [
-            {"id": clip_anchor(clip.clip), "name": found.references[clip.clip].name}
-            for clip in heard
-        ],
-        "key": _key(found, heard, identity),
+        "clips": offered,
+        "key": key,
     }
     body = tag(
         "main",
@@ -112,6 +114,14 @@ def _key(evaluation: Evaluation, clips: list[RecordedClip], identity: str) -> st
         for clip in clips
     }
     return b64encode(json.dumps(systems).encode()).decode()
+
+
+def _trials_id(clips: list[dict[str, str]], key: str) -> str:
+    """Hash all that a page's trials follow from besides the seed.
+
+    Answers that a browser keeps fit no others; and an evaluation may have several pages.
+    """
+    return hashlib.sha256(json.dumps([clips, key]).encode()).hexdigest()[:16]
 
 
 def _clip_data(clip: RecordedClip, identity: str) -> dict[str, object]:

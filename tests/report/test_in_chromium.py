@@ -363,6 +363,19 @@ def test_abx_answers_are_right_where_x_was_heard(browser, folder):
     assert total[:2] == ["All", f"{sum(answer['correct'] for answer in saved['answers'])} of 12"]
 
 
+def test_a_page_of_other_clips_resumes_nothing(browser, folder):
+    begin(browser, folder, "abx")
+    browser.run("document.querySelector('#decisions button').click()")
+    number = "document.querySelector('#trial-title').textContent"
+    assert browser.run(number) == "Trial 2 of 12"
+    page = listening_page(folder / "evaluation.json", clips=2)
+    (folder / "fewer.html").write_text(page, encoding="utf-8")
+    browser.open(folder / "fewer.html")
+    assert browser.run("document.querySelector('#trial').hidden")
+    browser.open(folder / "listen.html")
+    assert browser.run(number) == "Trial 2 of 12"
+
+
 def test_the_seed_gives_the_same_trials(browser, folder):
     orders = []
     for _ in range(2):

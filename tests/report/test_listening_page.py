@@ -93,6 +93,22 @@ def test_ids_and_their_order_differ_from_clip_to_clip(tmp_path):
     assert len(orders) > 3
 
 
+def test_pages_of_other_clips_have_other_trials(source):
+    """Answers that a browser keeps for one page must not go on with the trials of another."""
+    pages = (parse(listening_page(source, clips=clips)) for clips in (3, 3, 2))
+    same, again, fewer = (embedded(page, "test") for page in pages)
+    assert same["trials_id"] == again["trials_id"] != fewer["trials_id"]
+    assert same["evaluation"] == again["evaluation"] == fewer["evaluation"]
+
+
+def test_pages_with_other_recordings_have_other_trials(tmp_path, source):
+    before = embedded(parse(listening_page(source)), "test")
+    (tmp_path / "system 1/0.flac").unlink()
+    after = embedded(parse(listening_page(source)), "test")
+    assert after["trials_id"] != before["trials_id"]
+    assert after["evaluation"] == before["evaluation"]
+
+
 def test_without_recordings_there_is_no_test(tmp_path):
     make_evaluation(tmp_path, recorded=False).write(tmp_path / "evaluation.json")
     with pytest.raises(

@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const facts = JSON.parse(byId("test").textContent);
 const key = JSON.parse(atob(facts.key)); // clip: { opaque id: the system's name, or null for the reference }
-const STORE = `diveq-codec listening ${facts.evaluation}`;
+const STORE = `diveq-codec listening ${facts.trials_id}`; // answers fit no other trials
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const letter = (index) => LETTERS[index] ?? `Version ${index + 1}`;
 
