@@ -49,7 +49,9 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListeningResult:
-    """All answers to one test: `systems` from best to worst, and who was left out, and why."""
+    """All answers to one test: `systems` from best to worst, and who or which file was left out,
+    and why.
+    """
 
     test: str
     listeners: tuple[str, ...]
@@ -61,7 +63,8 @@ def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
     """Sum up the files that listeners saved of one blind page.
 
     Listeners who rate the hidden reference below 90 in more than 15 % of their trials are left out
-    (ITU-R BS.1534-3).
+    (ITU-R BS.1534-3). Of files that were saved during one sitting, the one with the most answers
+    counts.
 
     Raises:
         ConfigError: A file is not such an answer, or answers another test than the first one.
@@ -75,12 +78,13 @@ def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
                 raise ConfigError(
                     f"{path} answers another {fact} than {answers[0][0]}; sum them up apart"
                 )
+    answers, left_out = _one_of_each_sitting(answers)
     kept = [(path, found) for path, found in answers if _heard_the_reference(found)]
-    left_out = [
+    left_out += [
         f"{_listener(path, found)}: rated the reference below 90 too often"
         for path, found in answers
+        if not _heard_the_reference(found)
     ]
-    left_out = [words for words, pair in zip(left_out, answers, strict=True) if pair not in kept]
     by_system: dict[str, list[list[float]]] = {}
     for _, found in kept:
         for system, values in _values(found).items():
@@ -108,6 +112,34 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} holds no answers of a blind page ({error!r})") from error
     return path, found
+
+
+def _one_of_each_sitting(
+    answers: list[tuple[Path, dict[str, Any]]],
+) -> tuple[list[tuple[Path, dict[str, Any]]], list[str]]:
+    """Keep the file with the most answers of each sitting; say which others were left out.
+
+    "Save the answers so far" leaves a file beside the last one, which has its answers again.
+    """
+    fullest: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path, found in answers:
+        sitting = _sitting(path, found)
+        before = fullest.get(sitting)
+        if before is None or len(found["answers"]) > len(before[1]["answers"]):
+            fullest[sitting] = (path, found)
+    left_out = []
+    for path, found in answers:
+        kept, _ = fullest[_sitting(path, found)]
+        if path != kept:
+            left_out.append(f"{path}: {kept} holds the same sitting")
+    return list(fullest.values()), left_out
+
+
+def _sitting(path: Path, found: dict[str, Any]) -> str:
+    """Identify a sitting by its listener, seed and start; a file without a start is one alone."""
+    if "started" not in found:
+        return str(path)
+    return repr([found.get(fact) for fact in ("listener", "seed", "started")])
 
 
 def _values(found: dict[str, Any]) -> dict[str, list[float]]:

@@ -11,13 +11,22 @@ from codec import ConfigError, listening_result
 
 
 def save(
-    path: Path, listener: str, answers: list, *, test: str = "mushra", evaluation: str = "e"
+    path: Path,
+    listener: str,
+    answers: list,
+    *,
+    test: str = "mushra",
+    evaluation: str = "e",
+    seed: int = 7,
+    started: str = "2026-01-31T12:00:00.000Z",
 ) -> Path:
     facts = {
         "format": "diveq-codec listening 1",
         "evaluation": evaluation,
         "test": test,
         "listener": listener,
+        "seed": seed,
+        "started": started,
     }
     path.write_text(json.dumps(facts | {"answers": answers}))
     return path
@@ -60,6 +69,39 @@ def test_who_does_not_hear_the_reference_is_left_out(tmp_path):
     assert result.listeners == ("Ann",)
     assert result.left_out == ("Bo: rated the reference below 90 too often",)
     assert [(heard.system, heard.mean, heard.low) for heard in result.systems][1] == ("x", 70, None)
+
+
+def test_of_one_sitting_the_file_with_the_most_answers_counts(tmp_path):
+    """A listener may save the answers so far, and the rest later."""
+    answers = [rated(reference=100, x=80), rated(reference=95, x=60), rated(reference=90, x=40)]
+    last = save(tmp_path / "b.json", "Ann", answers)
+    for number, given in enumerate((answers[:1], answers[:2], answers)):
+        save(tmp_path / f"{number}.json", "Ann", given)
+    soon, later, copy = (tmp_path / f"{number}.json" for number in range(3))
+    for files in ([soon, last, later], [last, soon, later]):
+        result = listening_result(files)
+        assert result.listeners == ("Ann",)
+        assert [(heard.mean, heard.answers, heard.low) for heard in result.systems] == [
+            (95, 3, None),
+            (60, 3, None),
+        ]
+        assert result.left_out == tuple(
+            f"{file}: {last} holds the same sitting" for file in (soon, later)
+        )
+    assert listening_result([last, copy]).left_out == (f"{copy}: {last} holds the same sitting",)
+    assert listening_result([last, last]).systems[0].answers == 3
+
+
+@pytest.mark.parametrize(
+    "other", [{"listener": "Bo"}, {"seed": 8}, {"started": "2026-01-31T12:00:00.001Z"}]
+)
+def test_other_sittings_count_by_themselves(tmp_path, other):
+    answers = [rated(reference=100, x=80)]
+    first = save(tmp_path / "a.json", "Ann", answers)
+    second = save(tmp_path / "b.json", **{"listener": "Ann", "answers": answers, **other})
+    result = listening_result([first, second])
+    assert len(result.listeners) == 2
+    assert result.left_out == ()
 
 
 def test_abx_says_what_guessing_would(tmp_path):
