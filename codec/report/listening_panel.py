@@ -139,7 +139,8 @@ def _clip_data(
 
 
 def _link(recording: Recording, folder: Path) -> str:
-    return quote(Path(os.path.relpath(recording.path, folder)).as_posix())
+    path = Path(os.path.relpath(recording.path, folder)).as_posix()
+    return quote(os.fsencode(path))  # a file's name may be no text
 
 
 def _scores(evaluation: Evaluation, clip: int, system: int | None) -> str:

@@ -353,7 +353,8 @@ def test_names_that_are_no_text_lose_no_result(call, folders):
         for clip in read_evaluation("result/evaluation.json").systems[0].clips
     )
     assert b"bad\xff \xc3\xbc" in Path("result.csv").read_bytes()
-    for name, way in (("page.html", ()), ("blind.html", ("--blind",))):
+    ways = {"page.html": (), "linked.html": ("--audio", "linked"), "blind.html": ("--blind",)}
+    for name, way in ways.items():
         assert call("report", "result/evaluation.json", name, *way).code == 0
     assert "bad\\udcff \u00fc" in Path("page.html").read_text("utf-8")
 

@@ -7,7 +7,10 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
+import sys
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from report.evaluations import (
@@ -321,6 +324,20 @@ def test_linked_audio_starts_from_the_folder_of_the_page(tmp_path):
     page = parse(report_page(tmp_path / "made/evaluation.json", links_from=tmp_path / "pages"))
     audio = [version["audio"] for version in clip_data(page, 0)["versions"]]
     assert audio == ["../made/reference/0.wav", *(f"../made/system%20{n}/0.flac" for n in range(3))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_links_lead_to_names_that_are_no_text(tmp_path):
+    evaluation = make_evaluation(tmp_path, clips=1)
+    name = "reference/bad\udcff \u00fc.wav"
+    os.rename(tmp_path / "reference/0.wav", tmp_path / name)
+    reference = dataclasses.replace(evaluation.references[0], audio=name)
+    evaluation = dataclasses.replace(evaluation, references=(reference,))
+    evaluation.write(tmp_path / "evaluation.json")
+    page = parse(report_page(tmp_path / "evaluation.json", links_from=tmp_path))
+    link = clip_data(page, 0)["versions"][0]["audio"]
+    assert link == "reference/bad%FF%20%C3%BC.wav"
+    assert (tmp_path / os.fsdecode(unquote_to_bytes(link))).is_file()
 
 
 def test_long_tables_are_cut_and_say_so(tmp_path, page_of, monkeypatch):
