@@ -10,10 +10,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,8 @@ from codec.audio.audio_reader import open_audio
 from codec.audio.sound import checked_wave
 from codec.bitstream import LivePacket
 from codec.errors import AudioError, ConfigError, DiveqCodecError
-from codec.report.embedded_clips import flac_bytes
+from codec.report.document import page_file
+from codec.report.embedded_clips import data_uri, flac_bytes
 from codec.report.listening_panel import transport
 from codec.report.markup import Markup, tag
 from codec.report.spectrogram import Axes, spectrogram_png
@@ -127,8 +126,8 @@ def make_page(codec: Codec) -> gr.Blocks:
             copies = gr.Slider(0, _MOST_COPIES, 0, step=1, label="Copies in each packet")
         heard = gr.HTML(
             elem_id="heard",
-            css_template=_page_file("demo.css"),
-            js_on_load=f"{_page_file('player.js')}\n{_page_file('demo.js')}",
+            css_template=page_file("demo.css"),
+            js_on_load=f"{page_file('player.js')}\n{page_file('demo.js')}",
         )
         settings = [kbps, loss, copies]
         gr.on(
@@ -281,7 +280,7 @@ def _panel(versions: list[_Version], model_hz: int, file_name: str, stream: byte
         "a",
         f"Download {file_name}",
         download=file_name,
-        href=_data_uri("application/octet-stream", stream),
+        href=data_uri("application/octet-stream", stream),
     )
     note = (
         f"Spectrograms: 0 to {axes.top_hz / 1000:g} kHz upward, {axes.seconds:.1f} s, light is "
@@ -316,27 +315,19 @@ def _row(version: _Version, axes: Axes, *, chosen: bool) -> Markup:
             "div",
             tag(
                 "img",
-                src=_data_uri("image/png", picture),
+                src=data_uri("image/png", picture),
                 alt=f"Spectrogram: {version.name}",
             ),
             tag("span", class_="cursor"),
             class_="spectrogram",
         ),
-        data_audio=_data_uri("audio/flac", flac),
+        data_audio=data_uri("audio/flac", flac),
     )
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(data).decode()}"
 
 
 def _size(count: int, seconds: float) -> str:
     shown = f"{count:,} bytes" if count < 10_000 else f"{count / 1000:,.0f} kB"
     return f"{shown}, {8 * count / seconds / 1000:.2f} kbps"
-
-
-def _page_file(name: str) -> str:
-    return (files("codec.report") / "pages" / name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from string import Template
 
 from .markup import Markup
 
-__all__ = ["document"]
+__all__ = ["document", "page_file"]
 
 _BESIDE = " file: 'self'"
 
@@ -37,26 +37,22 @@ def document(
         scripts: Names of scripts in `pages/`, in order.
         linked_audio: Allow audio from files beside the page too.
     """
-    style = "\n".join(_page_file(name) for name in styles)
-    script = '"use strict";\n' + "\n".join(_page_file(name) for name in scripts)
+    style = "\n".join(page_file(name) for name in styles)
+    script = '"use strict";\n' + "\n".join(page_file(name) for name in scripts)
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         f"img-src data:; "
         f"media-src data:{_BESIDE if linked_audio else ''}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return Template(_page_file("page.html")).substitute(
+    return Template(page_file("page.html")).substitute(
         policy=html.escape(policy), title=html.escape(title), style=style, script=script, body=body
     )
 
 
-def _page_file(name: str) -> str:
-    return (
-        files(__name__.rpartition(".")[0])
-        .joinpath("pages")
-        .joinpath(name)
-        .read_text(encoding="utf-8")
-    )
+def page_file(name: str) -> str:
+    """Read a style sheet, a script or a template from `pages/`."""
+    return (files("codec.report") / "pages" / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

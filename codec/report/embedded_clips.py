@@ -21,6 +21,7 @@ __all__ = [
     "MAX_BYTES",
     "RecordedClip",
     "Recording",
+    "data_uri",
     "flac_bytes",
     "record_clips",
 ]
@@ -155,7 +156,7 @@ def _recording(
 ) -> Recording:
     flac = flac_bytes(samples, rate, path.name)
     picture = spectrogram_png(_mono(samples), rate, axes)
-    return Recording(system, path, _data_uri("audio/flac", flac), _data_uri("image/png", picture))
+    return Recording(system, path, data_uri("audio/flac", flac), data_uri("image/png", picture))
 
 
 def flac_bytes(samples: np.ndarray, rate: int, name: str) -> bytes:
@@ -171,5 +172,6 @@ def flac_bytes(samples: np.ndarray, rate: int, name: str) -> bytes:
     return file.getvalue()
 
 
-def _data_uri(kind: str, data: bytes) -> str:
+def data_uri(kind: str, data: bytes) -> str:
+    """Give bytes of a media type, such as "image/png", as an address that holds them."""
     return f"data:{kind};base64,{b64encode(data).decode()}"
