@@ -37,6 +37,7 @@ __all__ = ["coded", "decoded", "make_page", "serve_demo"]
 
 MOST_SECONDS = 120.0
 _PACKET_MS = 60
+_UPLOADS = "GRADIO_TEMP_DIR"
 _MOST_CHANNELS, _MOST_COPIES = 2, 3
 _SECONDS_BETWEEN_CLEANINGS, _SECONDS_KEPT = 60, 3600  # of what closed pages leave behind
 
@@ -55,8 +56,7 @@ def serve_demo(codec: Codec, *, host: str = "127.0.0.1", port: int | None = None
     """
     if find_spec("gradio") is None:
         raise ConfigError("the demo needs gradio: pip install 'diveq-codec[demo]'")
-    with tempfile.TemporaryDirectory(prefix="diveq-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads; none is left behind
+    with _upload_folder():
         page = make_page(codec)
         try:
             _, address, _ = page.launch(
@@ -70,6 +70,21 @@ def serve_demo(codec: Codec, *, host: str = "127.0.0.1", port: int | None = None
             yield address
         finally:
             page.close(verbose=False)
+
+
+@contextmanager
+def _upload_folder() -> Iterator[None]:
+    """Have gradio keep uploads in a folder that goes with the context: none is left behind."""
+    before = os.environ.get(_UPLOADS)
+    with tempfile.TemporaryDirectory(prefix="diveq-demo-") as folder:
+        os.environ[_UPLOADS] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_UPLOADS]
+            else:
+                os.environ[_UPLOADS] = before
 
 
 def make_page(codec: Codec) -> gr.Blocks:

@@ -25,7 +25,7 @@ from small_models import started_checkpoint, tiny_noisy
 from synthesis import synthesize_speech
 
 from codec import AudioError, BitstreamError, Codec
-from codec.demo import coded, decoded, released_uploads
+from codec.demo import coded, decoded, released_uploads, serve_demo
 
 RATE = 16_000
 
@@ -144,6 +144,33 @@ def test_without_gradio_one_line_says_how_to_get_it(call, model, monkeypatch):
     assert result.error == (
         "diveq-codec: error: the demo needs gradio: pip install 'diveq-codec[demo]'"
     )
+
+
+class Page:
+    """Stands for gradio's, which starts no server."""
+
+    def launch(self, **_: object) -> tuple[None, str, None]:
+        self.folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        return None, "an address", None
+
+    def close(self, **_: object) -> None:
+        assert self.folder.is_dir()
+
+
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_the_folder_of_uploads_goes_and_the_variable_is_as_before(codec, monkeypatch, before):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    if before is not None:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", before)
+    page = Page()
+    monkeypatch.setattr("codec.demo.find_spec", lambda name: name)
+    monkeypatch.setattr("codec.demo._look", dict)
+    monkeypatch.setattr("codec.demo.make_page", lambda codec: page)
+    with serve_demo(codec):
+        assert page.folder.is_dir()
+        assert page.folder != Path(before or "")
+    assert not page.folder.exists()
+    assert os.environ.get("GRADIO_TEMP_DIR") == before
 
 
 needs_gradio = pytest.mark.skipif(
