@@ -27,8 +27,9 @@ def load_metric(place: str) -> tuple[str, Metric]:
         def recogniser(): ...
 
         def word_error_rate(reference, estimate, *, sample_rate_hz):
-            expected, heard = (recogniser().words(wave, sample_rate_hz) for wave in (reference,
-            estimate)) return 100 * edit_distance(expected, heard) / len(expected)
+            expected = recogniser().words(reference, sample_rate_hz)
+            heard = recogniser().words(estimate, sample_rate_hz)
+            return 100 * edit_distance(expected, heard) / len(expected)
 
         wer = Metric(word_error_rate, "Word error rate", "%", higher_is_better=False)
 

@@ -3,21 +3,25 @@
 The page offers a test in the manner of MUSHRA (ITU-R BS.1534: each trial rates all versions of a
 clip from 0 to 100, the reference hidden among them, and as low anchor the reference without all
 above 3.5 kHz) and an ABX test (is X the reference A, or the coded B?). What is heard goes by opaque
-ids; which id is which system stands in the page as base64,
-so that it is not read by accident: whoever wants to cheat can.
+ids; which id is which system stands in the page as base64, so that it is not read by accident:
+whoever wants to cheat can.
 
 The answers are saved as a JSON file, names in clear:
 
-    {"format": "diveq-codec listening 1", "evaluation": "3f…", "data": "val", "test": "mushra" or
-    "abx",
-     "listener": "Ann", "seed": 7, "started": "2026-01-31T12:00:00.000Z", "saved": …, "trials": 8,
-         "answers": […]}
+    {"format": "diveq-codec listening 1", "evaluation": "3f…", "data": "val",
+     "test": "mushra" or "abx", "listener": "Ann", "seed": 7,
+     "started": "2026-01-31T12:00:00.000Z", "saved": …, "trials": 8, "answers": […]}
 
-An answer of a MUSHRA test is {"clip": "a.flac", "ratings": [{"system": "Opus 6 kbps", "rating":
-62}, …]}; the system is null for the hidden reference. One of an ABX test is {"clip": "a.flac",
-"system": "Opus 6 kbps", "a": "reference" or
-"system", "x": "a" or "b", "answer": "a" or "b", "correct": true or false}. Fewer answers than
-trials: not finished. `diveq-codec answers` sums up such files.
+An answer of a MUSHRA test, whose system is null for the hidden reference:
+
+    {"clip": "a.flac", "ratings": [{"system": "Opus 6 kbps", "rating": 62}, …]}
+
+An answer of an ABX test:
+
+    {"clip": "a.flac", "system": "Opus 6 kbps", "a": "reference" or "system",
+     "x": "a" or "b", "answer": "a" or "b", "correct": true or false}
+
+Fewer answers than trials: not finished. `diveq-codec answers` sums up such files.
 """
 
 from __future__ import annotations

@@ -140,9 +140,10 @@ class Discriminators(nn.Module):
     One pass over each batch can serve both players, if both learn from the same discriminators:
 
         real, generated = discriminators(reference), discriminators(estimate)
-        (gradient,) = torch.autograd.grad(generator_loss(generated) + ..., estimate,
-        retain_graph=True) discriminator_loss(reference=real,
-        estimate=generated).backward(inputs=list(discriminators.parameters()))
+        loss = generator_loss(generated) + ...
+        (gradient,) = torch.autograd.grad(loss, estimate, retain_graph=True)
+        loss = discriminator_loss(reference=real, estimate=generated)
+        loss.backward(inputs=list(discriminators.parameters()))
 
     and only then a step of either optimiser. Neither gradient leaks into the other.
     """

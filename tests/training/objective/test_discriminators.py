@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import math
 from dataclasses import replace
+from textwrap import dedent
 from typing import Any
 
 import librosa
@@ -242,6 +245,12 @@ def test_gradients_reach_every_parameter() -> None:
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert idle == []
+
+
+def test_the_example_of_one_pass_is_code() -> None:
+    _, _, rest = inspect.getdoc(Discriminators).partition("same discriminators:\n\n")
+    example, _, _ = rest.partition("\nand only then")
+    assert len(ast.parse(dedent(example)).body) == 5
 
 
 def test_one_pass_serves_both_players() -> None:
