@@ -243,6 +243,15 @@ def test_files_that_cannot_be_used_are_listed_with_the_reason(run):
         assert reason in line.partition(": ")[2]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is text")
+def test_names_that_are_no_text_end_no_run(tmp_path):
+    write_corpus(tmp_path / "train", [1.2])
+    (tmp_path / "train" / "empty_\udcff.wav").touch()
+    words = arguments(tmp_path, tmp_path / "run")
+    train._manifest(tyro.cli(train.Arguments, args=words))
+    assert (tmp_path / "run" / "rejected.txt").read_bytes().startswith(b"empty_\xff.wav: ")
+
+
 def test_the_log_reads_as_one_unbroken_run(run):
     steps = [record["step"] for record in read_metrics(run / METRICS) if record["event"] == "train"]
     assert steps == sorted(set(steps))

@@ -20,6 +20,7 @@ __all__ = [
     "LOWEST_LEVEL_DB",
     "Manifest",
     "TrainingClip",
+    "json_line",
     "read_manifest",
     "write_manifest",
 ]
@@ -83,7 +84,7 @@ class Manifest:
 
     def checksum(self) -> str:
         """SHA-256 over the clips, wherever they lie: equal for the same files in the same order."""
-        return hashlib.sha256("\n".join(map(_to_line, self.clips)).encode()).hexdigest()
+        return hashlib.sha256(b"\n".join(map(_to_line, self.clips))).hexdigest()
 
 
 def write_manifest(
@@ -98,8 +99,8 @@ def write_manifest(
         "root": _relative_root(manifest.root, Path(path)),
     }
     with atomic_output(path, overwrite=overwrite) as file:
-        for line in (json.dumps(header), *map(_to_line, manifest.clips)):
-            file.write(line.encode() + b"\n")
+        for line in (json_line(header), *map(_to_line, manifest.clips)):
+            file.write(line + b"\n")
 
 
 def read_manifest(
@@ -117,7 +118,8 @@ def read_manifest(
     """
     name = os.fspath(path)
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # splitlines would end a line at U+2028 and U+0085, too, which names may hold
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"cannot read the manifest {name}: {error}") from error
     header_root = _read_header(lines, name)
@@ -140,15 +142,20 @@ def _relative_root(root: Path, manifest: Path) -> str:
         return root.resolve().as_posix()
 
 
-def _to_line(clip: TrainingClip) -> str:
+def json_line(fields: dict[str, Any]) -> bytes:
+    """JSON in UTF-8, without an end of line. The bytes of a file's name that are no UTF-8 become
+    escapes (`\\udcff` for 0xff), from which `json.loads` makes the name again.
+    """
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _to_line(clip: TrainingClip) -> bytes:
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
-    return json.dumps(
-        fields | {"levels": base64.b64encode(clip.levels).decode()}, ensure_ascii=False
-    )
+    return json_line(fields | {"levels": base64.b64encode(clip.levels).decode()})
 
 
 def _read_header(lines: list[str], name: str) -> str:
-    header = _json_object(lines[0] if lines else "", f"{name}, line 1")
+    header = _json_object(lines[0], f"{name}, line 1")
     if header.get("format") != FORMAT or not isinstance(header.get("root"), str):
         raise ManifestError(
             f"{name} is no manifest: line 1 is not its header; make one with "

@@ -8,7 +8,6 @@ Files that cannot be used are listed with the reason in `OUT.rejected.jsonl`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from .clips import (
     LOWEST_LEVEL_DB,
     Manifest,
     TrainingClip,
+    json_line,
     read_manifest,
     write_manifest,
 )
@@ -260,9 +260,7 @@ def main(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     with atomic_output(rejected_path, overwrite=force) as file:
-        file.writelines(
-            json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in rejected
-        )
+        file.writelines(json_line(asdict(item)) + b"\n" for item in rejected)
     console.print(f"{len(rejected)} files rejected: {rejected_path}")
     if not manifest.clips:
         raise ManifestError(f"no usable audio below {root}, so there is no manifest")

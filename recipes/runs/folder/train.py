@@ -372,7 +372,7 @@ def _manifest(arguments: Arguments) -> Manifest:
         clips, rejected = _read_folders(arguments)
         lines = [f"{file.path}: {file.reason}\n" for file in rejected]
         rejections = arguments.out / "rejected.txt"
-        rejections.write_text("".join(lines), encoding="utf-8")
+        rejections.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
         if not clips:
             raise ConfigError(f"no usable audio below {arguments.data}; {rejections} says why")
         write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)

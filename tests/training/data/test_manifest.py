@@ -4,6 +4,7 @@ says.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -20,12 +21,17 @@ from codec.errors import AudioError, ManifestError, OutputError
 from codec.training.data.manifest import (
     SPEAKER_RULES,
     Limits,
+    Manifest,
+    TrainingClip,
     build_manifest,
     read_manifest,
     write_manifest,
 )
 
 REAL_SPEECH = SPEECH / "train" / "0"
+needs_any_name = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere every file's name is text"
+)
 
 
 def write(path: Path, samples: np.ndarray, sample_rate_hz: int = 16_000, **options) -> Path:
@@ -168,6 +174,31 @@ def test_the_root_can_be_given(libritts, tmp_path):
     manifest, _ = build_manifest(libritts)
     write_manifest(manifest, tmp_path / "train.jsonl")
     assert read_manifest(tmp_path / "train.jsonl", root="elsewhere").root == Path("elsewhere")
+
+
+@needs_any_name
+def test_names_that_are_no_text_are_written_and_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("spk_\udcff1.wav", "line_\u2028.wav", "next_\x85.wav", "plain_ü.wav"):
+        write(tmp_path / "x.wav", synthesize_speech(1.0)).rename(tmp_path / "in" / name)
+    (tmp_path / "in" / "empty_\udcff.wav").touch()
+    out = tmp_path / "train.jsonl"
+    done = run_command(tmp_path / "in", out, "--speakers", "prefix")
+    assert (done.returncode, "4 clips" in done.stderr) == (0, True), done.stderr
+    manifest, rejected = build_manifest(tmp_path / "in", speaker_rule=SPEAKER_RULES["prefix"])
+    again = read_manifest(out)
+    assert again.clips == manifest.clips
+    assert again.checksum() == manifest.checksum()
+    listed = (tmp_path / "train.rejected.jsonl").read_text("utf-8").removesuffix("\n").split("\n")
+    assert [json.loads(line) for line in listed] == [dataclasses.asdict(item) for item in rejected]
+
+
+def test_checksum_of_other_names_is_that_of_their_text():
+    """As manifests had it before names could be no text; runs compare it when they go on."""
+    clip = TrainingClip(**GOOD_LINE | {"path": "ü\u2028.wav", "levels": bytes([20])})
+    line = json.dumps(GOOD_LINE | {"path": "ü\u2028.wav"}, ensure_ascii=False)
+    expected = hashlib.sha256(f"{line}\n{line}".encode()).hexdigest()
+    assert Manifest(root=Path(), clips=(clip, clip)).checksum() == expected
 
 
 GOOD_LINE = {
