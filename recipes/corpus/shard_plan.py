@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from codec import AUDIO_SUFFIXES, ConfigError, ManifestError, atomic_output
 from codec.files.output import is_special_file
-from codec.training.data.clips import read_manifest
+from codec.training.data.clips import TrainingClip, read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
 
 PLAN = "plan.parquet"
@@ -47,10 +47,7 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
     """
     if data.suffix == ".jsonl":
         manifest = read_manifest(data)
-        sized = (
-            Item(path=clip.path, speaker=clip.speaker, size=clip.frames) for clip in manifest.clips
-        )
-        return manifest.root, sized
+        return manifest.root, map(_listed, manifest.clips)
     if data.suffix == PARQUET and data.is_file():
         return data.parent, _rows([data])
     if not data.is_dir():
@@ -61,6 +58,10 @@ def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
     if parquets:
         return data, _rows(parquets)
     return data, _files(data, SPEAKER_RULES[speakers])
+
+
+def _listed(clip: TrainingClip) -> Item:
+    return Item(path=_as_text(clip.path), speaker=_as_text(clip.speaker), size=clip.frames)
 
 
 def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:

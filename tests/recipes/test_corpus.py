@@ -146,6 +146,10 @@ def test_files_that_cannot_be_found_are_rows_of_errors(many, tiny_model, tmp_pat
     run(tmp_path, tmp_path / "out", tiny_model)
     assert [row["path"] for row in rows(tmp_path / "out")] == ["good_1.wav"]
     assert errors(tmp_path / "out").keys() == {"nowhere_1.wav", r"bad\udcff_1.wav"}
+    write_manifest(build_manifest(tmp_path)[0], tmp_path / "clips.jsonl")
+    run(tmp_path / "clips.jsonl", tmp_path / "listed", tiny_model)
+    assert [row["path"] for row in rows(tmp_path / "listed")] == ["good_1.wav"]
+    assert errors(tmp_path / "listed").keys() == {r"bad\udcff_1.wav"}
 
 
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model, tmp_path, capsys):
