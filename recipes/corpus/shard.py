@@ -143,6 +143,8 @@ def _entries(file: Path, numbers: set[int]) -> Iterator[tuple[int, Any]]:
 
 def _read(sources: Mapping[str, Any], item: Item) -> tuple[Item, Sound | str]:
     """A clip's audio, or why it cannot be read."""
+    if item.error:
+        return item, item.error
     try:
         wave, rate = read_sound(sources[item.path], None)
     except DiveqCodecError as error:

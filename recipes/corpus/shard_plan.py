@@ -6,6 +6,7 @@ on.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codec import AUDIO_SUFFIXES, ConfigError, ManifestError, atomic_output
+from codec import AUDIO_SUFFIXES, AudioError, ConfigError, ManifestError, atomic_output
 from codec.files.output import is_special_file
 from codec.training.data.clips import TrainingClip, read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
@@ -26,17 +27,28 @@ MODEL = "model.safetensors"
 PARQUET = ".parquet"
 ROW_MARK = "#"  # a clip in a Parquet file is called FILE#ROW
 _SETTINGS = b"diveq-codec corpus"
-_SCHEMA = pa.schema([("path", pa.string()), ("speaker", pa.string()), ("size", pa.int64())])
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("speaker", pa.string()),
+        ("size", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
 _SPEAKER_COLUMNS = ("speaker", "speaker_id")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A clip to code: its path below the data's root, and the bytes that it takes there."""
+    """A clip to code: its path below the data's root, and the bytes that it takes there.
+
+    `error` says why it is not coded, where its path tells that already.
+    """
 
     path: str
     speaker: str
     size: int
+    error: str = ""  # plans of older versions have none
 
 
 def find_items(data: Path, speakers: str) -> tuple[Path, Iterator[Item]]:
@@ -78,11 +90,20 @@ def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
             if is_special_file(path):
                 continue
             below = _as_text(path.relative_to(root).as_posix())
+            speaker, error = _speaker_or_error(speaker_of, PurePath(top, below))
             try:
                 size = path.stat().st_size
             except OSError:  # a link to nothing
                 size = 0
-            yield Item(path=below, speaker=speaker_of(PurePath(top, below)), size=size)
+            yield Item(path=below, speaker=speaker, size=size, error=error)
+
+
+def _speaker_or_error(speaker_of: SpeakerRule, path: PurePath) -> tuple[str, str]:
+    """The speaker that a path names, or why it names none."""
+    try:
+        return speaker_of(path), ""
+    except AudioError as error:
+        return "", str(error)
 
 
 def _as_text(name: str) -> str:
@@ -125,9 +146,7 @@ def write_plan(
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for shard in _shards(items, shard_bytes):
-            rows = [
-                {"path": item.path, "speaker": item.speaker, "size": item.size} for item in shard
-            ]
+            rows = [dataclasses.asdict(item) for item in shard]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema), row_group_size=len(rows))
 
 

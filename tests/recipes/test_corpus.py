@@ -152,6 +152,27 @@ def test_files_that_cannot_be_found_are_rows_of_errors(many, tiny_model, tmp_pat
     assert errors(tmp_path / "listed").keys() == {r"bad\udcff_1.wav"}
 
 
+def test_files_whose_paths_name_no_speaker_are_rows_of_errors(many, tiny_model, tmp_path):
+    (tmp_path / "in" / "84" / "121123").mkdir(parents=True)
+    for place in ("84/121123/good.wav", "stray.wav"):
+        shutil.copy(min(many.iterdir()), tmp_path / "in" / place)
+    run(tmp_path / "in", tmp_path / "out", tiny_model, speakers="libritts")
+    assert [(row["path"], row["speaker"]) for row in rows(tmp_path / "out")] == [
+        ("84/121123/good.wav", "84")
+    ]
+    assert errors(tmp_path / "out") == {
+        "stray.wav": "no speaker folder: expected speaker/chapter/file, as in LibriTTS"
+    }
+
+
+def test_a_plan_of_an_older_version_has_no_errors(many, tmp_path):
+    _, items = find_items(many, "prefix")
+    write_plan(tmp_path, items, {}, shard_bytes=100_000)
+    plan = pq.read_table(tmp_path / "plan.parquet")
+    pq.write_table(plan.drop_columns(["error"]), tmp_path / "plan.parquet")
+    assert {item.error for item in Plan(tmp_path).items(0)} == {""}
+
+
 def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model, tmp_path, capsys):
     run(data, tmp_path, tiny_model)
     shards = sorted(tmp_path.glob("shard-*"))
