@@ -25,6 +25,7 @@ __all__ = [
     "is_special_file",
     "refuse_existing",
     "remove_stale_part",
+    "remove_stale_parts",
     "scratch_path",
 ]
 
@@ -134,6 +135,12 @@ def is_being_written(path: str | os.PathLike[str]) -> bool:
 def remove_stale_part(path: str | os.PathLike[str]) -> None:
     """Remove what a killed process has left of its attempt to write the file of this name."""
     for part in _parts_of(Path(os.path.realpath(path))):
+        _remove_if_stale(part)
+
+
+def remove_stale_parts(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes have left in a folder of their attempts to write files there."""
+    for part in Path(folder).glob(".*.part"):
         _remove_if_stale(part)
 
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codec import DEFAULT_MODEL, ConfigError, atomic_output, model_info
+from codec.files.output import remove_stale_parts
 from codec.model_lookup import find_model
 from codec.training.data.manifest import SPEAKER_RULES
 
@@ -138,8 +139,7 @@ def _plan(arguments: Arguments, model: Path) -> Plan:
     ).exists():  # beside the codes, where all nodes see it and readers find it
         with atomic_output(arguments.out / MODEL) as file:
             file.write(model.read_bytes())
-    for left_over in arguments.out.glob(".*.part"):  # of a process that was killed while it wrote
-        left_over.unlink(missing_ok=True)
+    remove_stale_parts(arguments.out)
     return plan
 
 

@@ -11,7 +11,12 @@ import sys
 import pytest
 
 from codec.errors import OutputError
-from codec.files.output import atomic_output, atomic_path, is_being_written
+from codec.files.output import (
+    atomic_output,
+    atomic_path,
+    is_being_written,
+    remove_stale_parts,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and special files")
 
@@ -141,6 +146,17 @@ def test_what_a_killed_second_writer_left_is_removed(tmp_path):
     assert not is_being_written(target)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert target.read_bytes() == b"1"  # the first to begin was the last to end
+
+
+def test_leftovers_of_a_folder_are_removed_and_what_is_being_written_is_not(tmp_path):
+    (tmp_path / ".0123.part").write_bytes(b"left")
+    (tmp_path / "other.part").write_bytes(b"of somebody else")
+    with atomic_output(tmp_path / "out") as file:
+        remove_stale_parts(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
+        file.write(b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "other.part"}
+    assert (tmp_path / "out").read_bytes() == b"new"
 
 
 def test_path_variant_gives_a_name_in_the_same_folder(tmp_path):

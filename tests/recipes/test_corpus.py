@@ -21,7 +21,7 @@ import torch
 from synthesis import synthesize_speech
 from torch.utils.data import DataLoader
 
-from codec import BitstreamError, Codec, ConfigError, ManifestError
+from codec import BitstreamError, Codec, ConfigError, ManifestError, atomic_output
 from codec.training.data.manifest import build_manifest, write_manifest
 
 pytest.importorskip("pyarrow")
@@ -188,6 +188,15 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(data, tiny_model
     }
     assert [s for s in shards if s.stat().st_mtime_ns != before[s][1]] == [shards[1]]
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_what_is_being_written_is_left_alone(many, tiny_model, tmp_path):
+    shutil.copy(min(many.iterdir()), tmp_path / "one_1.wav")
+    (tmp_path / "out").mkdir()
+    with atomic_output(tmp_path / "out" / "theirs") as file:
+        run(tmp_path, tmp_path / "out", tiny_model)
+        file.write(b"whole")
+    assert (tmp_path / "out" / "theirs").read_bytes() == b"whole"
 
 
 def test_a_folder_goes_on_with_its_own_settings_only(data, tiny_model, tmp_path):
