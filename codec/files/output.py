@@ -151,13 +151,23 @@ def _remove_if_stale(part: Path) -> None:
         if fcntl is None:
             part.unlink()
             return
-        descriptor = os.open(part, os.O_RDONLY)
+        descriptor = _open_to_lock(part)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, part):
                 part.unlink()
         finally:
             os.close(descriptor)
+
+
+def _open_to_lock(part: Path) -> int:
+    """Open for writing, as NFS wants it for a lock that excludes others; a file that may only be
+    read can be locked elsewhere.
+    """
+    try:
+        return os.open(part, os.O_RDWR)
+    except PermissionError:
+        return os.open(part, os.O_RDONLY)
 
 
 def _parts_of(target: Path) -> list[Path]:

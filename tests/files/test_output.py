@@ -159,6 +159,34 @@ def test_leftovers_of_a_folder_are_removed_and_what_is_being_written_is_not(tmp_
     assert (tmp_path / "out").read_bytes() == b"new"
 
 
+@posix
+def test_leftovers_on_nfs_are_removed(tmp_path, monkeypatch):
+    """NFS gives a lock that excludes others only to who has opened the file for writing: flock(2),
+    "NFS details".
+    """
+    import fcntl
+
+    lock = fcntl.flock
+
+    def nfs_flock(descriptor: int, operation: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "not open for writing")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", nfs_flock)
+    (tmp_path / ".0123.part").write_bytes(b"left")
+    remove_stale_parts(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_leftovers_that_may_only_be_read_are_removed(tmp_path):
+    (tmp_path / ".0123.part").write_bytes(b"left")
+    (tmp_path / ".0123.part").chmod(0o444)
+    remove_stale_parts(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_path_variant_gives_a_name_in_the_same_folder(tmp_path):
     with atomic_path(tmp_path / "out.bin") as temporary:
         assert temporary.parent == tmp_path
