@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from codec.audio import AudioWriter
 from codec.errors import ConfigError
 from codec.evaluation.signal import Signal, find_sources, read_signal
 
@@ -123,6 +124,13 @@ def _likeness(samples: np.ndarray, clip: ListedClip) -> float:
     return float(np.corrcoef(own[:shared], listed[:shared])[0, 1])
 
 
+def _write(samples: np.ndarray, path: Path) -> None:
+    with AudioWriter(
+        path, sample_rate_hz=RATE_HZ, channels=1, subtype="PCM_16", overwrite=True
+    ) as writer:
+        writer.write(samples[None] / 32768)
+
+
 def main(arguments: Arguments) -> None:
     """Write what is found, then say what is missing and where to look for it."""
     clips = read_list()
@@ -135,7 +143,7 @@ def main(arguments: Arguments) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     found: set[str] = set()
     for clip, samples, is_exact in find(wanted, arguments.corpora):
-        soundfile.write(arguments.out / f"{clip.name}.flac", samples, RATE_HZ, subtype="PCM_16")
+        _write(samples, arguments.out / f"{clip.name}.flac")
         print(f"{clip.name}: {'exact' if is_exact else 'the same utterance, resampled'}")
         found.add(clip.name)
     for clip in wanted:

@@ -59,6 +59,20 @@ def test_clips_are_found_exactly_or_resampled(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"2 of 52 clips are in {out}"
 
 
+def test_a_run_that_is_interrupted_leaves_no_half_of_a_clip(tmp_path, monkeypatch):
+    corpus, out = tmp_path / "corpus", tmp_path / "val"
+    corpus.mkdir()
+    soundfile.write(corpus / "a.wav", samples_of(EXACT), 16_000)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(Arguments(corpora=(corpus,), out=out))
+    assert not list(out.iterdir())
+
+
 def test_a_corpus_that_is_no_folder(tmp_path):
     with pytest.raises(ConfigError, match="is no folder; name the top folders of corpora"):
         main(Arguments(corpora=(tmp_path / "LibriTTS",), out=tmp_path / "val"))
