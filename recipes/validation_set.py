@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from codec.audio import AudioWriter
-from codec.errors import ConfigError
+from codec.audio import AudioWriter, open_audio
+from codec.errors import AudioError, ConfigError
 from codec.evaluation.signal import Signal, find_sources, read_signal
 
 from .run_script import run_script
@@ -82,27 +82,35 @@ def describe(samples: np.ndarray, *, name: str, corpus: str, speaker: str) -> Li
 def find(
     clips: Iterable[ListedClip], trees: Iterable[Path]
 ) -> Iterator[tuple[ListedClip, np.ndarray, bool]]:
-    """Clips found below the trees: each with its int16 samples, and whether these are exact."""
+    """Clips found below the trees: each with its int16 samples, and whether these are exact.
+
+    A recording that cannot be read is passed over, with a line on standard error.
+    """
     missing = {clip.name: clip for clip in clips}
     for source in (source for tree in trees for source in find_sources(tree)):
-        alike = _of_this_length(missing.values(), source.path)
-        if not alike:
+        try:
+            found = _match(missing.values(), source.path)
+        except AudioError as error:
+            print(f"passed over: {error}", file=sys.stderr)
             continue
-        samples = _as_int16(read_signal(source.path))
-        for clip in alike:
-            is_exact = describe(samples, name="", corpus="", speaker="").sha256 == clip.sha256
-            if is_exact or _likeness(samples, clip) > _ALIKE:
-                del missing[clip.name]
-                yield clip, samples, is_exact
-                break
+        if found:
+            del missing[found[0].name]
+            yield found
 
 
-def _of_this_length(clips: Iterable[ListedClip], path: Path) -> list[ListedClip]:
-    try:
-        seconds = soundfile.info(path).duration
-    except soundfile.LibsndfileError:
-        return []
-    return [clip for clip in clips if abs(clip.samples / RATE_HZ - seconds) < _LENGTH_SECONDS]
+def _match(clips: Iterable[ListedClip], path: Path) -> tuple[ListedClip, np.ndarray, bool] | None:
+    """The clip that a recording is, its int16 samples, and whether these are exact."""
+    with open_audio(path) as reader:
+        seconds = (reader.frames or 0) / reader.sample_rate_hz
+    alike = [clip for clip in clips if abs(clip.samples / RATE_HZ - seconds) < _LENGTH_SECONDS]
+    if not alike:
+        return None
+    samples = _as_int16(read_signal(path))
+    sha256 = describe(samples, name="", corpus="", speaker="").sha256
+    for clip in alike:
+        if sha256 == clip.sha256 or _likeness(samples, clip) > _ALIKE:
+            return clip, samples, sha256 == clip.sha256
+    return None
 
 
 def _as_int16(signal: Signal) -> np.ndarray:

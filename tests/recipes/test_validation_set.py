@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -57,6 +59,31 @@ def test_clips_are_found_exactly_or_resampled(tmp_path, capsys):
     assert np.std(error) < 0.1 * np.std(samples_of(RESAMPLED))
     main(Arguments(corpora=(corpus,), out=out))  # goes on: neither is looked for again
     assert capsys.readouterr().out.splitlines()[-1] == f"2 of 52 clips are in {out}"
+
+
+def test_recordings_that_cannot_be_read_are_passed_over_and_named(tmp_path, capsys):
+    corpus, out = tmp_path / "corpus", tmp_path / "val"
+    corpus.mkdir()
+    samples = samples_of(EXACT)
+    nan = np.where(np.arange(len(samples)) == 9000, np.nan, samples / 32768)
+    soundfile.write(corpus / "a.wav", nan, 16_000, subtype="FLOAT")
+    (corpus / "b.wav").write_bytes(b"RIFF")
+    soundfile.write(corpus / "c.wav", samples, 16_000)
+    main(Arguments(corpora=(corpus,), out=out))
+    said = capsys.readouterr()
+    assert f"{EXACT}: exact" in said.out.splitlines()
+    first, second = said.err.splitlines()
+    assert first.startswith(f"passed over: {corpus / 'a.wav'}: sample 9000")
+    assert second.startswith(f"passed over: cannot read {corpus / 'b.wav'}: not audio")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file's name is text")
+def test_a_recording_whose_name_is_no_text_is_found(tmp_path, capsys):
+    (tmp_path / "corpus").mkdir()
+    soundfile.write(tmp_path / "a.wav", samples_of(EXACT), 16_000)
+    (tmp_path / "a.wav").rename(tmp_path / "corpus" / "\udcff.wav")
+    main(Arguments(corpora=(tmp_path / "corpus",), out=tmp_path / "val"))
+    assert f"{EXACT}: exact" in capsys.readouterr().out.splitlines()
 
 
 def test_a_run_that_is_interrupted_leaves_no_half_of_a_clip(tmp_path, monkeypatch):
