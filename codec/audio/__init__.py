@@ -7,6 +7,7 @@ file in memory.
 from .audio_reader import AUDIO_SUFFIXES, MAX_CHANNELS, WRITABLE_SUFFIXES, AudioReader, open_audio
 from .audio_writer import AudioWriter
 from .resampling import resample_blocks, resampled_length
+from .walk import walk_audio
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -17,4 +18,5 @@ __all__ = [
     "open_audio",
     "resample_blocks",
     "resampled_length",
+    "walk_audio",
 ]

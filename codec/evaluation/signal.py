@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..audio import AUDIO_SUFFIXES, open_audio
+from ..audio import AUDIO_SUFFIXES, open_audio, walk_audio
 from ..audio.resampling import resample_blocks
 from ..errors import AudioError
-from ..files.output import is_special_file
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -98,26 +96,13 @@ def find_sources(path: str | os.PathLike[str]) -> list[Source]:
     path = Path(path)
     if not path.is_dir():
         return [Source(path.name, path)]
-    found = [Source(file.relative_to(path).as_posix(), file) for file in _visible_files(path)]
-    sources = sorted(
-        (
-            source
-            for source in found
-            if source.path.suffix.lower() in AUDIO_SUFFIXES and not is_special_file(source.path)
-        ),
-        key=lambda source: source.name,
-    )
+    found = [Source(file.relative_to(path).as_posix(), file) for file in walk_audio(path)]
+    sources = sorted(found, key=lambda source: source.name)
     if not sources:
         raise AudioError(
             f"the folder {path} holds no audio file (looked for {' '.join(sorted(AUDIO_SUFFIXES))})"
         )
     return sources
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in names if not name.startswith("."))
 
 
 def read_signal(path: str | os.PathLike[str]) -> Signal:

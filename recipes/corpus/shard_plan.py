@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -17,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codec import AUDIO_SUFFIXES, AudioError, ConfigError, ManifestError, atomic_output
-from codec.files.output import is_special_file
+from codec import AudioError, ConfigError, ManifestError, atomic_output
+from codec.audio import walk_audio
 from codec.training.data.clips import TrainingClip, read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
 
@@ -77,25 +76,18 @@ def _listed(clip: TrainingClip) -> Item:
 
 
 def _files(root: Path, speaker_of: SpeakerRule) -> Iterator[Item]:
-    """Audio files by their suffix; hidden ones, and pipes and sockets, are passed over. None is
-    opened: a corpus may have millions. One that cannot be found is an error when it is read.
+    """Audio files, none of which is opened; one that cannot be found is an error when it is
+    read.
     """
     top = _as_text(root.resolve().name)
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in AUDIO_SUFFIXES:
-                continue
-            if is_special_file(path):
-                continue
-            below = _as_text(path.relative_to(root).as_posix())
-            speaker, error = _speaker_or_error(speaker_of, PurePath(top, below))
-            try:
-                size = path.stat().st_size
-            except OSError:  # a link to nothing
-                size = 0
-            yield Item(path=below, speaker=speaker, size=size, error=error)
+    for path in walk_audio(root):
+        below = _as_text(path.relative_to(root).as_posix())
+        speaker, error = _speaker_or_error(speaker_of, PurePath(top, below))
+        try:
+            size = path.stat().st_size
+        except OSError:  # a link to nothing
+            size = 0
+        yield Item(path=below, speaker=speaker, size=size, error=error)
 
 
 def _speaker_or_error(speaker_of: SpeakerRule, path: PurePath) -> tuple[str, str]:

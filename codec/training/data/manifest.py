@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from ...audio import AUDIO_SUFFIXES, AudioReader, open_audio
+from ...audio import AudioReader, open_audio, walk_audio
 from ...errors import AudioError, DiveqCodecError, ManifestError
-from ...files.output import atomic_output, is_special_file, refuse_existing
+from ...files.output import atomic_output, refuse_existing
 from .clips import (
     LEVELS_PER_SECOND,
     LOWEST_LEVEL_DB,
@@ -133,16 +133,7 @@ def build_manifest(
 def _find_audio(root: Path) -> list[str]:
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; give the folder that the audio files lie in")
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        found += [
-            path.relative_to(root).as_posix()
-            for path in paths
-            if path.suffix.lower() in AUDIO_SUFFIXES and not is_special_file(path)
-        ]
-    return sorted(found)
+    return sorted(path.relative_to(root).as_posix() for path in walk_audio(root))
 
 
 def _inspect(
