@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..api import Codec
-from ..audio import AUDIO_SUFFIXES, open_audio, resample_blocks
+from ..audio import open_audio, resample_blocks, walk_audio
 from ..checkpoint import Checkpoint
 from ..errors import AudioError
 from ..evaluation.evaluate import evaluate
@@ -37,21 +37,10 @@ class HeldOut:
 
 def audio_files(folder: Path) -> list[Path]:
     """All audio files below a folder, sorted by path."""
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not _is_hidden(path.relative_to(folder))
-    )
+    paths = sorted(walk_audio(folder))
     if not paths:
         raise AudioError(f"no audio files below {folder}")
     return paths
-
-
-def _is_hidden(path: Path) -> bool:
-    """Whether a file or a folder on the way to it is hidden, such as the ._x.wav that macOS
-    leaves.
-    """
-    return any(part.startswith(".") for part in path.parts)
 
 
 def read_held_out(paths: Sequence[Path], sample_rate_hz: int) -> list[HeldOut]:

@@ -4,6 +4,9 @@ rate.
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -62,6 +65,14 @@ def test_clips_of_a_folder_are_named_by_their_place(tmp_path):
     ]
     with pytest.raises(AudioError, match="no audio files below"):
         audio_files(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX special files")
+def test_pipes_and_folders_are_no_clips(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    (tmp_path / "b.wav").mkdir()
+    with pytest.raises(AudioError, match="no audio files below"):
+        audio_files(tmp_path)
 
 
 def test_channels_are_averaged(tmp_path):
