@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 import torch
 
-from codec import AUDIO_SUFFIXES, DEFAULT_MODEL, Codec
+from codec import DEFAULT_MODEL, Codec
+from codec.audio import walk_audio
 from codec.backends.torch_backend import TorchBackend
 from codec.checkpoint import Checkpoint
 from codec.model_lookup import find_model
@@ -44,9 +45,7 @@ def main() -> None:
     )
     plain = TorchBackend(Checkpoint.load(find_model(options.model)), "cpu")
     totals = Totals()
-    for path in sorted(
-        path for path in options.folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
-    ):
+    for path in sorted(walk_audio(options.folder)):
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
         codes = one.encode(wave.T, sample_rate_hz=rate)
         other_codes = other.encode(wave.T, sample_rate_hz=rate).codes

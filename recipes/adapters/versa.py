@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec import AUDIO_SUFFIXES, DEFAULT_MODEL, AudioError, Codec, atomic_output
+from codec import DEFAULT_MODEL, AudioError, Codec, atomic_output
+from codec.audio import walk_audio
 from codec.audio.sound import read_sound
 
 from ..rates import Bitrates
@@ -42,9 +43,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    clips = sorted(
-        path for path in arguments.data.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
-    )
+    clips = sorted(walk_audio(arguments.data))
     if not clips:
         raise AudioError(f"there is no audio below {arguments.data}; give a folder of speech")
     codec = Codec.load(arguments.model)

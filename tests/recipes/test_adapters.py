@@ -112,6 +112,7 @@ def test_versa(tiny_model, wave, tmp_path):
     (data / "ann").mkdir(parents=True)
     soundfile.write(data / "ann" / "1.flac", wave, 16_000)
     soundfile.write(data / "both.wav", np.stack([wave, wave], 1)[:20_001], 22_050)
+    (data / "._both.wav").write_text("what macOS leaves behind")
     main(Arguments(data=data, out=out, model=str(tiny_model), bitrates=(0.5, 1.0)))
     codec = Codec.load(tiny_model, device="cpu")
     for folder in ("original", "0.5_kbps", "1_kbps"):
