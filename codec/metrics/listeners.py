@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import os
 import sys
 from collections.abc import Iterator
 from importlib.resources import as_file, files
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..threads import allowed_threads
 from .metric import MetricError, check_pair, package_for, resampled
 from .spectra import mel_bands
 
@@ -133,9 +133,7 @@ def _session(name: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(
-        os.environ.get("OMP_NUM_THREADS") or 0
-    )  # 0: as many as there are
+    options.intra_op_num_threads = allowed_threads()
     package = package_for("speechmos", extra="listeners")
     with as_file(files(package) / name) as path:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

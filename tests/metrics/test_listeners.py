@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import codec
 from codec.errors import ConfigError
 from codec.metrics import (
     METRICS,
@@ -22,6 +23,7 @@ from codec.metrics import (
     plcmos,
     score,
 )
+from codec.threads import allowed_threads
 
 RATE_HZ = 16_000
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -106,6 +108,20 @@ def test_what_is_too_short_or_silent_is_a_failure():
             METRICS[name](SPEECH[:1600], SPEECH[:1600], sample_rate_hz=RATE_HZ)
         silent = score(SPEECH, 0 * SPEECH, sample_rate_hz=RATE_HZ, names=[name])[name]
         assert silent == Score(None, "the estimate is silent")
+
+
+@pytest.mark.parametrize("wanted", ["3", "4,2", ""])
+def test_threads_are_those_that_the_process_may_use(monkeypatch, wanted):
+    """Also where OMP_NUM_THREADS lists those of nested regions, as OpenMP allows."""
+    given = []
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    monkeypatch.setattr(listeners, "package_for", lambda *_, **__: codec)
+    monkeypatch.setattr(
+        "onnxruntime.InferenceSession",
+        lambda _path, options, **_: given.append(options.intra_op_num_threads),
+    )
+    listeners._session.__wrapped__("py.typed")
+    assert given == [allowed_threads()]
 
 
 @pytest.mark.parametrize(
