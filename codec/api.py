@@ -166,6 +166,9 @@ class Codec:
     ) -> Encoded:
         """Encode audio held in memory.
 
+        Here as in all that encodes, a high-pass filter at 20 Hz first removes what lies below
+        speech: an offset, rumble, wind.
+
         Args:
             sound: floats (samples,) or (channels, samples), nominally in [-1, 1], as an array, a
                 list or a tensor; each channel is coded by itself. Or what knows its own rate: the

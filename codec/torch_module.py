@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .audio.high_pass import HighPass
 from .backends.torch_backend import build_model, tf32
 from .checkpoint import Checkpoint
 from .errors import AudioError, ConfigError
@@ -153,7 +154,10 @@ class DiveqCodecModel(nn.Module):
                     .numpy()
                 )
 
-        present = [wave[:length] for wave, length in zip(waves.cpu().numpy(), lengths, strict=True)]
+        present = [
+            HighPass(self.sampling_rate).push(wave[None, :length])[0]
+            for wave, length in zip(waves.cpu().numpy(), lengths, strict=True)
+        ]
         made = iter(
             batched(
                 [wave for wave in present if len(wave)],
@@ -198,13 +202,25 @@ class DiveqCodecModel(nn.Module):
         """
         waves, _ = self._checked(input_values, None)
         count = self._count(num_quantizers)
-        latents = self.model.encoder(F.pad(waves, (0, -waves.shape[1] % self.hop_length))[:, None])
+        waves = F.pad(self._high_passed(waves), (0, -waves.shape[1] % self.hop_length))
+        latents = self.model.encoder(waves[:, None])
         depth = torch.full((len(latents), latents.shape[2]), count, device=latents.device)
         quantized = self.model.quantizer(latents, depth, position_bits=0)
         audio_values = self._synthesized(quantized.latent)
         return DiveqOutput(
             audio_codes=quantized.codes[:, :count], audio_values=audio_values, latents=latents
         )
+
+    def _high_passed(self, waves: Tensor) -> Tensor:
+        """What `HighPass` makes of waves (batch, samples), as a convolution that has a gradient."""
+        impulse = np.zeros((1, 1 + self.sampling_rate), np.float32)  # a second, long after its end
+        impulse[0, 1] = 1.0  # the sample before it is taken to have always been there
+        response = torch.from_numpy(HighPass(self.sampling_rate).push(impulse)[0, 1:])
+        size = waves.shape[1] + len(response)
+        spectrum = torch.fft.rfft(response.double().to(waves.device), size)
+        changes = (waves - waves[:, :1]).double()
+        filtered = torch.fft.irfft(torch.fft.rfft(changes, size) * spectrum, size)
+        return filtered[:, : waves.shape[1]].float()
 
     def _synthesized(self, latents: Tensor) -> Tensor:
         """The audio of a clip's quantized latents; the decoder's noise is that of the first frames

@@ -91,12 +91,13 @@ def test_windows_change_no_code_on_real_speech(shipped, clips, monkeypatch):
 
 def test_the_same_codes_by_every_way_of_making_them(shipped, clips):
     """Alone, in a batch, live, as a torch module, on either backend; ties of floats aside, one
-    frame in a thousand at most. Frames of digital silence have no stages, live and in the module
+    frame in a thousand, and one. Frames of digital silence have no stages, live and in the module
     they have.
     """
     other = Codec.load(device="cpu", backend="onnx")
     module = DiveqCodecModel.from_pretrained(DEFAULT_MODEL)
-    clips = [np.pad(clip, (0, -len(clip) % 960)) for clip in clips[::3]]  # whole packets
+    # whole packets, of which the last four are silent but for what the high-pass filter lets ring
+    clips = [np.pad(clip, (0, -len(clip) % 960 + 4 * 960)) for clip in clips[::3]]
     sounds = [{"array": clip, "sampling_rate": 16_000} for clip in clips]
     expected = [shipped.encode(sound).codes for sound in sounds]
     ways = {
@@ -111,13 +112,13 @@ def test_the_same_codes_by_every_way_of_making_them(shipped, clips):
     }
     frames = sum(codes.shape[2] for codes in expected)
     silent = [(codes < 0).all(axis=1, keepdims=True) for codes in expected]
-    assert 0 < sum(map(np.sum, silent)) < frames / 50
+    assert 0 < sum(map(np.sum, silent)) < frames / 20
     for way, made in ways.items():
         differ = 0
         for codes, reference, pause in zip(made, expected, silent, strict=True):
             assert codes.shape == reference.shape, way
             differ += int(np.any((codes != reference) & ~pause, axis=1).sum())
-        assert differ <= frames / 1000, way
+        assert differ <= 1 + frames / 1000, way
 
 
 def live_codes(codec: Codec, clip: np.ndarray) -> np.ndarray:

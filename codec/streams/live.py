@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..audio.high_pass import HighPass
 from ..audio.live_resampling import LiveResampler
 from ..audio.sound import checked_wave
 from ..bitstream import MAX_COPIES, NONE, SEQUENCE_NUMBERS, LiveFormat, LivePacket
@@ -57,6 +58,7 @@ class LiveEncoder:
         self._resampler = LiveResampler(
             from_hz=sample_rate_hz, to_hz=config.sample_rate_hz, channels=live.channels
         )
+        self._high_pass = HighPass(config.sample_rate_hz)
         self._encoder = FrameEncoder(
             network, config, channels=live.channels, at_once=self.packet_frames
         )
@@ -101,11 +103,12 @@ class LiveEncoder:
         """Float samples (samples,) or (channels, samples), any number of them → the packets that
         are ready.
         """
-        return self._packets(self._resampler.push(self._checked(samples)))
+        wave = self._resampler.push(self._checked(samples))
+        return self._packets(self._high_pass.push(wave))
 
     def flush(self) -> list[bytes]:
         """The packets that are left; the last one is filled with silence."""
-        wave = self._resampler.flush()
+        wave = self._high_pass.push(self._resampler.flush())
         missing = -(self._taken + wave.shape[1]) % self.packet_samples
         packets = self._packets(np.pad(wave, [(0, 0), (0, missing)]))
         depths = self._depths(self._samples.shape[1] // self._config.hop)
@@ -114,7 +117,8 @@ class LiveEncoder:
     def copy(self) -> LiveEncoder:
         """A second encoder that goes on alike."""
         other = copy.copy(self)
-        other._resampler, other._encoder = copy.copy(self._resampler), copy.copy(self._encoder)
+        for name in ("_resampler", "_high_pass", "_encoder"):
+            setattr(other, name, copy.copy(getattr(self, name)))
         other._allocations = [copy.copy(allocation) for allocation in self._allocations]
         return other
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..audio import resample_blocks, resampled_length
 from ..audio.blocks import cut_to
+from ..audio.high_pass import high_passed
 from ..bitstream import EntropyTables, StreamHeader, StreamReader
 from .headers import StreamPlan, StreamRules
 from .limits import limited_packets
@@ -28,7 +29,7 @@ class Pipeline:
 
     def encode(self, blocks: Iterable[np.ndarray], plan: StreamPlan) -> Iterator[np.ndarray]:
         """Blocks (channels, samples) at the original rate → codes (channels, stages, frames)."""
-        return self._runner.encode(_to_model_rate(blocks, plan.header), plan)
+        return self._runner.encode(_to_model(blocks, plan.header), plan)
 
     def encode_clips(
         self,
@@ -39,13 +40,14 @@ class Pipeline:
         """What `encode` gives of each wave (channels, samples); `batch_seconds` of audio are
         computed at once.
         """
-        resampled = [
-            _whole_at_model_rate(wave, plan.header) for wave, plan in zip(waves, plans, strict=True)
+        prepared = [
+            np.concatenate([wave[:, :0], *_to_model([wave], plan.header)], axis=-1)
+            for wave, plan in zip(waves, plans, strict=True)
         ]
         codes: dict[int, np.ndarray] = {}
         for _, numbers in _alike([plan.header.stages for plan in plans]):
             made = self._runner.encode_batch(
-                [resampled[number] for number in numbers],
+                [prepared[number] for number in numbers],
                 [plans[number] for number in numbers],
                 self._frames(batch_seconds),
             )
@@ -127,20 +129,15 @@ def _alike(kinds: Sequence[_Kind]) -> list[tuple[_Kind, list[int]]]:
     return list(numbers.items())
 
 
-def _to_model_rate(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
-    return resample_blocks(
+def _to_model(blocks: Iterable[np.ndarray], header: StreamHeader) -> Iterator[np.ndarray]:
+    """What the model gets of a signal: resampled to its rate, and high-passed."""
+    resampled = resample_blocks(
         blocks,
         from_hz=header.original_rate_hz,
         to_hz=header.model_rate_hz,
         channels=header.channels,
     )
-
-
-def _whole_at_model_rate(wave: np.ndarray, header: StreamHeader) -> np.ndarray:
-    """Resample to whole frames at the model's rate; audio of that rate is not copied."""
-    if header.original_rate_hz == header.model_rate_hz:
-        return wave
-    return np.concatenate([wave[:, :0], *_to_model_rate([wave], header)], axis=-1)
+    return high_passed(resampled, header.model_rate_hz)
 
 
 def _at_rate(

@@ -29,6 +29,7 @@ from recipes.measure.conditions.changed_clips import (
 )
 from recipes.measure.conditions.changes import (
     FULL_SCALE,
+    add_offset_and_rumble,
     add_talker,
     at_level,
     level_dbfs,
@@ -111,6 +112,15 @@ def test_the_second_talker_is_as_loud_as_the_first_and_as_long():
     np.testing.assert_allclose(
         added, gain * np.concatenate([second, second])[: len(first)], rtol=0, atol=1e-5
     )
+
+
+def test_offset_and_rumble_are_below_speech():
+    added = add_offset_and_rumble(np.zeros(RATE, np.float32), RATE, amount=0.02)
+    assert added.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(added)) / RATE
+    assert spectrum[0] == pytest.approx(0.02, rel=1e-3)
+    assert 2 * spectrum[12] == pytest.approx(0.02, rel=1e-3)
+    assert np.delete(spectrum, [0, 12]).max() < 1e-6
 
 
 def corpus_of(folder: Path, speakers: list[str]) -> Corpus:

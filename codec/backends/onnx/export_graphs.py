@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ...audio.high_pass import coefficients
 from ...checkpoint import Checkpoint
 from ...errors import CheckpointError, OutputError
 from ...files.output import atomic_output
@@ -29,7 +30,9 @@ def export_onnx(
     """Write a model as `encoder.onnx`, `decoder.onnx`, `tables.safetensors` and `model.json`;
     returns their sizes.
 
-    encoder.onnx: `wave` float32 (batch, 1, frames·hop) → `codes` int32 (batch, stages, frames).
+    encoder.onnx: `wave` float32 (batch, 1, frames·hop), high-passed by the filter of which
+    model.json has the coefficients (`codec/audio/high_pass.py`) → `codes` int32 (batch, stages,
+    frames).
     decoder.onnx: `codes` int32 (batch, any number of first stages, frames), -1 where a frame has no
     more stages → `wave` float32 (batch, 1, frames·hop).
     Where the model has SF-DiVeQ stages, both also take `positions` int32 (stages,): how many
@@ -87,6 +90,9 @@ def _description(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, A
         "fingerprint": checkpoint.fingerprint().hex(),
         "config": config.to_dict(),
         "hop": config.hop,
+        "high_pass": dict(
+            zip(("numerator", "denominator"), coefficients(config.sample_rate_hz), strict=True)
+        ),
         "encoder_context_frames": dataclasses.asdict(config.layout.encoder_context),
         "decoder_context_frames": dataclasses.asdict(config.layout.decoder_context),
         "facts": dict(checkpoint.facts),

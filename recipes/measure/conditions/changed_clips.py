@@ -13,7 +13,15 @@ from codec.errors import AudioError
 from codec.evaluation.signal import Signal, Source
 from codec.training.validation import read_clip
 
-from .changes import Wave, add_talker, at_level, reverberate, with_noise, within_full_scale
+from .changes import (
+    Wave,
+    add_offset_and_rumble,
+    add_talker,
+    at_level,
+    reverberate,
+    with_noise,
+    within_full_scale,
+)
 from .music import passage
 
 __all__ = [
@@ -31,6 +39,7 @@ AS_IT_IS = "as it is"
 MUSIC = "music, synthesised"
 MOST_PASSAGES = 8
 _REVERB_SECONDS, _REVERB_RATIO_DB = 0.5, 0.0
+_RUMBLE = 0.02  # of full scale
 
 
 class Corpus:
@@ -152,6 +161,10 @@ def _two_speakers(corpus: Corpus, source: Source) -> Wave:
     return add_talker(corpus.wave(source), corpus.wave(other), corpus.sample_rate_hz)
 
 
+def _with_rumble(corpus: Corpus, source: Source) -> Wave:
+    return add_offset_and_rumble(corpus.wave(source), corpus.sample_rate_hz, amount=_RUMBLE)
+
+
 def level_condition(dbfs: int) -> str:
     """The name of the condition at a level."""
     return f"at {dbfs} dBFS"
@@ -169,4 +182,5 @@ CONDITIONS = (
     ),
     Condition(name=f"reverberant, RT60 {_REVERB_SECONDS:g} s", change=_reverberant),
     Condition(name="two speakers at once", change=_two_speakers),
+    Condition(name=f"offset and rumble of {_RUMBLE:.0%}", change=_with_rumble),
 )

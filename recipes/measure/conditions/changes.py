@@ -15,7 +15,15 @@ from codec.training.data.augment import AugmentConfig, augment
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["add_talker", "at_level", "level_dbfs", "reverberate", "with_noise", "within_full_scale"]
+__all__ = [
+    "add_offset_and_rumble",
+    "add_talker",
+    "at_level",
+    "level_dbfs",
+    "reverberate",
+    "with_noise",
+    "within_full_scale",
+]
 
 Wave: TypeAlias = 'Float[np.ndarray, " samples"]'
 
@@ -76,6 +84,14 @@ def add_talker(wave: Wave, other: Wave, sample_rate_hz: int) -> Wave:
     return wave + at_level(
         np.resize(other, wave.shape), sample_rate_hz, level_dbfs(wave, sample_rate_hz)
     )
+
+
+def add_offset_and_rumble(wave: Wave, sample_rate_hz: int, *, amount: float) -> Wave:
+    """Add what a cheap sound card and a table with a fan on it add: a constant, and a tone of
+    12 Hz of this amplitude.
+    """
+    times = np.arange(len(wave)) / sample_rate_hz
+    return wave + np.float32(amount) + (amount * np.sin(2 * np.pi * 12 * times)).astype(np.float32)
 
 
 def within_full_scale(wave: Wave) -> tuple[Wave, float]:
