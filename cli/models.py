@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Models:
     """List the models, or describe model files."""
 
-    paths: Annotated[Paths, arg(metavar="[PATH...]")]
-    """Model files or runs' folders to describe; by default all that are found by name: the shipped
-    ones, and those in the folders that $DIVEQ_MODELS lists."""
+    paths: Annotated[Paths, arg(metavar="[NAME|PATH...]")]
+    """Models to describe, by name, file or run's folder; by default all that are found by name:
+    the shipped ones, and those in the folders that $DIVEQ_MODELS lists."""
     json: Json = False
     debug: Debug = False
 
@@ -30,7 +30,7 @@ class Models:
         """List them, the default one marked."""
         from codec import found_models, model_info
 
-        models = [model_info(path) for path in self.paths] if self.paths else found_models()
+        models = [model_info(name) for name in self.paths] if self.paths else found_models()
         if not models:
             note("no model came with this version; give a model file with --model")
         for facts in map(model_facts, models):

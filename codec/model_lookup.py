@@ -48,11 +48,12 @@ def found_models() -> list[ModelInfo]:
     return models
 
 
-def model_info(path: str | Path) -> ModelInfo:
-    """Read what a model file, or that of a run's folder, states about itself, without its
+def model_info(name_or_path: str | PathLike[str]) -> ModelInfo:
+    """Read what a model's file, found as by `find_model`, states about itself, without its
     weights.
     """
-    path = _in_folder(Path(path))
+    named = is_model_name(name_or_path)
+    path = find_model(name_or_path) if named else _in_folder(Path(name_or_path))
     header = read_header(path)
     return ModelInfo(
         name=model_name(path),

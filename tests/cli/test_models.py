@@ -46,6 +46,12 @@ def test_describes_a_file_which_is_not_the_default_one(call, tiny, tmp_path, mon
     assert (facts["path"], facts["default"]) == (tiny, False)
 
 
+def test_describes_a_model_by_its_name(call, shipped):
+    result = call("models", "tiny", "--json")
+    assert json.loads(result.out)["path"] == str(shipped / "tiny.safetensors")
+    assert call("models", "nobody").error.endswith("there is no model file nobody")
+
+
 def test_without_any(call, tmp_path, monkeypatch):
     monkeypatch.setattr("codec.model_lookup._models_folder", lambda: tmp_path)
     result = call("models")
