@@ -98,7 +98,8 @@ class Decode:
             and (len(self.paths) == 2 or PIPE in self.paths)
         ):
             raise UsageError(
-                "--format is for targets that are not named; a target's suffix names its format"
+                "--format is for targets that are not named: a target's suffix names its format, "
+                "and standard output is WAV"
             )
         conversion = Conversion(
             source_suffixes=(STREAM_SUFFIX,),

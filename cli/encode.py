@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Optional
 from tyro.conf import arg
 
 from .batch import run_batch
-from .console import note
 from .files import Meter, open_source, open_target
 from .messages import CommandError
-from .options import Bitrate, Engine, Manners, Many, Paths, Stages, check_one_of, default, group
+from .options import (
+    Bitrate,
+    Engine,
+    Manners,
+    Many,
+    Paths,
+    Stages,
+    check_one_of,
+    default,
+    group,
+    note_most_kbps,
+)
 from .plan import STREAM_SUFFIX, Conversion, Task
 from .streams import is_whole
 from .workers import Made, TaskWork
@@ -83,22 +93,13 @@ class Encode:
 
     def _load(self) -> TaskWork:
         codec = self.engine.load()
-        self._compare_bitrate(codec)
+        if not self.manners.quiet:
+            note_most_kbps(codec, self.quality.bitrate)
 
         def make(task: Task, meter: Meter) -> Made:
             return self._encode(codec, task, meter)
 
         return TaskWork(make=make, is_done=lambda task: is_whole(task.target, codec.fingerprint))
-
-    def _compare_bitrate(self, codec: Codec) -> None:
-        bits = sum(stage.bits for stage in codec.config.stages)
-        most = bits * codec.config.frame_rate_hz / 1000
-        wanted = self.quality.bitrate
-        if wanted is not None and wanted > most * (1 + 1e-9) and not self.manners.quiet:
-            note(
-                f"--bitrate {wanted:g} is above the maximum of {codec.name}: {most:g} kbps per "
-                f"channel are used"
-            )
 
     def _encode(self, codec: Codec, task: Task, meter: Meter) -> Made:
         try:

@@ -50,7 +50,8 @@ options:
   --version   show the version
 
 The file name - is standard input or output. Existing files are replaced only with
---force. Exit codes: 0 done, 1 an error, told in one line on stderr, 2 wrong usage."""
+--force. Exit codes: 0 done, 1 an error, told in one line on stderr, 2 wrong usage,
+130 and 143 stopped by Ctrl-C and SIGTERM."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from .console import note
 from .messages import UsageError
 
 if TYPE_CHECKING:
@@ -184,8 +185,9 @@ class Many:
     ] = None
     """Write here; a folder's tree is kept."""
     skip_existing: Flag = False
-    """Go on with what was interrupted: files that are there, whole and of this model, are done.
-    Several processes may share one tree."""
+    """Go on with what was interrupted: files that are there, whole and of this model, are done,
+    whatever their bitrate; with --force others are made anew. Several processes may share one
+    tree."""
     force: Force = False
     jobs: Jobs = 1
     """Files to work on at the same time, with one model."""
@@ -198,3 +200,14 @@ class Manners:
     quiet: Flag = False
     """No progress bar and no summary."""
     debug: Debug = False
+
+
+def note_most_kbps(codec: Codec, wanted: float | None) -> None:
+    """Say that a model has no more bits than it has."""
+    bits = sum(stage.bits for stage in codec.config.stages)
+    most = bits * codec.config.frame_rate_hz / 1000
+    if wanted is not None and wanted > most * (1 + 1e-9):
+        note(
+            f"--bitrate {wanted:g} is above the maximum of {codec.name}: {most:g} kbps per channel "
+            f"are used"
+        )

@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 from .addresses import check_positive, parse_address, udp_socket
 from .console import note, show
 from .files import check_stdin
-from .options import Debug, Engine, Flag, Json, group
+from .options import Debug, Engine, Flag, Json, group, note_most_kbps
 from .plan import PIPE
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Send:
     $ arecord -t raw -f S16_LE -r 16000 | diveq-codec send - 192.168.1.7:5004 --copies 2 --dtx
 
     - is raw audio of one channel, 16-bit little-endian samples. What was recorded while the command
-      started is sent at once. Ctrl-C ends the stream; its numbers are shown then.
+      started is sent at once. A file's channels are mixed into one. Ctrl-C ends the stream; its
+      numbers are shown then.
     """
 
     ends_when_stopped: ClassVar[bool] = True
@@ -82,6 +83,7 @@ class Send:
             rate, blocks = (
                 _raw_blocks(self.rate) if self.source == PIPE else _file_blocks(self.source, stack)
             )
+            note_most_kbps(codec, self.bitrate)
             encoder = codec.live_encoder(
                 sample_rate_hz=rate,
                 bitrate_kbps=self.bitrate,

@@ -261,6 +261,8 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     refuse_existing(target, overwrite=overwrite)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise OutputError(f"cannot write {target}: it is read-only")
 
 
 def _exists(target: Path) -> str:

@@ -66,7 +66,10 @@ class StreamRules:
         if not 1 <= count <= len(self.config.stages):
             raise ConfigError(f"{self.name} has stages 1 to {len(self.config.stages)}, not {count}")
         if not 1 <= channels <= MAX_CHANNELS:
-            raise AudioError(f"audio has 1 to {MAX_CHANNELS} channels, not {channels}")
+            raise AudioError(
+                f"audio has 1 to {MAX_CHANNELS} channels, not {channels}: arrays are (channels, "
+                f"samples)"
+            )
         used = self.config.stages[:count]
         if bits and not any(stage.is_space_filling for stage in used):
             raise ConfigError(

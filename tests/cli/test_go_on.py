@@ -78,7 +78,7 @@ def test_what_is_not_whole_or_of_another_model_is_not_done(call, clips, models, 
         target.write_bytes(faulty[fault])
     result = encode(call, tiny, "--skip-existing")
     assert result.code == 1
-    assert "0.dvq exists already; --force replaces it" in result.err.splitlines()[0]
+    assert "0.dvq exists already, damaged or made otherwise; --force" in result.err.splitlines()[0]
     assert result.err.splitlines()[1] == "diveq-codec: 0 files encoded, 11 done before, 1 failed"
     result = encode(call, tiny, "--skip-existing", "--force")
     assert result.error.startswith("diveq-codec: 1 file encoded, 11 done before: ")

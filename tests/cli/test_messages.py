@@ -139,7 +139,7 @@ def test_a_stream_of_no_shipped_model(call, coded, monkeypatch, tmp_path_factory
             "standard input has no name to use in --out-dir: give - and a target alone",
         ),
         ("decode a.dvq b.dvq", r"b\.dvq is no target, whose name ends in \.aif .*"),
-        ("decode a.dvq out.wav --format flac", "--format is for targets that are not named; .*"),
+        ("decode a.dvq out.wav --format flac", "--format is for targets that are not named: .*"),
         ("decode a.dvq --format doc", "--format doc is unknown; known: aif .*"),
         ("encode a.wav --stages 0", "--stages is a whole number, 1 or more, not '0'"),
         (
