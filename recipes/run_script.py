@@ -29,9 +29,16 @@ def run_script(main: Callable[[Arguments], None], arguments: type[Arguments]) ->
     """
     try:
         with stop_signals(message=lambda stopped: stopped.words):
-            main(tyro.cli(arguments))
+            main(tyro.cli(arguments, prog=_program()))
     except DiveqCodecError as error:
         sys.exit(f"error: {error}")
+
+
+def _program() -> str | None:
+    """`python -m NAME` of a module that was started so: what help calls it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = None if spec is None else spec.name.removesuffix(".__main__")
+    return None if name is None else f"python -m {name}"
 
 
 def score_workers(count: int) -> AbstractContextManager[Executor | None]:

@@ -20,66 +20,98 @@ class TrainingConfig:
     """Everything that decides the result of a run, besides model and data.
 
     A run lasts `steps`, or `max_minutes` of training time over all its resumptions, whichever ends
-    first. All
-    phases are shares of the run: until `quantize_from` the latent is not quantized; from
+    first. All phases are shares of the run: until `quantize_from` the latent is not quantized; from
     `adversarial_from` the discriminators take part; from `table_from` SF stages train on the table
     of `position_bits`.
     """
 
     seed: int = 0
+    """Of initial weights, crops and all that is drawn."""
     steps: int | None = None
+    """Steps to take; None: as many as `max_minutes` allow."""
     max_minutes: float | None = None
+    """Minutes that it lasts at most; None: as many as `steps` take."""
 
-    batch_size: int = 64  # over all processes
-    accumulate: int = 1  # micro-batches per process and step
-    average_every: int = (
-        1  # steps; 1: processes average gradients; more: each steps alone, and they average weights
-    )
+    batch_size: int = 64
+    """Crops of a step, over all processes."""
+    accumulate: int = 1
+    """Micro-batches per process and step."""
+    average_every: int = 1
+    """Steps; 1: processes average gradients; more: each steps alone, and they average weights."""
     segment_seconds: float = 0.64
+    """Length of a crop."""
     precision: Precision = "no"
+    """Of products; no: float32."""
     compile: bool = False
+    """Compile encoder and decoder, which takes minutes at the start."""
 
-    quantize_from: float | None = (
-        None  # None: at once in the transform layout, 0.05 in the filterbank layout
-    )
+    quantize_from: float | None = None
+    """Share of the run; None: at once in the transform layout, 0.05 in the filterbank layout."""
     adversarial_from: float = 0.4
+    """Share of the run from which on the discriminators take part."""
     table_from: float = 0.85
+    """Share of the run from which on SF-DiVeQ stages train on the table of `position_bits`."""
     position_bits: int = 0
+    """Of that table: 2 to its power positions on each segment of a curve."""
 
     learning_rate: float = 5e-4
+    """AdamW's highest; it falls along a cosine."""
     codebook_rate_scale: float = 5.0
+    """How many times as fast codebooks learn."""
     discriminator_rate: float = 3e-4
+    """The discriminators' learning rate."""
     beta_1: float = 0.8
+    """AdamW's, of the mean gradient."""
     beta_2: float = 0.99
+    """AdamW's, of the mean squared gradient."""
     weight_decay: float = 1e-3
+    """AdamW's."""
     rate_warmup_steps: int = 200
+    """Steps over which the learning rate rises from 0."""
     final_rate_share: float = 0.05
+    """Of the learning rate, at the end of the run."""
     gradient_clip: float = 1000.0
+    """Largest norm of the generator's gradient."""
     discriminator_clip: float = 10.0
+    """Largest norm of the discriminators' gradient."""
     ema_decay: float = 0.999
+    """Of the averaged weights, which become the model."""
 
-    windows_per_step: int = len(
-        MEL_BINS
-    )  # of the spectral losses, drawn anew for each step; fewer cost less
-    audible_range_db: float = (
-        45.0  # what lies deeper below a clip's loudest band counts ever less in logarithms
-    )
+    windows_per_step: int = len(MEL_BINS)
+    """Of the spectral losses, drawn anew for each step; fewer cost less."""
+    audible_range_db: float = 45.0
+    """What lies deeper below a clip's loudest band counts ever less in logarithms."""
     mel_weight: float = 15.0
+    """Of the distance between logarithmic mel spectra."""
     stft_weight: float = 1.0
+    """Of the distance between logarithmic spectra."""
     waveform_weight: float = 1.0
+    """Of the distance between waveforms."""
     loudness_weight: float = 0.1
-    periodicity_weight: float | None = None  # None: 20 for a decoder with an excitation, else 0
+    """Of the distance in loudness per critical band."""
+    periodicity_weight: float | None = None
+    """Of the difference in periodicity; None: 20 for a decoder with an excitation, else 0."""
     adversarial_weight: float = 2.5
+    """Of the discriminators' verdict."""
     feature_weight: float = 2.5
-    discriminators_per_step: int | None = None  # drawn anew for each step; None: all
-    discriminator_share: float = 1.0  # of each crop that the discriminators hear
+    """Of the distance between what the discriminators see."""
+    discriminators_per_step: int | None = None
+    """Drawn anew for each step; None: all."""
+    discriminator_share: float = 1.0
+    """Of each crop that the discriminators hear."""
 
-    dropout_share: float = 0.85  # of the batch decodes from a random number of stages
-    lost_share: float = 0.15  # of the clips lose bursts of frames, where the model conceals
+    dropout_share: float = 0.85
+    """Of the batch decodes from a random number of stages."""
+    lost_share: float = 0.15
+    """Of the clips lose bursts of frames, where the model conceals."""
     initialise_vectors: int = 50_000
+    """Latents from which layers and codebooks start."""
     normalisation_momentum: float = 0.1
-    replace_every_steps: int = 100  # use is counted over about as many steps
-    replace_below: float = 0.01  # of a codeword's fair share
+    """Of the running mean and scale of each stage's latents."""
+    replace_every_steps: int = 100
+    """Steps after which unused codewords are replaced; use is counted over about as many."""
+    replace_below: float = 0.01
+    """Of a codeword's fair share: with less use it is replaced."""
 
     discriminator: DiscriminatorConfig = field(default_factory=small)
 
