@@ -34,6 +34,7 @@ from codec.training.data.clips import read_manifest
 from codec.training.logs import METRICS, read_metrics
 from recipes.run_script import run_script
 from recipes.runs.folder import model_file, train
+from recipes.runs.folder.run_manifest import MANIFEST, run_manifest
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = shlex.split("""
@@ -126,7 +127,7 @@ def test_the_model_file_codes_speech(run):
 
 
 def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run, monkeypatch):
-    manifest = read_manifest(run / model_file.MANIFEST)
+    manifest = read_manifest(run / MANIFEST)
     given = {}
     monkeypatch.setattr(
         model_file, "model_tables", lambda _config, codes: given.update(codes=codes)
@@ -139,7 +140,7 @@ def test_tables_are_fitted_on_all_clips_again_and_again_where_there_are_few(run,
 
 
 def test_tables_are_fitted_on_fewer_codes_where_time_is_short(run, monkeypatch):
-    manifest = read_manifest(run / model_file.MANIFEST)
+    manifest = read_manifest(run / MANIFEST)
     monkeypatch.setattr(model_file, "model_tables", lambda _config, codes: codes)
     checkpoint = Checkpoint.load(run / "model.safetensors")
     assert len(model_file.fitted_tables(checkpoint, manifest, 600, 0, until=time.monotonic())) == 1
@@ -183,7 +184,7 @@ def test_minutes_are_all_of_a_run(speech, tmp_path, monkeypatch):
 
 
 def test_networks_are_fitted_on_codes_of_many_rates(run, monkeypatch):
-    manifest = read_manifest(run / model_file.MANIFEST)
+    manifest = read_manifest(run / MANIFEST)
     checkpoint = Checkpoint.load(run / "model.safetensors")
     given = {}
 
@@ -247,8 +248,7 @@ def test_files_that_cannot_be_used_are_listed_with_the_reason(run):
 def test_names_that_are_no_text_end_no_run(tmp_path):
     write_corpus(tmp_path / "train", [1.2])
     (tmp_path / "train" / "empty_\udcff.wav").touch()
-    words = arguments(tmp_path, tmp_path / "run")
-    train._manifest(tyro.cli(train.Arguments, args=words))
+    run_manifest(tmp_path / "run", tmp_path / "train", (), speakers="prefix", jobs=1)
     assert (tmp_path / "run" / "rejected.txt").read_bytes().startswith(b"empty_\xff.wav: ")
 
 

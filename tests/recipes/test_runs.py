@@ -17,6 +17,7 @@ from synthesis import write_corpus
 
 from codec.checkpoint import Checkpoint
 from codec.errors import AudioError, ConfigError
+from codec.training.data.clips import Manifest
 from codec.training.validation import audio_files
 from recipes.corpus import __main__ as corpus
 from recipes.held_out import spread
@@ -24,6 +25,7 @@ from recipes.measure.bench import __main__ as bench
 from recipes.measure.bench import long_file
 from recipes.measure.compare import __main__ as compare
 from recipes.runs.folder import model_file, on_gpu, train
+from recipes.runs.folder.run_manifest import are_apart, run_manifest
 from recipes.runs.libritts import all as everything
 from recipes.runs.libritts import download, score_run
 from recipes.runs.libritts.train import RUNS
@@ -97,6 +99,24 @@ def test_the_paper_s_setting(tmp_path, kind, bits):
     assert run.out == Path(f"runs/vctk-{kind}-{bits}-0")
 
 
+def manifest_of(arguments: train.Arguments) -> Manifest:
+    return run_manifest(
+        arguments.out, arguments.data, arguments.subsets, speakers=arguments.speakers, jobs=1
+    )
+
+
+def test_clips_to_measure_on_are_not_trained_on(tmp_path):
+    for apart, data, subsets, validation in (
+        (True, "speech/train", (), "speech/val"),
+        (True, "speech", ("train",), "speech/val"),
+        (False, "speech", (), "speech/val"),
+        (False, "speech", ("train", "val"), "speech/val"),
+        (False, "speech/train", (), "speech"),
+        (False, "speech/train", (), "speech/val/../train"),
+    ):
+        assert are_apart(tmp_path / data, subsets, tmp_path / validation) is apart
+
+
 def test_subsets_make_one_manifest_and_nothing_else_is_read(tmp_path):
     for subset in ("train-a", "train-b", "dev"):
         write_corpus(tmp_path / subset / "1001", [0.6, 0.7])
@@ -108,7 +128,7 @@ def test_subsets_make_one_manifest_and_nothing_else_is_read(tmp_path):
         out=tmp_path / "run",
         speakers="folder",
     )
-    manifest = train._manifest(arguments)
+    manifest = manifest_of(arguments)
     assert [clip.path for clip in manifest.clips] == [
         f"train-{letter}/1001/speaker0{number}/clip.wav" for letter in "ba" for number in range(2)
     ]
@@ -118,7 +138,7 @@ def test_subsets_make_one_manifest_and_nothing_else_is_read(tmp_path):
         .read_text()
         .startswith("train-b/1001/speaker00/broken.wav: ")
     )
-    assert train._manifest(arguments) == manifest  # the second time it is read from its file
+    assert manifest_of(arguments) == manifest  # the second time it is read from its file
 
 
 def test_one_script_launches_what_the_run_needs():

@@ -5,6 +5,7 @@ behind.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from time import monotonic
 
 import torch
@@ -34,9 +35,14 @@ def settings_line(settings: TrainingConfig, device: torch.device) -> str:
     )
 
 
-def expectation(trainer: Trainer, batches: Batches, manifest: Manifest, end_minutes: float) -> str:
-    """Lines that say what the run would take, with `end_minutes` after training. The trainer is
-    spoilt afterwards.
+def expectation(
+    trainer: Trainer,
+    batches: Batches,
+    manifest: Manifest,
+    end_seconds: Callable[[float], float] | None,
+) -> str:
+    """Lines that say what the run would take, with `end_seconds` of the seconds of training after
+    it; None: unknown. The trainer is spoilt afterwards.
     """
     settings = trainer.settings
     started = monotonic()
@@ -52,7 +58,9 @@ def expectation(trainer: Trainer, batches: Batches, manifest: Manifest, end_minu
     seconds = (monotonic() - started) / _STEPS
     left = 60 * settings.max_minutes - initialised if settings.max_minutes else math.inf
     steps = max(1, int(min(settings.steps or math.inf, left / seconds)))
-    end = f"{end_minutes:.1f}" if end_minutes < math.inf else "up to half an hour on a core"
+    end = "up to half an hour on a core"
+    if end_seconds is not None:
+        end = f"at most {end_seconds(steps * seconds) / 60:.1f}"
     hours = steps * settings.batch_size * settings.segment_seconds / 3600
     lines = [
         f"steps     {steps:,}, of {seconds:.2f} s each with discriminators",

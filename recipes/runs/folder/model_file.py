@@ -43,8 +43,8 @@ from ...markdown import table
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
 from ...stderr_progress import progress_on_stderr
+from .run_manifest import MANIFEST
 
-MANIFEST = "manifest.jsonl"
 TABLE_MINUTES = 600.0
 _MOST_SHIFTS = 8
 _PACKET_SECONDS = 2  # as files of low rates have them

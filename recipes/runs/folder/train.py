@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
@@ -38,14 +38,14 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from codec import PRESETS
-from codec.errors import ConfigError, OutputError
+from codec.errors import ConfigError
 from codec.files.stop import Stopped
 from codec.layouts.config import ModelConfig
 from codec.layouts.stage_kinds import StageKind
+from codec.training.clock import Clock
 from codec.training.data.augment import AugmentConfig
-from codec.training.data.clips import Manifest, TrainingClip, read_manifest, write_manifest
+from codec.training.data.clips import Manifest
 from codec.training.data.crop_plan import CropConfig
-from codec.training.data.manifest import SPEAKER_RULES, Rejected, build_manifest
 from codec.training.plot import main as plot
 from codec.training.run import train
 from codec.training.settings import TrainingConfig
@@ -62,17 +62,16 @@ from codec.training.validation import HeldOut, Validator, audio_files, read_held
 from ...held_out import spread
 from ...rates import StageCounts
 from ...run_script import run_script, score_workers
-from ...stderr_progress import progress_on_stderr
 from .dry_run import expectation, settings_line
-from .model_file import MANIFEST, export, stage_counts_of
+from .model_file import export, stage_counts_of
 from .processor import fastest_precision, keep_freed_memory, threads_of_launched
+from .run_manifest import are_apart, run_manifest
 from .step_crops import Place, Share, open_batches
 
 # Of the minutes that a run is given, for entropy tables, networks and the last scores.
 _END_SHARE, _LEAST_END_MINUTES, _MOST_END_MINUTES = 0.2, 1.0, 30.0
 
 _VALIDATION_CLIPS = 12
-_CHECKED_CLIPS = 100  # of a manifest, spread over it
 
 MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
@@ -188,9 +187,11 @@ def _main(arguments: Arguments) -> None:
     is_first = run.trainer.accelerator.is_main_process
     if is_first:
         _say(settings_line(arguments.settings, run.trainer.device))
+        if not are_apart(arguments.data, arguments.subsets, arguments.validation):
+            _say("clips to measure on are among those to train on: scores will flatter")
     if arguments.dry_run:
-        minutes = _end_minutes(arguments.settings)
-        _say(expectation(run.trainer, run.batches, run.manifest, minutes))
+        end_seconds = _end_seconds if arguments.settings.max_minutes else None
+        _say(expectation(run.trainer, run.batches, run.manifest, end_seconds))
         return
     if run.trainer.steps and is_first:
         minutes = run.start.elapsed_s / 60
@@ -199,6 +200,8 @@ def _main(arguments: Arguments) -> None:
     if is_first:
         rate = run.trainer.model.config.sample_rate_hz
         clips = read_held_out(spread(held_out, arguments.final_clips), rate)
+    if is_first and run.is_over:
+        _say("its training is over: model, curves and scores are made again")
     over = monotonic() + 60 * (arguments.settings.max_minutes or math.inf) - run.start.elapsed_s
     with score_workers(arguments.workers) as workers:
         validated = spread(clips, _validation_clips(arguments))
@@ -216,6 +219,10 @@ class _Run:
     manifest: Manifest
     start: RunStart
 
+    @property
+    def is_over(self) -> bool:
+        return Clock(self.trainer, self.start.elapsed_s).progress >= 1
+
 
 def _open(arguments: Arguments) -> _Run:
     settings, config = _of_training(arguments.settings), model_config(arguments)
@@ -228,7 +235,13 @@ def _open(arguments: Arguments) -> _Run:
     )
     share = _share(accelerator, settings)
     with accelerator.main_process_first():
-        manifest = _manifest(arguments)
+        manifest = run_manifest(
+            arguments.out,
+            arguments.data,
+            arguments.subsets,
+            speakers=arguments.speakers,
+            jobs=arguments.workers,
+        )
         batches = open_batches(
             manifest,
             _crop_config(arguments, config),
@@ -310,6 +323,12 @@ def _end_minutes(settings: TrainingConfig) -> float:
     return min(_END_SHARE * settings.max_minutes, _MOST_END_MINUTES)
 
 
+def _end_seconds(training_seconds: float) -> float:
+    """At most so long is what comes after training that lasted so long."""
+    share = training_seconds * _END_SHARE / (1 - _END_SHARE)
+    return min(max(share, 60 * _LEAST_END_MINUTES), 60 * _MOST_END_MINUTES)
+
+
 def _of_training(settings: TrainingConfig) -> TrainingConfig:
     """The settings without the minutes of the end."""
     if settings.max_minutes is None:
@@ -331,9 +350,7 @@ def _until(over: float, state: dict[str, Any]) -> float:
     """
     if over == math.inf:
         return over
-    by_training = state["elapsed_s"] * _END_SHARE / (1 - _END_SHARE)
-    most = min(max(by_training, 60 * _LEAST_END_MINUTES), 60 * _MOST_END_MINUTES)
-    now = monotonic()
+    most, now = _end_seconds(state["elapsed_s"]), monotonic()
     return now + min(max(over - now, most / 2), most)
 
 
@@ -360,62 +377,6 @@ def _share(accelerator: Accelerator, settings: TrainingConfig) -> Share:
         processes=accelerator.num_processes,
         index=accelerator.process_index,
     )
-
-
-def _manifest(arguments: Arguments) -> Manifest:
-    path = arguments.out / MANIFEST
-    if not path.exists():
-        try:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write to {arguments.out}: {error.strerror}") from error
-        clips, rejected = _read_folders(arguments)
-        lines = [f"{file.path}: {file.reason}\n" for file in rejected]
-        rejections = arguments.out / "rejected.txt"
-        rejections.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-        if not clips:
-            raise ConfigError(f"no usable audio below {arguments.data}; {rejections} says why")
-        write_manifest(Manifest(root=arguments.data, clips=tuple(clips)), path)
-        _say(f"{len(clips)} clips, {len(rejected)} files rejected")
-    manifest = read_manifest(path, root=arguments.data)
-    _check_manifest(manifest, path, arguments)
-    return manifest
-
-
-def _check_manifest(manifest: Manifest, path: Path, arguments: Arguments) -> None:
-    """Refuse clips of a run in this folder that are not of the data asked for."""
-    for clip in spread(manifest.clips, _CHECKED_CLIPS):
-        in_subset = map(PurePosixPath(clip.path).is_relative_to, arguments.subsets or ("",))
-        if not (any(in_subset) and (manifest.root / clip.path).is_file()):
-            raise ConfigError(
-                f"{path} lists {clip.path}, which is not of --data {arguments.data}"
-                f"{' and its --subsets' if arguments.subsets else ''}: give the data that the run "
-                f"began with, or begin in another folder"
-            )
-
-
-def _read_folders(arguments: Arguments) -> tuple[list[TrainingClip], list[Rejected]]:
-    """The clips and the rejected files of all subsets, with paths from `data` on."""
-    clips: list[TrainingClip] = []
-    rejected: list[Rejected] = []
-    for subset in arguments.subsets or ("",):
-        folder = arguments.data / subset
-        with progress_on_stderr(f"reading {folder}", unit="files") as report:
-            part, refused = build_manifest(
-                folder,
-                speaker_rule=SPEAKER_RULES[arguments.speakers],
-                jobs=arguments.workers,
-                progress=report,
-            )
-        clips += [
-            dataclasses.replace(clip, path=str(PurePosixPath(subset, clip.path)))
-            for clip in part.clips
-        ]
-        rejected += [
-            dataclasses.replace(file, path=str(PurePosixPath(subset, file.path)))
-            for file in refused
-        ]
-    return clips, rejected
 
 
 def _crop_config(arguments: Arguments, config: ModelConfig) -> CropConfig:
