@@ -100,9 +100,9 @@ class Codec:
         """Load a model.
 
         Args:
-            name_or_path: the name of a shipped model (see `shipped_models`), a model file, a folder
-                that `save_pretrained` wrote, or, where none of these is there, an id "owner/name"
-                on the Hugging Face hub.
+            name_or_path: the name of a model that is found by name (see `found_models`), a model
+                file, a folder that `save_pretrained` wrote, or, where none of these is there, an id
+                "owner/name" on the Hugging Face hub.
             device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
             backend: what computes: "torch"; "onnx" (onnxruntime, on the CPU, which starts
                 quickest); or "auto", torch where it is installed. Their codes are equal, but for
@@ -143,7 +143,7 @@ class Codec:
     def load_for(
         cls, stream: StreamReader, *, device: str = "auto", backend: str = "auto"
     ) -> Codec:
-        """Load the shipped model that a stream was coded with.
+        """Load the model that a stream was coded with, of those that are found by name.
 
         Example:
             >>> from io import BytesIO

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from .bitstream import EntropyTables, StageLayout
+from .bitstream.header import FINGERPRINT_BYTES
 from .errors import BitstreamError, CheckpointError, ConfigError, OutputError
 from .files.output import atomic_output, is_special_file
 from .layouts.config import ModelConfig
 
 FORMAT = "diveq-codec model 1"
 SUFFIX = ".safetensors"
-FINGERPRINT_BYTES = 6
 
 _WEIGHTS, _TABLES = "model.", "entropy."
 _INFINITE_HALF = 0x7C00  # the bits of a float16, but for its sign; NaNs are above

@@ -15,7 +15,7 @@ from typing import Any
 from .checkpoint import SUFFIX, Checkpoint
 from .errors import CheckpointError, ConfigError, OutputError
 from .files.output import atomic_output
-from .model_lookup import MODEL_FILE, find_model, is_model_name
+from .model_lookup import MODEL_FILE, find_model, is_model_name, model_name
 
 __all__ = ["find_pretrained", "pretrained_name", "push_model", "save_model"]
 
@@ -45,10 +45,11 @@ def find_pretrained(name: str | PathLike[str], *, revision: str | None = None) -
 
 
 def pretrained_name(name: str | PathLike[str]) -> str:
-    """Return the display name of a model: its id on the hub, or the name of its folder or file."""
+    """Return the display name of a model: its id on the hub, or that of its folder or file."""
     if is_model_name(name) or _is_hub_id(name):
         return str(name)
-    return Path(name).resolve().name.removesuffix(SUFFIX)
+    path = Path(name)
+    return path.resolve().name if path.is_dir() else model_name(path)
 
 
 def _is_hub_id(name: str | PathLike[str]) -> bool:

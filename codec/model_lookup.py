@@ -22,7 +22,7 @@ MODELS_VARIABLE = "DIVEQ_MODELS"  # folders of models, with the separator of PAT
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """A shipped model, as its file's header describes it."""
+    """A model, as its file's header describes it."""
 
     name: str
     path: Path

@@ -26,6 +26,7 @@ from codec import (
     read_info,
     verify,
 )
+from codec.model_lookup import MODEL_FILE
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 
@@ -154,7 +155,7 @@ def train_a_tiny_model(folder: Path, steps: int) -> Path:
         data_workers=0,
     )
     train.main(run)
-    return folder / "run" / train.MODEL
+    return folder / "run" / MODEL_FILE
 
 
 def evaluate_both(codec: Codec, tiny: Codec, folder: Path) -> None:

@@ -84,6 +84,14 @@ def test_shipped_names_and_model_files(tiny_model):
     assert Codec.from_pretrained(tiny_model, device="cpu").name == "tiny"
 
 
+def test_a_runs_model_is_called_as_its_folder(tiny_model, tmp_path):
+    """By its path, too, as many runs' models are called model.safetensors."""
+    (tmp_path / "mine").mkdir()
+    shutil.copy(tiny_model, tmp_path / "mine" / "model.safetensors")
+    for path in (tmp_path / "mine", tmp_path / "mine" / "model.safetensors"):
+        assert Codec.load(path, device="cpu").name == "mine"
+
+
 def test_pushed_and_fetched_again(tiny, stub):
     assert tiny.push_to_hub("someone/tiny", private=True) == "hub/someone/tiny/commit/1"
     assert (stub.root / "someone" / "tiny" / ".private").read_text() == "True"

@@ -26,12 +26,12 @@ import pyarrow.parquet as pq
 
 from codec import DEFAULT_MODEL, ConfigError, atomic_output, model_info
 from codec.files.output import remove_stale_parts
-from codec.model_lookup import find_model
+from codec.model_lookup import MODEL_FILE, find_model
 from codec.training.data.manifest import SPEAKER_RULES
 
 from ..run_script import run_script
 from .shard import Settings, ShardMaker, shard_errors, shard_path
-from .shard_plan import MODEL, PLAN, Plan, find_items, write_plan
+from .shard_plan import PLAN, Plan, find_items, write_plan
 
 _LEAST_SHARD_MB, _MOST_SHARD_MB = 1.0, 256.0
 _SHARDS_OF_SMALL_CORPORA = 64  # so that workers end together
@@ -135,9 +135,9 @@ def _plan(arguments: Arguments, model: Path) -> Plan:
     plan = Plan(arguments.out)
     plan.check(settings)
     if not (
-        arguments.out / MODEL
+        arguments.out / MODEL_FILE
     ).exists():  # beside the codes, where all nodes see it and readers find it
-        with atomic_output(arguments.out / MODEL) as file:
+        with atomic_output(arguments.out / MODEL_FILE) as file:
             file.write(model.read_bytes())
     remove_stale_parts(arguments.out)
     return plan

@@ -22,9 +22,10 @@ from tyro.conf import Positional, arg
 
 from codec import Audio, BitstreamError, Codec, ConfigError, ManifestError
 from codec.audio import AudioWriter
+from codec.model_lookup import MODEL_FILE
 
 from ..run_script import run_script
-from .shard_plan import MODEL, PARQUET, ROW_MARK
+from .shard_plan import PARQUET, ROW_MARK
 
 
 def codes_of(row: Mapping[str, Any]) -> np.ndarray:
@@ -116,7 +117,7 @@ def main(arguments: Arguments) -> None:
     if int(number) >= len(table):
         raise ConfigError(f"{shard} has rows 0 to {len(table) - 1}, not {number}")
     row = table.slice(int(number), 1).to_pylist()[0]
-    audio = decode_row(Codec.load(Path(shard).with_name(MODEL)), row)
+    audio = decode_row(Codec.load(Path(shard).with_name(MODEL_FILE)), row)
     with AudioWriter(
         arguments.target,
         sample_rate_hz=audio.sample_rate_hz,

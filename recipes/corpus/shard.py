@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from codec import Codec, DiveqCodecError, Encoded, atomic_output
 from codec.audio.sound import read_sound
+from codec.model_lookup import MODEL_FILE
 
 from ..memory import peak_memory_mb
-from .shard_plan import MODEL, PARQUET, ROW_MARK, Item, Plan
+from .shard_plan import PARQUET, ROW_MARK, Item, Plan
 
 _AT_ONCE_SECONDS = 300.0  # of audio held in memory, but for clips that are longer
 _ERRORS = b"diveq-codec errors"
@@ -55,7 +56,7 @@ class ShardMaker:
         self._out, self._settings = out, settings
         self._plan = Plan(out)
         self._root = Path(self._plan.settings["root"])
-        self._codec = Codec.load(out / MODEL, device=settings.device, backend=settings.backend)
+        self._codec = Codec.load(out / MODEL_FILE, device=settings.device, backend=settings.backend)
 
     def make(self, number: int) -> dict[str, Any]:
         """Write a shard, whole or not at all; returns what it held, and what it took of the

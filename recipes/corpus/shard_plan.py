@@ -22,7 +22,6 @@ from codec.training.data.clips import TrainingClip, read_manifest
 from codec.training.data.manifest import SPEAKER_RULES, SpeakerRule
 
 PLAN = "plan.parquet"
-MODEL = "model.safetensors"
 PARQUET = ".parquet"
 ROW_MARK = "#"  # a clip in a Parquet file is called FILE#ROW
 _SETTINGS = b"diveq-codec corpus"

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import StageLayout, StreamHeader
+from codec.audio import audio_reader
+from codec.bitstream import StageLayout, StreamHeader, layout
 from codec.errors import BitstreamError
+from codec.layouts import config
 
 from .examples import header, layouts
 
@@ -214,3 +216,10 @@ def test_numpy_integers_do_not_overflow():
 def test_wrong_stage_layouts(bits, positions):
     with pytest.raises(ValueError, match="bits"):
         StageLayout(bits, positions)
+
+
+def test_what_can_be_made_can_be_written():
+    """Rooms that do not import each other name the same limits."""
+    assert config.MAX_STAGES == layout.MAX_STAGES
+    assert config.MAX_BITS == layout.MAX_CODEBOOK_BITS
+    assert audio_reader.MAX_CHANNELS == layout.MAX_CHANNELS

@@ -16,6 +16,7 @@ from local_mirror import packed, serve, write_libritts
 from synthesis import synthesize_speech
 
 from codec import Codec, ConfigError, evaluation_text, read_evaluation
+from codec.model_lookup import MODEL_FILE
 from codec.training.logs import read_metrics
 from recipes.run_script import run_script
 from recipes.runs.folder import train
@@ -59,7 +60,7 @@ def test_libritts_from_nothing_to_a_result(tmp_path, monkeypatch, capfd):
         everything.main(tyro.cli(everything.Arguments, args=words))
     evaluation = read_evaluation(run / "test-clean.json")
     assert (len(evaluation.references), evaluation.data) == (2, "test-clean")
-    codec = Codec.load(run / train.MODEL)
+    codec = Codec.load(run / MODEL_FILE)
     assert [len(system.stages) for system in evaluation.systems] == [1, 2, 3, 4]
     assert {system.note for system in evaluation.systems} == {f"model {codec.fingerprint.hex()}"}
     measured = {
@@ -150,7 +151,7 @@ def test_a_row_of_the_vctk_study(vctk, tmp_path):
             workers=1,
         )
     )
-    codec = Codec.load(tmp_path / "run" / train.MODEL)
+    codec = Codec.load(tmp_path / "run" / MODEL_FILE)
     assert [(stage.kind, stage.bits) for stage in codec.config.stages] == [("sf_diveq", 6)]
     assert codec.facts["data"]["clips"] == 4
     (row,) = codec.facts["validation"]

@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.model_lookup import DEFAULT_MODEL, find_model
+from codec.model_lookup import DEFAULT_MODEL, MODEL_FILE, find_model
 from codec.training.objective.discriminators import DiscriminatorConfig
 from codec.training.settings import TrainingConfig
 
@@ -49,7 +49,7 @@ def main(arguments: Arguments) -> None:
             data=arguments.validation,
             out=arguments.out / "evaluation",
             systems=(),
-            models=(str(arguments.out / train.MODEL),),
+            models=(str(arguments.out / MODEL_FILE),),
             bitrates=BITRATES_KBPS,
             clips=2 if arguments.rehearse else None,
             force=True,

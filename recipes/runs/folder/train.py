@@ -42,6 +42,7 @@ from codec.errors import ConfigError
 from codec.files.stop import Stopped
 from codec.layouts.config import ModelConfig
 from codec.layouts.stage_kinds import StageKind
+from codec.model_lookup import MODEL_FILE
 from codec.training.clock import Clock
 from codec.training.data.augment import AugmentConfig
 from codec.training.data.clips import Manifest
@@ -73,7 +74,6 @@ _END_SHARE, _LEAST_END_MINUTES, _MOST_END_MINUTES = 0.2, 1.0, 30.0
 
 _VALIDATION_CLIPS = 12
 
-MODEL = "model.safetensors"
 DISCRIMINATORS = "discriminators.safetensors"
 CURVES = "curves.png"
 
@@ -291,14 +291,14 @@ def _finish(
         state,
         manifest,
         clips,
-        folder / MODEL,
+        folder / MODEL_FILE,
         stage_counts=stage_counts,
         workers=workers,
         overwrite=True,
         until=_until(over, state),
     )
     plot(folder, folder / CURVES, force=True)
-    _say(f"made {folder / MODEL}, {folder / DISCRIMINATORS} and {folder / CURVES}")
+    _say(f"made {folder / MODEL_FILE}, {folder / DISCRIMINATORS} and {folder / CURVES}")
 
 
 def _say(text: str) -> None:

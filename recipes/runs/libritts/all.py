@@ -16,9 +16,9 @@ from typing import Annotated
 import tyro
 
 from codec import ConfigError, DiveqCodecError
+from codec.model_lookup import MODEL_FILE
 
 from ...run_script import run_script
-from ..folder.train import MODEL
 from . import download, score_run
 from .train import RUNS
 
@@ -58,8 +58,8 @@ def main(arguments: Arguments) -> None:
             checksums=arguments.checksums,
         )
     )
-    if not (arguments.out / MODEL).exists():
-        _train(command, arguments.out / MODEL)
+    if not (arguments.out / MODEL_FILE).exists():
+        _train(command, arguments.out / MODEL_FILE)
     score_run.main(
         score_run.Arguments(
             run=arguments.out,

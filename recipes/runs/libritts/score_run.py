@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec import Codec, evaluate, evaluation_text, find_sources, model_candidates
+from codec.model_lookup import MODEL_FILE
 
 from ...held_out import spread
 from ...rates import StageCounts
 from ...run_script import run_script
-from ..folder.train import MODEL
+from ..folder.model_file import stage_counts_of
 
 SUBSET = "test-clean"
 
@@ -38,8 +39,8 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    codec = Codec.load(arguments.run / MODEL, device=arguments.device)
-    counts = [count for count in arguments.stage_counts if count <= len(codec.config.stages)]
+    codec = Codec.load(arguments.run / MODEL_FILE, device=arguments.device)
+    counts = stage_counts_of(codec.config, arguments.stage_counts)
     sources = spread(find_sources(arguments.corpus / SUBSET), arguments.clips)
     evaluation = evaluate(
         sources,
