@@ -19,8 +19,7 @@ from .plan import PIPE, Task, check
 class Report:
     """Make a page of an evaluation, or a blind listening test.
 
-    $ diveq-codec report results/evaluation.json report.html          made by diveq-codec eval …
-    --out results
+    $ diveq-codec report results/evaluation.json report.html    of diveq-codec eval … --out results
     $ diveq-codec report results/evaluation.json listen.html --blind
 
     The page has curves, tables and clips to listen to. It is one file, which opens from disk and

@@ -14,8 +14,8 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Accumulates a candidate's clips and their cost. A clip that fails adds no cost, and counts
-    for no rate or speed.
+    """Accumulates a candidate's clips and their cost. A clip that cannot be decoded adds no
+    cost, and counts for no rate or speed.
     """
 
     def __init__(self, candidate: Candidate) -> None:
