@@ -213,13 +213,11 @@ class DiveqCodecModel(nn.Module):
 
     def _high_passed(self, waves: Tensor) -> Tensor:
         """What `HighPass` makes of waves (batch, samples), as a convolution that has a gradient."""
-        impulse = np.zeros((1, 1 + self.sampling_rate), np.float32)  # a second, long after its end
-        impulse[0, 1] = 1.0  # the sample before it is taken to have always been there
-        response = torch.from_numpy(HighPass(self.sampling_rate).push(impulse)[0, 1:])
+        impulse = np.eye(1, self.sampling_rate, dtype=np.float32)  # a second, long after its end
+        response = torch.from_numpy(HighPass(self.sampling_rate).push(impulse)[0])
         size = waves.shape[1] + len(response)
         spectrum = torch.fft.rfft(response.double().to(waves.device), size)
-        changes = (waves - waves[:, :1]).double()
-        filtered = torch.fft.irfft(torch.fft.rfft(changes, size) * spectrum, size)
+        filtered = torch.fft.irfft(torch.fft.rfft(waves.double(), size) * spectrum, size)
         return filtered[:, : waves.shape[1]].float()
 
     def _synthesized(self, latents: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ def test_an_offset_changes_no_code(tiny):
     wave = wave_of(50 * 320, channels=2)
     offset = (wave + np.array([[0.125], [-0.25]])).astype(np.float32)
     codes = [tiny.encode(one, sample_rate_hz=16_000).codes for one in (wave, offset)]
-    assert np.mean(codes[0] != codes[1]) < 0.01  # 24 bits of a sample are fewer with an offset
+    # 24 bits of a sample are fewer with an offset; it takes a tenth of a second to go
+    assert np.mean(codes[0][..., 6:] != codes[1][..., 6:]) < 0.01
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.37, 1, 3])

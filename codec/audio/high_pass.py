@@ -26,15 +26,14 @@ def coefficients(sample_rate_hz: int) -> tuple[list[float], list[float]]:
 
 
 class HighPass:
-    """The filter of these `coefficients`, for blocks (channels, samples) of
-    any size: the result does not depend on them.
+    """The filter of these `coefficients`, for blocks (channels, samples) of any size: the result
+    does not depend on them.
 
     By partial fractions its poles, p and its conjugate, are one complex pole to a real signal,
 
         s[n] = p s[n-1] + x[n],    y[n] = direct x[n] + 2 Re(residue s[n]),
 
     and within a block a sum stands for the recursion: s[n] = p^n (sum over m <= n of x[m] / p^m).
-    It begins as if the first sample had always been there, so that an offset makes no click.
     Arrays are never changed in place: `copy.copy` makes a second filter that goes on alike.
     """
 
@@ -45,7 +44,7 @@ class HighPass:
         self._residue = gain * (1 - 1 / pole) ** 2 / (1 - pole.conjugate() / pole)
         self._powers = pole ** np.arange(max(1, int(math.log(_LEAST_POWER, abs(pole)))))
         self._inverses = 1 / self._powers
-        self._sum: np.ndarray | None = None  # over the block so far, (channels, 1)
+        self._sum = np.zeros((1, 1), complex)  # over the block so far, (channels, 1)
         self._position = 0  # in the block
 
     def push(self, wave: np.ndarray) -> np.ndarray:
@@ -58,11 +57,10 @@ class HighPass:
         return np.concatenate(parts, axis=1)
 
     def _within_block(self, wave: np.ndarray) -> np.ndarray:
-        if self._sum is None:
-            self._sum = self._pole / (1 - self._pole) * wave[:, :1]
         end = self._position + wave.shape[1]
         place = slice(self._position, end)
-        terms = np.concatenate([self._sum, self._inverses[place] * wave], axis=1)
+        before = np.broadcast_to(self._sum, (len(wave), 1))
+        terms = np.concatenate([before, self._inverses[place] * wave], axis=1)
         sums = np.cumsum(terms, axis=1)[:, 1:]
         states = self._powers[place] * sums
         self._sum, self._position = sums[:, -1:], end

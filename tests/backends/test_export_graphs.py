@@ -31,11 +31,12 @@ def high_passed(wave: np.ndarray, folder: Path) -> np.ndarray:
     """By model.json alone, as a program in another language would."""
     filter_ = json.loads((folder / "model.json").read_text())["high_pass"]
     numerator, denominator = filter_["numerator"], filter_["denominator"]
-    changes = wave.astype(float) - wave[0]
     made = np.zeros(len(wave))
     for n in range(len(wave)):
         for k in range(min(3, n + 1)):
-            made[n] += numerator[k] * changes[n - k] - (denominator[k] * made[n - k] if k else 0.0)
+            made[n] += numerator[k] * float(wave[n - k]) - (
+                denominator[k] * made[n - k] if k else 0.0
+            )
     return made.astype(np.float32)
 
 
