@@ -10,8 +10,10 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
 def allowed_threads() -> int:
-    """Return OMP_NUM_THREADS, or else the number of processors that this process may run on."""
-    wanted = os.environ.get(THREADS_VARIABLE, "")
+    """Return OMP_NUM_THREADS, of a list its first number, which is that of the outermost loops; or
+    else the number of processors that this process may run on.
+    """
+    wanted = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     return allowed_processors()
