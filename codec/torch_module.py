@@ -72,6 +72,8 @@ class DiveqCodecModel(nn.Module):
         (torch.Size([2, 8, 50]), torch.Size([2, 1, 16000]))
     """
 
+    high_pass_response: Tensor
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.config: ModelConfig = checkpoint.config
@@ -86,6 +88,9 @@ class DiveqCodecModel(nn.Module):
         self.model = build_model(dataclasses.replace(checkpoint, config=quiet)).requires_grad_(True)
         for stage in self.model.quantizer:
             stage.projection.requires_grad_(False)
+        impulse = np.eye(1, self.sampling_rate, dtype=np.float32)  # a second, long after its end
+        response = torch.from_numpy(HighPass(self.sampling_rate).push(impulse)[0])
+        self.register_buffer("high_pass_response", response, persistent=False)
 
     @classmethod
     def from_pretrained(
@@ -213,10 +218,8 @@ class DiveqCodecModel(nn.Module):
 
     def _high_passed(self, waves: Tensor) -> Tensor:
         """What `HighPass` makes of waves (batch, samples), as a convolution that has a gradient."""
-        impulse = np.eye(1, self.sampling_rate, dtype=np.float32)  # a second, long after its end
-        response = torch.from_numpy(HighPass(self.sampling_rate).push(impulse)[0])
-        size = waves.shape[1] + len(response)
-        spectrum = torch.fft.rfft(response.double().to(waves.device), size)
+        size = waves.shape[1] + len(self.high_pass_response)
+        spectrum = torch.fft.rfft(self.high_pass_response.double(), size)
         filtered = torch.fft.irfft(torch.fft.rfft(waves.double(), size) * spectrum, size)
         return filtered[:, : waves.shape[1]].float()
 

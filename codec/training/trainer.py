@@ -323,10 +323,12 @@ class Trainer:
 
     def _lost(self, wave: Float[Tensor, "batch 1 time"]) -> Bool[Tensor, "batch frames"]:
         config = self.model.config
+        frames = wave.shape[2] // config.hop
+        if not config.conceals:
+            return torch.zeros(len(wave), frames, dtype=torch.bool, device=wave.device)
         generator = torch.Generator().manual_seed(
             (self.settings.seed * 1_000_003 + self.steps) * 1_009 + self.accelerator.process_index
         )
-        frames = wave.shape[2] // config.hop
         lost = lost_frames(len(wave), frames, config.frame_rate_hz, self.settings, generator)
         return lost.to(wave.device)
 
