@@ -12,7 +12,7 @@ from codec.files.output import is_being_written, remove_stale_part
 
 from .console import note, report
 from .files import Meter
-from .messages import CommandError, display_name
+from .messages import display_name
 from .options import Manners, Many
 from .plan import PIPE, Task, TaskPlan, check, check_source, has_target
 from .progress import Progress, progress_bar
@@ -152,15 +152,15 @@ class _Batch:
         if task.target == PIPE:
             return work.make(task, meter)
         remove_stale_part(task.target)
+        found = "exists already"
         if self.options.skip_existing:
+            found += ", damaged or made otherwise"
             if has_target(task) and work.is_done(task):
                 return "done"
             if is_being_written(task.target):
                 return "busy"
         try:
-            if self.options.skip_existing:
-                _refuse_other(task, force=self.options.force)
-            check(task, force=self.options.force)
+            check(task, force=self.options.force, found=found)
             if self.options.out_dir is not None:
                 Path(task.target).parent.mkdir(parents=True, exist_ok=True)
             return work.make(task, meter)
@@ -184,12 +184,3 @@ class _Batch:
             self.fail(outcome, task)
         else:
             self.summary.done_before += 1
-
-
-def _refuse_other(task: Task, *, force: bool) -> None:
-    """Say of a target that is there, and not done, what it is."""
-    if has_target(task) and not force:
-        raise CommandError(
-            f"{display_name(task.source)}: {task.target} exists already, damaged or made "
-            f"otherwise; --force replaces it"
-        )

@@ -148,14 +148,14 @@ def check_source(task: Task) -> None:
         raise CommandError(f"{task.source}: no such file")
 
 
-def check(task: Task, *, force: bool) -> None:
+def check(task: Task, *, force: bool, found: str = "exists already") -> None:
     """Detect cheaply what would make a task fail: no source, or a target that may not be
-    replaced.
+    replaced, of which `found` is said.
     """
     check_source(task)
     if has_target(task) and not force:
         raise CommandError(
-            f"{display_name(task.source)}: {task.target} exists already; --force replaces it"
+            f"{display_name(task.source)}: {task.target} {found}; --force replaces it"
         )
 
 

@@ -79,12 +79,12 @@ def listening_result(files: Iterable[str | PathLike[str]]) -> ListeningResult:
                     f"{path} answers another {fact} than {answers[0][0]}; sum them up apart"
                 )
     answers, left_out = _one_of_each_sitting(answers)
-    kept = [(path, found) for path, found in answers if _heard_the_reference(found)]
-    left_out += [
-        f"{_listener(path, found)}: rated the reference below 90 too often"
-        for path, found in answers
-        if not _heard_the_reference(found)
-    ]
+    kept = []
+    for path, found in answers:
+        if _heard_the_reference(found):
+            kept.append((path, found))
+        else:
+            left_out.append(f"{_listener(path, found)}: rated the reference below 90 too often")
     by_system: dict[str, list[list[float]]] = {}
     for _, found in kept:
         for system, values in _values(found).items():

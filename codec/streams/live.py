@@ -117,8 +117,8 @@ class LiveEncoder:
     def copy(self) -> LiveEncoder:
         """A second encoder that goes on alike."""
         other = copy.copy(self)
-        for name in ("_resampler", "_high_pass", "_encoder"):
-            setattr(other, name, copy.copy(getattr(self, name)))
+        other._resampler, other._encoder = copy.copy(self._resampler), copy.copy(self._encoder)
+        other._high_pass = copy.copy(self._high_pass)
         other._allocations = [copy.copy(allocation) for allocation in self._allocations]
         return other
 

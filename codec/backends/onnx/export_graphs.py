@@ -85,14 +85,13 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 def _description(checkpoint: Checkpoint, files: dict[str, bytes]) -> dict[str, Any]:
     config = checkpoint.config
+    numerator, denominator = coefficients(config.sample_rate_hz)
     return {
         "format": FORMAT,
         "fingerprint": checkpoint.fingerprint().hex(),
         "config": config.to_dict(),
         "hop": config.hop,
-        "high_pass": dict(
-            zip(("numerator", "denominator"), coefficients(config.sample_rate_hz), strict=True)
-        ),
+        "high_pass": {"numerator": numerator, "denominator": denominator},
         "encoder_context_frames": dataclasses.asdict(config.layout.encoder_context),
         "decoder_context_frames": dataclasses.asdict(config.layout.decoder_context),
         "facts": dict(checkpoint.facts),
